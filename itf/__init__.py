@@ -1,0 +1,213 @@
+"""itf: integration tests for people who use unittest, with the standard library alone."""
+
+# The layers, each of which imports only from those below it:
+#
+#   case.py, async_case.py   IntegrationTestCase, AsyncIntegrationTestCase
+#   fixtures/                the eleven fixtures, and how they reach a test
+#   interfaces/  workers/    errors, configuration, resources; processes, threads
+#   timeline.py              what happened, in order
+#   frames.py  forks.py      whose frame is it; locks that a forked child finds free
+#   formats.py               the standard formats, to JSON and back
+#   exceptions.py            what itf raises
+#
+# Names are resolved at first use (PEP 562): `import itf` brings in neither
+# multiprocessing nor asyncio nor json, nor unittest.
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # For type checkers, which do not see __getattr__; a test holds it to _MODULES.
+    from itf.async_case import AsyncIntegrationTestCase as AsyncIntegrationTestCase
+    from itf.case import IntegrationTestCase as IntegrationTestCase
+    from itf.exceptions import (
+        ConfigCycleError as ConfigCycleError,
+    )
+    from itf.exceptions import (
+        FixtureError as FixtureError,
+    )
+    from itf.exceptions import (
+        FormatError as FormatError,
+    )
+    from itf.exceptions import (
+        ItfError as ItfError,
+    )
+    from itf.exceptions import (
+        MockParserError as MockParserError,
+    )
+    from itf.exceptions import (
+        ResourceError as ResourceError,
+    )
+    from itf.exceptions import (
+        TaskTimeoutError as TaskTimeoutError,
+    )
+    from itf.exceptions import (
+        TimingError as TimingError,
+    )
+    from itf.exceptions import (
+        WorkerError as WorkerError,
+    )
+    from itf.exceptions import (
+        WorkspaceError as WorkspaceError,
+    )
+    from itf.exceptions import (
+        WorkspaceEscapeError as WorkspaceEscapeError,
+    )
+    from itf.fixtures.async_runner import (
+        AsyncTestRunner as AsyncTestRunner,
+    )
+    from itf.fixtures.async_runner import (
+        async_test_runner as async_test_runner,
+    )
+    from itf.fixtures.base import Fixture as Fixture
+    from itf.fixtures.config_tracking import (
+        ConfigChangeTracker as ConfigChangeTracker,
+    )
+    from itf.fixtures.config_tracking import (
+        config_change_tracker as config_change_tracker,
+    )
+    from itf.fixtures.counter import (
+        ThreadSafeCounter as ThreadSafeCounter,
+    )
+    from itf.fixtures.counter import (
+        thread_safe_counter as thread_safe_counter,
+    )
+    from itf.fixtures.declaration import fixture as fixture
+    from itf.fixtures.error_tracking import (
+        ErrorTrackingContext as ErrorTrackingContext,
+    )
+    from itf.fixtures.error_tracking import (
+        error_tracking_context as error_tracking_context,
+    )
+    from itf.fixtures.file_generator import (
+        TestFileGenerator as TestFileGenerator,
+    )
+    from itf.fixtures.file_generator import (
+        test_file_generator as test_file_generator,
+    )
+    from itf.fixtures.mock_parser import (
+        MockParserFactory as MockParserFactory,
+    )
+    from itf.fixtures.mock_parser import (
+        mock_parser_factory as mock_parser_factory,
+    )
+    from itf.fixtures.parallel_environment import (
+        ParallelTestEnvironment as ParallelTestEnvironment,
+    )
+    from itf.fixtures.parallel_environment import (
+        parallel_test_environment as parallel_test_environment,
+    )
+    from itf.fixtures.performance import (
+        PerformanceMonitor as PerformanceMonitor,
+    )
+    from itf.fixtures.performance import (
+        performance_monitor as performance_monitor,
+    )
+    from itf.fixtures.resource_monitoring import (
+        ResourceMonitor as ResourceMonitor,
+    )
+    from itf.fixtures.resource_monitoring import (
+        resource_monitor as resource_monitor,
+    )
+    from itf.fixtures.sample_code import (
+        SampleCodeFiles as SampleCodeFiles,
+    )
+    from itf.fixtures.sample_code import (
+        sample_code_files as sample_code_files,
+    )
+    from itf.fixtures.workspace import (
+        TempWorkspace as TempWorkspace,
+    )
+    from itf.fixtures.workspace import (
+        temp_workspace as temp_workspace,
+    )
+    from itf.formats import (
+        ConfigChangeEvent as ConfigChangeEvent,
+    )
+    from itf.formats import (
+        ErrorContext as ErrorContext,
+    )
+    from itf.formats import (
+        ResourceRecord as ResourceRecord,
+    )
+    from itf.formats import (
+        TimelineEvent as TimelineEvent,
+    )
+    from itf.formats import (
+        event_from_json as event_from_json,
+    )
+    from itf.formats import (
+        event_to_json as event_to_json,
+    )
+    from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
+    from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
+    from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker
+    from itf.timeline import Timeline as Timeline
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "AsyncIntegrationTestCase": "itf.async_case",
+    "AsyncTestRunner": "itf.fixtures.async_runner",
+    "ConfigChangeEvent": "itf.formats",
+    "ConfigChangeObserver": "itf.interfaces.config_change",
+    "ConfigChangeTracker": "itf.fixtures.config_tracking",
+    "ConfigCycleError": "itf.exceptions",
+    "ErrorContext": "itf.formats",
+    "ErrorPropagationMixin": "itf.interfaces.error_propagation",
+    "ErrorTrackingContext": "itf.fixtures.error_tracking",
+    "Fixture": "itf.fixtures.base",
+    "FixtureError": "itf.exceptions",
+    "FormatError": "itf.exceptions",
+    "IntegrationTestCase": "itf.case",
+    "ItfError": "itf.exceptions",
+    "MockParserError": "itf.exceptions",
+    "MockParserFactory": "itf.fixtures.mock_parser",
+    "ParallelTestEnvironment": "itf.fixtures.parallel_environment",
+    "PerformanceMonitor": "itf.fixtures.performance",
+    "ResourceError": "itf.exceptions",
+    "ResourceMonitor": "itf.fixtures.resource_monitoring",
+    "ResourceRecord": "itf.formats",
+    "ResourceTracker": "itf.interfaces.resource_tracking",
+    "SampleCodeFiles": "itf.fixtures.sample_code",
+    "TaskTimeoutError": "itf.exceptions",
+    "TempWorkspace": "itf.fixtures.workspace",
+    "TestFileGenerator": "itf.fixtures.file_generator",
+    "ThreadSafeCounter": "itf.fixtures.counter",
+    "Timeline": "itf.timeline",
+    "TimelineEvent": "itf.formats",
+    "TimingError": "itf.exceptions",
+    "WorkerError": "itf.exceptions",
+    "WorkspaceError": "itf.exceptions",
+    "WorkspaceEscapeError": "itf.exceptions",
+    "async_test_runner": "itf.fixtures.async_runner",
+    "config_change_tracker": "itf.fixtures.config_tracking",
+    "error_tracking_context": "itf.fixtures.error_tracking",
+    "event_from_json": "itf.formats",
+    "event_to_json": "itf.formats",
+    "fixture": "itf.fixtures.declaration",
+    "mock_parser_factory": "itf.fixtures.mock_parser",
+    "parallel_test_environment": "itf.fixtures.parallel_environment",
+    "performance_monitor": "itf.fixtures.performance",
+    "resource_monitor": "itf.fixtures.resource_monitoring",
+    "sample_code_files": "itf.fixtures.sample_code",
+    "temp_workspace": "itf.fixtures.workspace",
+    "test_file_generator": "itf.fixtures.file_generator",
+    "thread_safe_counter": "itf.fixtures.counter",
+}
+
+__all__ = [*_MODULES]  # noqa: PLE0604 - the one list of names, also for __getattr__
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'itf' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value  # asked for once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

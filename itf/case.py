@@ -1,0 +1,345 @@
+"""The TestCase that has the three interfaces and the eleven fixtures."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import unittest
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Final, Literal, get_args
+
+from itf.fixtures.async_runner import async_test_runner
+from itf.fixtures.config_tracking import config_change_tracker
+from itf.fixtures.counter import thread_safe_counter
+from itf.fixtures.declaration import FixtureDeclaration, FixtureSet
+from itf.fixtures.error_tracking import ErrorTrackingContext, error_tracking_context
+from itf.fixtures.file_generator import test_file_generator
+from itf.fixtures.mock_parser import mock_parser_factory
+from itf.fixtures.parallel_environment import ParallelTestEnvironment, parallel_test_environment
+from itf.fixtures.performance import performance_monitor
+from itf.fixtures.resource_monitoring import resource_monitor
+from itf.fixtures.sample_code import sample_code_files
+from itf.fixtures.workspace import temp_workspace
+from itf.formats import safe_str
+from itf.frames import strip_own_frames
+from itf.interfaces.config_change import ConfigChangeObserver
+from itf.interfaces.error_propagation import ErrorPropagationMixin
+from itf.interfaces.resource_tracking import ResourceTracker
+from itf.timeline import Timeline, current_owner
+
+__all__ = ["IntegrationTestCase", "LeakPolicy"]
+
+__unittest = True
+
+LeakPolicy = Literal["fail", "warn", "off"]
+
+# How many events of the timeline a failure shows.
+_EVENTS_SHOWN: Final = 20
+
+
+class IntegrationTestCase(
+    ErrorPropagationMixin, ConfigChangeObserver, ResourceTracker, unittest.TestCase
+):
+    """A `unittest.TestCase` with the three interfaces and the eleven fixtures.
+
+    A fixture is set up where a test first uses it, as an attribute
+    (``self.temp_workspace``) or as a parameter (``def test_x(self,
+    temp_workspace)``), and torn down after the test.  When the test ends, in
+    this order: the user's ``tearDown`` and cleanups; workers that still run are
+    stopped; fixtures are torn down, last first; errors nobody looked at, and
+    then resources nobody released, fail the test.  A test that fails shows the
+    last events of its timeline.
+
+    No method needs to be called by a subclass that overrides ``setUp`` and the like.
+
+    Attributes:
+        leak_policy: What becomes of a test with resources that are still active
+            at its end: ``fail``, ``warn`` (a ResourceWarning), or ``off``.
+
+    Example:
+        >>> class WorkspaceTest(IntegrationTestCase):
+        ...     def test_folders(self, temp_workspace):
+        ...         self.assertTrue((temp_workspace / "src").is_dir())
+        >>> WorkspaceTest("test_folders").debug()
+    """
+
+    leak_policy: ClassVar[LeakPolicy] = "fail"
+
+    # fill=False: their own parameters are options, not names of fixtures.
+    temp_workspace = FixtureDeclaration(temp_workspace, fill=False)
+    sample_code_files = FixtureDeclaration(sample_code_files, fill=False)
+    error_tracking_context = FixtureDeclaration(error_tracking_context, fill=False)
+    config_change_tracker = FixtureDeclaration(config_change_tracker, fill=False)
+    resource_monitor = FixtureDeclaration(resource_monitor, fill=False)
+    parallel_test_environment = FixtureDeclaration(parallel_test_environment, fill=False)
+    mock_parser_factory = FixtureDeclaration(mock_parser_factory, fill=False)
+    test_file_generator = FixtureDeclaration(test_file_generator, fill=False)
+    async_test_runner = FixtureDeclaration(async_test_runner, fill=False)
+    thread_safe_counter = FixtureDeclaration(thread_safe_counter, fill=False)
+    performance_monitor = FixtureDeclaration(performance_monitor, fill=False)
+
+    _itf_method_name: str
+    _itf_own_keys: frozenset[str]
+
+    def __init__(self, methodName: str = "runTest") -> None:
+        before = frozenset(self.__dict__)
+        super().__init__(methodName)
+        self._itf_method_name = methodName
+        # What unittest keeps on an instance: made anew where it is unpickled.
+        self._itf_own_keys = frozenset(self.__dict__) - before
+
+    def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
+        """Run the test, as `unittest.TestCase.run` does."""
+        with self._itf_running():
+            return super().run(result)
+
+    def debug(self) -> None:
+        """Run the test without a result, as `unittest.TestCase.debug` does."""
+        with self._itf_running():
+            try:
+                super().debug()
+            except BaseException:
+                # unittest leaves the cleanups out; ours still put things back.
+                self._itf_abandon()
+                raise
+
+    @contextmanager
+    def subTest(self, msg: Any = ..., **params: Any) -> Generator[None]:
+        """Begin a subtest, as `unittest.TestCase.subTest` does."""
+        inner = super().subTest(**params) if msg is ... else super().subTest(msg, **params)
+        with inner:
+            try:
+                yield
+            except BaseException as error:
+                self._itf_explain(error)
+                raise
+
+    def assertErrorPropagated(
+        self, error: BaseException, *modules: str, msg: str | None = None
+    ) -> None:
+        """Check that an error passed through these modules in this order.
+
+        It may have passed through others in between; `assert_error_path` takes
+        no others.
+
+        Raises:
+            AssertionError: With the path taken and the modules expected.
+        """
+        path = self.get_error_path(error)
+        steps = iter(path)
+        # `in` on an iterator goes on from where the module before was found.
+        if not path or not all(module in steps for module in modules):
+            taken = " -> ".join(path) or "(nothing was captured)"
+            standard = (
+                f"{type(error).__name__} did not propagate through {' -> '.join(modules)}; "
+                f"it went {taken}"
+            )
+            raise self.failureException(self._formatMessage(msg, standard))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Parallel runners send tests between processes.  What belongs to one run
+        # (locks, logs, the state of unittest) stays behind.
+        state = {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in self._itf_own_keys
+            and not key.startswith("_itf_")
+            and key != self._itf_method_name
+        }
+        return (_rebuild, (type(self), self._itf_method_name), state)
+
+    @property
+    def _itf_fixtures(self) -> FixtureSet:
+        fixtures: FixtureSet | None = self.__dict__.get("_itf_fixture_set")
+        if fixtures is None:
+            fixtures = self.__dict__.setdefault("_itf_fixture_set", FixtureSet(self, self._itf_arm))
+        return fixtures
+
+    @contextmanager
+    def _itf_running(self) -> Generator[None]:
+        """What is around one run: state of its own, the wrapped method, our cleanups."""
+        if self.__dict__.pop("_itf_has_run", False):
+            for key in [key for key in self.__dict__ if key.startswith("_itf_")]:
+                if key not in ("_itf_method_name", "_itf_own_keys"):
+                    del self.__dict__[key]
+        self.timeline = Timeline(self.id())
+        # Until the method has passed, it has failed: if setUp raises, nobody
+        # tells us.
+        self.__dict__["_itf_error"] = _NotReachedError()
+        self._itf_arm()
+        token = current_owner.set(self)
+        name = self._itf_method_name
+        replaced = self.__dict__.get(name)
+        method = getattr(self, name)
+        self.__dict__[name] = self._itf_wrapped(method)
+        try:
+            yield
+        finally:
+            if replaced is None:
+                self.__dict__.pop(name, None)
+            else:
+                self.__dict__[name] = replaced
+            current_owner.reset(token)
+            self.__dict__["_itf_has_run"] = True
+
+    def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the test method: fill in parameters, and see how it ends.
+
+        The wrapper carries the marks of the method (skip, expected failure).
+        """
+        if inspect.iscoroutinefunction(method):
+
+            @functools.wraps(method)
+            async def wrapper(*args: Any) -> Any:
+                with self._itf_watching():
+                    return await method(*args, **self._itf_fixtures.arguments_for(method))
+
+        else:
+
+            @functools.wraps(method)
+            def wrapper(*args: Any) -> Any:
+                with self._itf_watching():
+                    return method(*args, **self._itf_fixtures.arguments_for(method))
+
+        return wrapper
+
+    @contextmanager
+    def _itf_watching(self) -> Generator[None]:
+        try:
+            yield
+        except unittest.SkipTest:
+            self.__dict__["_itf_error"] = None
+            raise
+        except BaseException as error:
+            self.__dict__["_itf_error"] = error
+            self._itf_explain(error)
+            raise
+        self.__dict__["_itf_error"] = None
+
+    def _itf_explain(self, error: BaseException) -> None:
+        """Cut our frames from an error's traceback, and give it the timeline as a note."""
+        if isinstance(error, unittest.SkipTest):
+            return
+        strip_own_frames(error)
+        if not len(self.timeline) or getattr(error, "_itf_explained", None) is self.timeline:
+            return
+        try:
+            error.add_note(self.timeline.describe(_EVENTS_SHOWN))
+            # An error that leaves a subtest may leave the test as well.
+            error._itf_explained = self.timeline  # type: ignore[attr-defined]
+        except (AttributeError, TypeError):
+            return  # an exception class may refuse attributes (a frozen dataclass does)
+
+    def _itf_arm(self) -> None:
+        """See to it that what ends a test is done, once, after all of the user's cleanups.
+
+        Cleanups run last first, so ours are added before any other can be.
+        They are several, for each may fail the test on its own.
+        """
+        if self.__dict__.get("_itf_armed"):
+            return
+        self.__dict__["_itf_armed"] = True
+        for step in reversed(self._itf_steps()):
+            self.addCleanup(step)
+
+    def _itf_steps(self) -> list[Callable[[], None]]:
+        return [
+            self._itf_stop_workers,
+            self._itf_tear_down_fixtures,
+            self._itf_check_errors,
+            self._itf_check_resources,
+            self._itf_disarm,
+        ]
+
+    def _itf_stop_workers(self) -> None:
+        self.__dict__["_itf_used"] = list(self._itf_fixtures.active())
+        problems = []
+        for manager in self._itf_fixtures.active():
+            if isinstance(manager, ParallelTestEnvironment):
+                try:
+                    manager.stop_workers()
+                except Exception as error:  # noqa: BLE001 - the other environments end, too
+                    problems.append(safe_str(error))
+        if problems:
+            raise self.failureException("; ".join(problems))
+
+    def _itf_tear_down_fixtures(self) -> None:
+        failures = self._itf_fixtures.tear_down(self.__dict__.get("_itf_error"))
+        if len(failures) == 1:
+            raise failures[0]  # as it is: its traceback leads to where it came from
+        if failures:
+            lines = [f"  {type(error).__name__}: {safe_str(error)}" for error in failures]
+            group = BaseExceptionGroup("fixtures failed at their tear-down", failures)
+            raise self.failureException(
+                "\n".join([f"{len(failures)} fixtures failed at their tear-down:", *lines])
+            ) from group
+
+    def _itf_check_errors(self) -> None:
+        trackers = self._itf_users_of(ErrorTrackingContext)
+        unseen = [context for tracker in trackers for context in tracker.unseen_errors()]
+        if not unseen:
+            return
+        count = "1 error" if len(unseen) == 1 else f"{len(unseen)} errors"
+        lines = [
+            f"  {context['error_type']}: {context['error_message']} "
+            f"({context['context_data'].get('origin')}, raised in {context['operation']} "
+            f"of {context['source_module']})"
+            for context in unseen
+        ]
+        failure = self.failureException(
+            "\n".join([f"{count} nobody looked at; look at get_error_chain():", *lines])
+        )
+        for context in unseen:
+            failure.add_note("".join(context["context_data"]["traceback"]).rstrip())
+        raise failure
+
+    def _itf_check_resources(self) -> None:
+        policy = self.leak_policy
+        if policy not in get_args(LeakPolicy):
+            raise ValueError(
+                f"{type(self).__name__}.leak_policy is {policy!r}; "
+                f"set it to one of {', '.join(get_args(LeakPolicy))}"
+            )
+        problems = []
+        for tracker in [self, *self._itf_users_of(ResourceTracker)]:
+            try:
+                tracker.assert_no_leaks()
+            except AssertionError as error:
+                problems.append(safe_str(error))
+        if not problems or policy == "off":
+            return
+        if policy == "fail":
+            raise self.failureException("\n".join(problems))
+        warnings.warn(f"{self.id()}: " + "\n".join(problems), ResourceWarning, stacklevel=2)
+
+    def _itf_disarm(self) -> None:
+        self.__dict__["_itf_armed"] = False
+        self.__dict__["_itf_used"] = []
+        self.forget_error_frames()
+
+    def _itf_abandon(self) -> None:
+        """Put things back after a run that unittest broke off, without judging it."""
+        if self.__dict__.get("_itf_armed"):
+            try:
+                self._itf_stop_workers()
+            finally:
+                self._itf_fixtures.tear_down(self.__dict__.get("_itf_error"))
+                self._itf_disarm()
+
+    def _itf_users_of(self, kind: type[Any]) -> list[Any]:
+        return [
+            manager for manager in self.__dict__.get("_itf_used", ()) if isinstance(manager, kind)
+        ]
+
+
+class _NotReachedError(Exception):
+    """The test method was not reached, or has not ended."""
+
+
+def _rebuild(cls: type[IntegrationTestCase], method_name: str) -> IntegrationTestCase:
+    """Make a TestCase without its own ``__init__``, which may want other arguments."""
+    case = cls.__new__(cls)
+    IntegrationTestCase.__init__(case, method_name)
+    return case

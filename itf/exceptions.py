@@ -1,0 +1,107 @@
+"""What itf itself raises.
+
+Every class carries the objects its message speaks of, so that a caller never
+has to parse the text.  All of them derive from `ItfError` and, where the
+standard library has a fitting class, from that one too: code that catches
+`ValueError` or `TimeoutError` keeps working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "ConfigCycleError",
+    "FixtureError",
+    "FormatError",
+    "ItfError",
+    "MockParserError",
+    "ResourceError",
+    "TaskTimeoutError",
+    "TimingError",
+    "WorkerError",
+    "WorkspaceError",
+    "WorkspaceEscapeError",
+]
+
+__unittest = True
+
+
+class ItfError(Exception):
+    """The base of everything that itf raises by its own decision."""
+
+
+class FormatError(ItfError, ValueError):
+    """A text is not an event in itf's format, or in a version of it that this itf cannot read."""
+
+
+class ConfigCycleError(ItfError):
+    """Observers change configuration in a circle.
+
+    Attributes:
+        keys: The keys in the order in which they changed, the first one again at the end.
+    """
+
+    def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
+
+
+class ResourceError(ItfError):
+    """A resource was tracked or released out of turn.
+
+    Attributes:
+        resource_id: The id in question.
+        owner_module: The module that owns or owned it; None if the id is unknown.
+    """
+
+    def __init__(
+        self, message: str, resource_id: str = "", owner_module: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.resource_id = resource_id
+        self.owner_module = owner_module
+
+
+class FixtureError(ItfError):
+    """A fixture cannot be set up as it was asked for."""
+
+
+class WorkspaceError(ItfError, OSError):
+    """A workspace could not be removed whole.
+
+    Attributes:
+        leftovers: The paths that are still there.
+    """
+
+    def __init__(self, message: str, leftovers: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.leftovers = tuple(leftovers)
+
+
+class WorkspaceEscapeError(ItfError, ValueError):
+    """A name leads out of the workspace that it was to stay in."""
+
+
+class WorkerError(ItfError, RuntimeError):
+    """A worker failed, died, or could not be stopped.
+
+    Attributes:
+        worker: The worker's name.
+    """
+
+    def __init__(self, message: str, worker: str = "") -> None:
+        super().__init__(message)
+        self.worker = worker
+
+
+class MockParserError(ItfError, RuntimeError):
+    """The failure that a test asked a mock parser for."""
+
+
+class TaskTimeoutError(ItfError, TimeoutError):
+    """A coroutine did not end in time, or refused to be cancelled."""
+
+
+class TimingError(ItfError, RuntimeError):
+    """A timing was ended that was not started, or asked for and never taken."""

@@ -1,0 +1,96 @@
+"""Callbacks that are called in the order in which they were registered."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from itf.formats import safe_repr
+
+__all__ = ["CallbackRegistry", "Registration", "call_all"]
+
+__unittest = True
+
+_E = TypeVar("_E")
+
+
+class Registration:
+    """The handle of a registered callback.
+
+    `unregister` ends it, and so does the end of a ``with`` on it.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self, unregister: Callable[[], object]) -> None:
+        self._unregister = unregister
+
+    def unregister(self) -> None:
+        """Call the callback no more; a second call does nothing."""
+        self._unregister()
+
+    def __enter__(self) -> Registration:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.unregister()
+
+
+class CallbackRegistry(Generic[_E]):
+    """Callbacks, each with the key it is interested in.
+
+    Thread safety: every method, from any thread; dict operations are atomic,
+    and the numbers keep the order.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._callbacks: dict[int, tuple[Callable[[_E], object], str | None]] = {}
+
+    def register(self, callback: Callable[[_E], object], key: str | None) -> Registration:
+        """Add a callback behind those that are there.
+
+        Raises:
+            TypeError: The callback is not callable, or the key is no str.
+        """
+        if not callable(callback):
+            raise TypeError(
+                f"cannot register {safe_repr(callback)} ({type(callback).__name__}): "
+                "it is not callable; pass a function of one argument"
+            )
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"expected a str to listen to, got {safe_repr(key)}")
+        number = next(self._numbers)
+        self._callbacks[number] = (callback, key)
+        return Registration(lambda: self._callbacks.pop(number, None))
+
+    def interested(self, wants: Callable[[str], bool]) -> list[Callable[[_E], object]]:
+        """Return, in order, the callbacks for every key and those whose key is wanted."""
+        return [
+            callback
+            for _, (callback, key) in sorted(self._callbacks.copy().items())
+            if key is None or wants(key)
+        ]
+
+
+def call_all(
+    callbacks: Iterable[Callable[[Any], object]], make: Callable[[], Any]
+) -> list[Exception]:
+    """Call every callback with a value of its own, and return what they raised.
+
+    One that fails must not keep the others from being called.
+    """
+    failures = []
+    for callback in callbacks:
+        try:
+            callback(make())
+        except Exception as error:  # noqa: BLE001 - all of them are handed to the caller
+            failures.append(error)
+    return failures

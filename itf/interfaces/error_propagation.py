@@ -1,0 +1,300 @@
+"""Errors on their way across modules: captured with their context, and checked."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn, cast
+
+from itf.formats import ErrorContext, ExceptionEntry, copy_containers, notes_of, safe_repr, safe_str
+from itf.frames import call_stack, exception_tree, module_of, traceback_frames, user_frame
+from itf.timeline import BoundedLog, TimelineOwner, current_task_name
+
+__all__ = ["ErrorPropagationMixin"]
+
+__unittest = True
+
+# The two keys that say where an error came from; nobody may put others in
+# their place.
+_PROTECTED: Final = ("traceback", "call_stack")
+
+# Tells "no such key" from a key whose value is None.
+_MISSING: Final = object()
+
+
+class ErrorPropagationMixin(TimelineOwner):
+    """Capture errors where they cross from one module to another.
+
+    A mixin for any class; it needs no ``__init__``.
+
+    Example:
+        >>> errors = ErrorPropagationMixin()
+        >>> context = errors.capture_cross_module_error(
+        ...     "chunker.parser", "cli.main", ValueError("Parser timeout"))
+        >>> errors.verify_error_context(context, {"error_type": "ValueError"})
+        >>> errors.get_error_path(context["original_error"])
+        ['chunker.parser', 'cli.main']
+
+    The newest 10,000 captures are kept; `dropped_error_count` says how many
+    older ones had to go.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def capture_cross_module_error(
+        self,
+        source_module: str | None,
+        target_module: str | None,
+        error: BaseException,
+        *,
+        operation: str | None = None,
+        context_data: Mapping[str, Any] | None = None,
+    ) -> ErrorContext:
+        """Keep an error, with all that is known of it, as it passes between two modules.
+
+        Args:
+            source_module: The module the error comes from; None takes that of
+                the innermost frame of its traceback.
+            target_module: The module it arrives in; None takes the caller's.
+            error: The error itself, raised or not.
+            operation: What failed; by default the qualified name of the function
+                that raised, or the name of this object's class where the error
+                was never raised.
+            context_data: More to keep.  ``traceback`` and ``call_stack`` are taken.
+
+        Returns:
+            The context; a copy, changing it changes nothing here.
+
+        Raises:
+            TypeError: ``error`` is not an exception, or a name is not a str.
+            ValueError: ``context_data`` has a key that is taken.
+        """
+        error = _checked_error(error)
+        for name, value in (
+            ("source_module", source_module),
+            ("target_module", target_module),
+            ("operation", operation),
+        ):
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"{name} must be a str or None, got {safe_repr(value)}")
+        raised = traceback_frames(error)
+        if source_module is None:
+            source_module = module_of(raised[0][0] if raised else user_frame())
+        if target_module is None:
+            target_module = module_of(user_frame())
+        if operation is None:
+            operation = raised[0][0].f_code.co_qualname if raised else type(self).__name__
+        context: ErrorContext = {
+            "source_module": source_module,
+            "target_module": target_module,
+            "operation": operation,
+            "original_error": error,
+            "error_type": type(error).__name__,
+            "error_message": safe_str(error),
+            "timestamp": time.time(),
+            "context_data": _context_data(error, context_data or {}),
+        }
+        log = self._itf_error_log
+        log.append(log.next_number(), context)
+        self.timeline.record("error", cast("dict[str, Any]", context))
+        return cast(ErrorContext, copy_containers(context))
+
+    def verify_error_context(self, context: ErrorContext, expected: Mapping[str, Any]) -> None:
+        """Check what a context says, and tell everything that is wrong with it at once.
+
+        Args:
+            context: A context from `capture_cross_module_error`.
+            expected: Keys with what is expected of them: a plain value; a type,
+                which the value must be an instance of; a compiled pattern, which
+                is searched in its text; or anything with an ``==`` of its own,
+                such as `unittest.mock.ANY`.  A dict within is a subset.
+                ``timestamp`` is checked to be there and a float, never by value.
+
+        Raises:
+            AssertionError: With a line for each missing key and each mismatch.
+        """
+        problems: list[str] = []
+        if not isinstance(context, Mapping):
+            raise TypeError(f"expected an error context (a dict), got {safe_repr(context)}")
+        if not isinstance(context.get("timestamp"), float):
+            problems.append(_problem("timestamp", context.get("timestamp", _MISSING), "a float"))
+        wanted = {key: value for key, value in expected.items() if key != "timestamp"}
+        _compare(context, wanted, "", problems)
+        if problems:
+            count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+            _fail(f"the error context has {count}:\n" + "\n".join(f"  {line}" for line in problems))
+
+    def get_error_chain(self) -> list[ErrorContext]:
+        """Return what was captured, in order, as copies."""
+        return [
+            cast(ErrorContext, copy_containers(entry)) for entry in self._itf_error_log.entries()
+        ]
+
+    @property
+    def dropped_error_count(self) -> int:
+        """How many of the oldest captures had to go."""
+        return self._itf_error_log.dropped
+
+    def get_error_path(self, error: BaseException) -> list[str]:
+        """Return the modules that an error passed through, origin first.
+
+        The hops of what the error was raised from (its causes and contexts, and
+        the members of a group) count too, and come before its own.
+
+        Returns:
+            Module names; empty if neither the error nor what it came from was captured.
+        """
+        # Deeper in the tree is earlier in the story: a cause was on its way
+        # before what was raised from it.
+        depth: dict[int, int] = {}
+        depths: list[int] = []
+        for exception, parent, _ in exception_tree(_checked_error(error)):
+            depths.append(0 if parent is None else depths[parent] + 1)
+            depth[id(exception)] = depths[-1]
+        hops = [
+            context
+            for context in self._itf_error_log.entries()
+            if id(context["original_error"]) in depth
+        ]
+        hops.sort(key=lambda context: -depth[id(context["original_error"])])
+        path: list[str] = []
+        for hop in hops:
+            step = [hop["source_module"], hop["target_module"]]
+            if path[-2:] == step:
+                continue  # the same crossing, captured on both of its sides
+            path += step[1:] if path[-1:] == step[:1] else step
+        # A hop from a module to itself is no crossing.
+        return [name for name, before in zip(path, [None, *path], strict=False) if name != before]
+
+    def assert_error_path(self, error: BaseException, *modules: str) -> None:
+        """Check that an error passed through exactly these modules, origin first.
+
+        Raises:
+            AssertionError: With the path taken and the path expected.
+        """
+        path = self.get_error_path(error)
+        if path != list(modules):
+            _fail(
+                f"{type(error).__name__} took another way:\n"
+                f"  got:      {_arrows(path)}\n"
+                f"  expected: {_arrows(modules)}"
+            )
+
+    def forget_error_frames(self) -> None:
+        """Clear the frames of all captured tracebacks.
+
+        A traceback keeps every local variable of its frames alive: a socket, a
+        lock, a workspace.  `IntegrationTestCase` calls this when a test ends;
+        the text of the tracebacks stays.
+        """
+        for context in self._itf_error_log.entries():
+            for exception, _, _ in exception_tree(context["original_error"]):
+                traceback.clear_frames(exception.__traceback__)
+
+    @property
+    def _itf_error_log(self) -> BoundedLog[ErrorContext]:
+        log = self.__dict__.get("_itf_errors")
+        if log is None:
+            log = self.__dict__.setdefault("_itf_errors", BoundedLog[ErrorContext]())
+        return cast("BoundedLog[ErrorContext]", log)
+
+
+def _fail(message: str) -> NoReturn:
+    raise AssertionError(message)
+
+
+def _arrows(modules: Any) -> str:
+    return " -> ".join(modules) or "(nothing was captured)"
+
+
+def _checked_error(error: object) -> BaseException:
+    if isinstance(error, BaseException):
+        return error
+    hint = "; pass an instance, not the class" if isinstance(error, type) else ""
+    raise TypeError(f"expected an exception, got {safe_repr(error)}{hint}")
+
+
+def _context_data(error: BaseException, extra: Mapping[str, Any]) -> dict[str, Any]:
+    taken = [key for key in _PROTECTED if key in extra]
+    if taken:
+        raise ValueError(
+            f"context_data may not replace {' and '.join(map(repr, taken))}, which itf fills in; "
+            "use another key"
+        )
+    return {
+        "traceback": _format(error),
+        "call_stack": call_stack(error),
+        "exceptions": _exceptions(error),
+        "thread": threading.current_thread().name,
+        "process": os.getpid(),
+        "task": current_task_name(),
+        **copy_containers(dict(extra)),
+    }
+
+
+def _format(error: BaseException) -> list[str]:
+    try:
+        return traceback.format_exception(error)
+    except Exception as failure:  # noqa: BLE001 - an exception class can break its own formatting
+        return [
+            f"{type(error).__qualname__}: {safe_str(error)}\n",
+            f"(its traceback cannot be formatted: {type(failure).__name__}: {safe_str(failure)})\n",
+        ]
+
+
+def _exceptions(error: BaseException) -> list[ExceptionEntry]:
+    return [
+        cast(
+            ExceptionEntry,
+            {
+                "id": number,
+                "parent_id": parent,
+                "relation": relation,
+                "type": type(exception).__qualname__,
+                "module": type(exception).__module__,
+                "message": safe_str(exception),
+                "notes": notes_of(exception),
+            },
+        )
+        for number, (exception, parent, relation) in enumerate(exception_tree(error))
+    ]
+
+
+def _compare(
+    got: Mapping[str, Any], expected: Mapping[str, Any], where: str, problems: list[str]
+) -> None:
+    for key, wanted in expected.items():
+        path = f"{where}[{key!r}]" if where else str(key)
+        value = got.get(key, _MISSING)
+        if isinstance(wanted, Mapping) and isinstance(value, Mapping):
+            _compare(value, wanted, path, problems)
+        elif value is _MISSING or not _matches(value, wanted):
+            problems.append(_problem(path, value, _wanted_text(wanted)))
+
+
+def _matches(value: object, wanted: object) -> bool:
+    if isinstance(wanted, type):
+        # A type is also what it is: {'error_class': ValueError} may hold the class.
+        return isinstance(value, wanted) or value is wanted
+    if isinstance(wanted, re.Pattern):
+        text = value if isinstance(value, str | bytes) else str(value)
+        return type(text) is type(wanted.pattern) and wanted.search(text) is not None
+    return bool(wanted == value)
+
+
+def _wanted_text(wanted: object) -> str:
+    if isinstance(wanted, type):
+        return f"an instance of {wanted.__qualname__}"
+    if isinstance(wanted, re.Pattern):
+        return f"text in which {wanted.pattern!r} is found"
+    return safe_repr(wanted)
+
+
+def _problem(path: str, value: object, wanted: str) -> str:
+    if value is _MISSING:
+        return f"{path}: missing, expected {wanted}"
+    return f"{path}: got {safe_repr(value)}, expected {wanted}"

@@ -1,0 +1,253 @@
+"""The timeline: one ordered, bounded log of what happened while a test ran."""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Generic, TypeVar, cast
+
+from itf.formats import (
+    REDACTED,
+    SCHEMA_VERSION,
+    ConfigChangeEvent,
+    ErrorContext,
+    TimelineEvent,
+    copy_containers,
+    is_secret_key,
+    safe_repr,
+    safe_str,
+)
+
+__all__ = ["BoundedLog", "Timeline", "TimelineOwner", "current_owner", "current_task_name"]
+
+__unittest = True
+
+_T = TypeVar("_T")
+
+# Enough for what a person would read after a failure, and some 10 MB at most.
+DEFAULT_CAPACITY: Final = 10_000
+
+
+class BoundedLog(Generic[_T]):
+    """The newest entries in order, and how many were dropped.
+
+    There is no lock in it, on purpose.  A lock could be held by another thread
+    when a worker process is forked, and would then be held for ever in the
+    child; and a ``__del__`` that the garbage collector runs inside an append
+    may append in its turn.  `deque.append` and `next` on a count are atomic.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        self._entries: deque[tuple[int, _T]] = deque(maxlen=capacity)
+        self._numbers = itertools.count(1)
+
+    def next_number(self) -> int:
+        """Take the next number in the order, for `append`."""
+        return next(self._numbers)
+
+    def append(self, number: int, entry: _T) -> None:
+        """Add an entry under a number from `next_number`."""
+        self._entries.append((number, entry))
+
+    def entries(self) -> list[_T]:
+        """Return the entries that are kept, oldest first."""
+        # Two threads may append in another order than they took their numbers.
+        return [entry for _, entry in sorted(self._entries.copy(), key=lambda pair: pair[0])]
+
+    @property
+    def dropped(self) -> int:
+        """How many of the oldest entries had to go."""
+        kept = self._entries.copy()
+        return max((number for number, _ in kept), default=0) - len(kept)
+
+
+class Timeline:
+    """The ordered events of one test.
+
+    Args:
+        test: The id of the test, written into every event.
+        capacity: How many events are kept; older ones are dropped and counted.
+
+    Example:
+        >>> timeline = Timeline("my test")
+        >>> event = timeline.record("note", {"text": "half way"})
+        >>> [event["kind"] for event in timeline.events()]
+        ['note']
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self, test: str = "", *, capacity: int = DEFAULT_CAPACITY) -> None:
+        self.test = test
+        self.started_ns = time.monotonic_ns()
+        self._log: BoundedLog[TimelineEvent] = BoundedLog(capacity)
+
+    def record(self, kind: str, data: Mapping[str, Any] | None = None) -> TimelineEvent:
+        """Append an event and return it.
+
+        Args:
+            kind: What sort of thing happened: ``error``, ``config``, ``resource``,
+                ``fixture``, ``worker``, ``fault``, ``timing``, ``file``, ``async``,
+                or a name of your own.
+            data: What there is to say about it; containers are copied.
+        """
+        number = self._log.next_number()
+        event: TimelineEvent = {
+            "schema": SCHEMA_VERSION,
+            "sequence": number,
+            "kind": kind,
+            "test": self.test,
+            "timestamp": time.time(),
+            "monotonic_ns": time.monotonic_ns(),
+            "process": os.getpid(),
+            "thread": threading.current_thread().name,
+            "task": current_task_name(),
+            "data": copy_containers(dict(data or {})),
+        }
+        self._log.append(number, event)
+        return event
+
+    def events(self, kind: str | None = None) -> list[TimelineEvent]:
+        """Return the events in order, or those of one kind; the dicts are copies."""
+        return [
+            copy_containers(event)
+            for event in self._log.entries()
+            if kind is None or event["kind"] == kind
+        ]
+
+    def __iter__(self) -> Iterator[TimelineEvent]:
+        return iter(self.events())
+
+    def __len__(self) -> int:
+        return len(self._log.entries())
+
+    def __bool__(self) -> bool:
+        # An empty timeline is still a timeline: `timeline or Timeline()` must
+        # not swap it for another.
+        return True
+
+    @property
+    def dropped(self) -> int:
+        """How many of the oldest events had to go."""
+        return self._log.dropped
+
+    def describe(self, last: int = 20) -> str:
+        """Return the last events as text, one line each: when, who, what.
+
+        Args:
+            last: How many events, counted from the end.
+        """
+        events = self._log.entries()
+        shown = events[-last:] if last > 0 else []
+        total = len(events) + self.dropped
+        name = f" of {self.test}" if self.test else ""
+        lines = [f"timeline{name} (last {len(shown)} of {total} events):"]
+        lines += [f"  {self._line(event)}" for event in shown]
+        return "\n".join(lines)
+
+    def _line(self, event: TimelineEvent) -> str:
+        seconds = (event["monotonic_ns"] - self.started_ns) / 1e9
+        who = event["thread"]
+        if event["process"] != os.getpid():
+            who = f"process {event['process']}, {who}"
+        if event["task"] is not None:
+            who = f"{who}, task {event['task']}"
+        return f"{seconds:+.6f} s  [{who}]  {event['kind']}: {_summary(event)}"
+
+
+def _summary(event: TimelineEvent) -> str:
+    """Say in one line what an event's data says."""
+    data = event["data"]
+    match event["kind"]:
+        case "error" if _has(data, ErrorContext):
+            return _one_line(
+                f"{data['error_type']}: {data['error_message']} "
+                f"({data['source_module']} -> {data['target_module']}, in {data['operation']})"
+            )
+        case "config" if _has(data, ConfigChangeEvent):
+            secret = is_secret_key(data["config_path"])
+            old, new = (
+                REDACTED if secret else safe_repr(data[key]) for key in ("old_value", "new_value")
+            )
+            modules = ", ".join(data["affected_modules"]) or "no module"
+            return _one_line(f"{data['config_path']}: {old} -> {new} (affects {modules})")
+        case "resource" if {"resource_id", "resource_type", "owner_module", "state"} <= data.keys():
+            return _one_line(
+                f"{data['resource_id']!r} ({data['resource_type']}, owned by "
+                f"{data['owner_module']}) is {data['state']}"
+            )
+    parts = (
+        f"{key}={REDACTED if is_secret_key(key) else _value_text(value)}"
+        for key, value in data.items()
+    )
+    return _one_line(", ".join(parts))
+
+
+def _has(data: Mapping[str, Any], record: type) -> bool:
+    """Say whether a user's own event of a standard kind has the standard's keys."""
+    return record.__annotations__.keys() <= data.keys()
+
+
+def _value_text(value: object) -> str:
+    return safe_str(value) if isinstance(value, BaseException) else safe_repr(value)
+
+
+# What fits on a terminal's line or two.
+_LINE_LENGTH: Final = 240
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"
+
+
+def current_task_name() -> str | None:
+    """Return the name of the asyncio task that runs here, None outside asyncio."""
+    # Where nobody has imported asyncio there is no task, and itf must not be
+    # the one who imports it.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        task = asyncio.current_task()
+    except (RuntimeError, AttributeError):
+        # No running loop; or asyncio is only half imported, in another thread.
+        return None
+    return None if task is None else str(task.get_name())
+
+
+class TimelineOwner:
+    """Whatever has a timeline; without an ``__init__``, so that any mixin may derive from it."""
+
+    @property
+    def timeline(self) -> Timeline:
+        """The events of the test that this object serves.
+
+        Inside a test of `IntegrationTestCase` this is the test's own timeline,
+        elsewhere one of this object alone.
+        """
+        own = self.__dict__.get("_itf_timeline")
+        if own is None:
+            owner = current_owner.get()
+            own = Timeline() if owner is None or owner is self else owner.timeline
+            # setdefault is atomic: of two threads that come first, both get one.
+            own = self.__dict__.setdefault("_itf_timeline", own)
+        return cast(Timeline, own)
+
+    @timeline.setter
+    def timeline(self, timeline: Timeline) -> None:
+        self.__dict__["_itf_timeline"] = timeline
+
+
+current_owner: contextvars.ContextVar[TimelineOwner | None] = contextvars.ContextVar(
+    "itf_current_owner", default=None
+)
+"""Who runs here: the TestCase whose timeline new fixtures and interfaces join."""

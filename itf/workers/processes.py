@@ -1,0 +1,176 @@
+"""Worker processes: `multiprocessing` processes whose errors come home."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+
+from itf.exceptions import WorkerError
+from itf.frames import module_of, traceback_frames
+from itf.workers.failure import Failure
+
+__all__ = ["WorkerProcess", "default_context", "process_class"]
+
+__unittest = True
+
+
+def default_context() -> BaseContext:
+    """Return the context in which a local function can be a worker, where there is one.
+
+    That is fork on Linux; macOS has it, but its own libraries break under it.
+    """
+    if sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("fork")
+    return multiprocessing.get_context()
+
+
+class WorkerProcess(BaseProcess):
+    """A `multiprocessing` process that sends the error that ends it home.
+
+    Made by an environment; the classes below bind it to a start method.
+    """
+
+    _home: Connection | None = None
+    _away: Connection | None = None
+    _failure: BaseException | None = None
+    _looked_at = False
+    _asked_to_end = False
+
+    def open_line(self, context: BaseContext) -> None:
+        """Make the pipe on which an error comes home."""
+        self._home, self._away = context.Pipe(duplex=False)
+
+    def start(self) -> None:
+        """Start the process.
+
+        Raises:
+            WorkerError: It was started before.
+        """
+        if self.pid is not None:
+            raise WorkerError(f"worker {self.name!r} was started before; make a new one", self.name)
+        super().start()
+        if self._away is not None:
+            self._away.close()  # only the child has it now: its end is told as EOF
+
+    def run(self) -> None:
+        """Call the target in the new process."""
+        try:
+            super().run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it goes home
+            # Of the target's module: its frame is next to our own.
+            frames = traceback_frames(error)
+            module = module_of(frames[0][0]) if frames else "<unknown>"
+            if self._away is not None:
+                self._away.send(tuple(Failure.of(error, module)))
+            # Not printed here as well: who gets the error at home tells of it.
+            sys.exit(1)
+
+    def terminate(self) -> None:
+        """Ask the process to end, with SIGTERM; how it ends is then no failure."""
+        self._asked_to_end = True
+        super().terminate()
+
+    def kill(self) -> None:
+        """End the process, with SIGKILL; that is then no failure."""
+        self._asked_to_end = True
+        super().kill()
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended, None if it has not; who reads it has looked at its failure."""
+        code = super().exitcode
+        if code is not None:
+            self._looked_at = True
+        return code
+
+    def exception(self, timeout: float | None = 60.0) -> BaseException | None:
+        """Wait for the end and return the error that made it, None if there was none.
+
+        Args:
+            timeout: Seconds; None is for ever.
+
+        Raises:
+            WorkerError: It was not started.
+            TimeoutError: It has not ended.
+        """
+        if self.pid is None:
+            raise WorkerError(
+                f"worker {self.name!r} was not started; call start() first", self.name
+            )
+        self.join(timeout)
+        if self.is_alive():
+            raise TimeoutError(
+                f"worker {self.name!r} (pid {self.pid}) is still running after {timeout:g} s"
+            )
+        self._looked_at = True
+        return self._find_failure()
+
+    def unseen_failure(self) -> BaseException | None:
+        """Return the error of a process that has ended, unless somebody looked at it."""
+        if self.pid is None or self.is_alive() or self._looked_at:
+            return None
+        return self._find_failure()
+
+    def release(self) -> None:
+        """Give back what the process object holds; it has ended, or never began."""
+        for connection in (self._home, self._away):
+            if connection is not None:
+                connection.close()
+        if self.pid is not None:
+            self.join(0)
+
+    def _find_failure(self) -> BaseException | None:
+        if self._failure is None:
+            code = super().exitcode
+            if code in (None, 0):
+                return None
+            self._failure = self._sent_home() or self._from_code(code or 0)
+        return self._failure
+
+    def _sent_home(self) -> BaseException | None:
+        home = self._home
+        if home is None or home.closed:
+            return None
+        try:
+            if not home.poll():
+                return None
+            failure = Failure(*home.recv())
+        except (EOFError, OSError):
+            return None  # it died before it could say why, or while it did
+        error = failure.exception(self.name)
+        error.add_note(f"in worker {self.name!r} (pid {self.pid}), raised in {failure.module}")
+        return error
+
+    def _from_code(self, code: int) -> WorkerError | None:
+        if code < 0 and self._asked_to_end:
+            return None
+        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        return WorkerError(f"worker {self.name!r} (pid {self.pid}) {how}", self.name)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+_CLASSES: dict[str, type[WorkerProcess]] = {}
+
+for _method in multiprocessing.get_all_start_methods():
+    # A global of this module, for spawn sends a process object by its class's name.
+    _bound = type(
+        f"{_method.title()}WorkerProcess",
+        (WorkerProcess, multiprocessing.get_context(_method).Process),
+        {"__module__": __name__, "__doc__": f"A worker process started by {_method}."},
+    )
+    _CLASSES[_method] = globals()[_bound.__name__] = _bound
+
+
+def process_class(context: BaseContext) -> type[WorkerProcess]:
+    """Return the class of worker processes for a context."""
+    return _CLASSES[context.get_start_method()]
