@@ -8,6 +8,7 @@ import sys
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
+from typing import Any, cast
 
 from itf.exceptions import WorkerError
 from itf.frames import module_of, traceback_frames
@@ -165,7 +166,7 @@ for _method in multiprocessing.get_all_start_methods():
     # A global of this module, for spawn sends a process object by its class's name.
     _bound = type(
         f"{_method.title()}WorkerProcess",
-        (WorkerProcess, multiprocessing.get_context(_method).Process),
+        (WorkerProcess, cast(Any, multiprocessing.get_context(_method)).Process),
         {"__module__": __name__, "__doc__": f"A worker process started by {_method}."},
     )
     _CLASSES[_method] = globals()[_bound.__name__] = _bound
