@@ -135,7 +135,8 @@ def strip_own_frames(error: BaseException) -> None:
         if not kept or len(kept) == len(entries):
             continue
         _link(kept)
-        exception.__traceback__ = kept[0]
+        # Not by assignment, which an exception class may refuse (a frozen dataclass does).
+        exception.with_traceback(kept[0])
 
 
 def _link(entries: list[TracebackType]) -> None:
