@@ -33,7 +33,7 @@ def module_of(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "<unknown>"))
 
 
-def is_own(frame: FrameType) -> bool:
+def _is_own(frame: FrameType) -> bool:
     """Say whether a frame belongs to itf."""
     name = module_of(frame)
     return name == "itf" or name.startswith("itf.")
@@ -59,11 +59,16 @@ def _site(frame: FrameType, line: int | None) -> str:
 
 
 def traceback_frames(error: BaseException) -> list[tuple[FrameType, int]]:
-    """Return the frames that an error passed, innermost first, each with its line."""
+    """Return the user's frames that an error passed, innermost first, each with its line.
+
+    An error that itf raised at the user's wish (a mock parser's, say) comes
+    from where the user called itf.
+    """
     frames = []
     entry = error.__traceback__
     while entry is not None:
-        frames.append((entry.tb_frame, entry.tb_lineno))
+        if not _is_own(entry.tb_frame):
+            frames.append((entry.tb_frame, entry.tb_lineno))
         entry = entry.tb_next
     frames.reverse()
     return frames
@@ -77,10 +82,10 @@ def call_stack(error: BaseException) -> list[str]:
     the caller.  itf's own frames are left out.
     """
     raised = traceback_frames(error)
-    stack = [_site(frame, line) for frame, line in raised if not is_own(frame)]
+    stack = [_site(frame, line) for frame, line in raised]
     outer = raised[-1][0].f_back if raised else user_frame()
     while outer is not None and len(stack) <= _MAX_STACK:
-        if not is_own(outer):
+        if not _is_own(outer):
             stack.append(site(outer))
         outer = outer.f_back
     if len(stack) > _MAX_STACK:
@@ -131,7 +136,7 @@ def strip_own_frames(error: BaseException) -> None:
         while entry is not None:
             entries.append(entry)
             entry = entry.tb_next
-        kept = [entry for entry in entries if not is_own(entry.tb_frame)]
+        kept = [entry for entry in entries if not _is_own(entry.tb_frame)]
         if not kept or len(kept) == len(entries):
             continue
         _link(kept)

@@ -184,6 +184,8 @@ def _summary(event: TimelineEvent) -> str:
                 f"{data['resource_id']!r} ({data['resource_type']}, owned by "
                 f"{data['owner_module']}) is {data['state']}"
             )
+        case "fixture" if {"fixture", "action"} <= data.keys():
+            return f"{data['fixture']} {data['action']}"
     parts = (
         f"{key}={REDACTED if is_secret_key(key) else _value_text(value)}"
         for key, value in data.items()

@@ -1,0 +1,210 @@
+"""The house rules: who imports whom, what `__all__` says, what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import subprocess
+import sys
+import unittest
+
+import itf
+
+PACKAGE = pathlib.Path(itf.__file__).parent
+MODULES = ["itf", *(info.name for info in pkgutil.walk_packages([str(PACKAGE)], "itf."))]
+
+# A module may import what stands below its own layer, and from its own folder.
+# interfaces, workers, guard and faults are one layer, and do not import one another.
+LAYERS = [
+    ["itf.__main__"],
+    ["itf.runner"],
+    ["itf.report"],
+    ["itf.async_case"],
+    ["itf.case"],
+    ["itf.fixtures"],
+    ["itf.interfaces", "itf.workers", "itf.guard", "itf.faults"],
+    ["itf.timeline"],
+    ["itf.frames"],
+    ["itf.forks"],
+    ["itf.formats"],
+    ["itf.exceptions"],
+]
+
+
+def unit_of(module: str) -> str:
+    """Return the folder or file of the layout that a module belongs to."""
+    return ".".join(module.split(".")[:2])
+
+
+def layer_of(unit: str) -> int:
+    """Return the number of a unit's layer, counted from the top."""
+    for number, units in enumerate(LAYERS):
+        if unit in units:
+            return number
+    raise AssertionError(f"{unit} has no place in the layout; give it one in LAYERS")
+
+
+def tree_of(module: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports_of(tree: ast.Module) -> set[str]:
+    """Return the modules that a tree imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found.add(node.module or "")
+    return found
+
+
+class ImportsTest(unittest.TestCase):
+    """Imports go downwards only, and out of the standard library only."""
+
+    def test_no_arrow_points_up(self) -> None:
+        """A module imports from the layers below its own and from its own folder."""
+        for module in MODULES:
+            if module == "itf":
+                continue  # the face names everything, and imports it at first use
+            unit = unit_of(module)
+            for name in imports_of(tree_of(module)):
+                if name.partition(".")[0] != "itf":
+                    continue
+                with self.subTest(f"{module} imports {name}"):
+                    other = unit_of(name)
+                    self.assertTrue(other == unit or layer_of(unit) < layer_of(other))
+
+    def test_a_report_is_a_function_of_recorded_events(self) -> None:
+        """itf.report, where it is there, knows the formats and the exceptions alone."""
+        for module in MODULES:
+            if unit_of(module) == "itf.report":
+                own = {n for n in map(unit_of, imports_of(tree_of(module))) if n[:4] == "itf."}
+                self.assertLessEqual(own, {"itf.report", "itf.formats", "itf.exceptions"})
+
+    def test_only_the_standard_library_is_imported(self) -> None:
+        """At run time, and by the tests."""
+        allowed = {*sys.stdlib_module_names, "itf", "tests"}
+        paths = [*PACKAGE.rglob("*.py"), *pathlib.Path(__file__).parent.rglob("*.py")]
+        self.assertGreater(len(paths), len(MODULES))
+        for path in paths:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            relative = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]
+            for node in relative:
+                node.level, node.module = 0, "tests"
+            with self.subTest(path.name):
+                top = {name.partition(".")[0] for name in imports_of(tree)}
+                self.assertLessEqual(top, allowed)
+
+    def test_import_itf_is_cheap(self) -> None:
+        """It brings in neither multiprocessing nor asyncio nor json, nor does a first test."""
+        script = """
+import sys
+import itf
+heavy = {"multiprocessing", "asyncio", "json"}
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+class Case(itf.IntegrationTestCase):
+    def test(self, temp_workspace, thread_safe_counter):
+        self.on_config_change("key", 1, 2)
+Case("test").debug()
+assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
+"""
+        subprocess.run(
+            [sys.executable, "-S", "-c", script], cwd=PACKAGE.parent, timeout=60, check=True
+        )
+
+
+class NamesTest(unittest.TestCase):
+    """Every module says what it offers, and offers what it says."""
+
+    def test_all_is_what_is_there(self) -> None:
+        """`__all__` has every public class and function defined in the module, and no more."""
+        for module in MODULES:
+            if module == "itf" or module.count(".") == 1 and (PACKAGE / module[4:]).is_dir():
+                continue  # the face is tested below; a package's own file is a map in words
+            with self.subTest(module):
+                loaded = importlib.import_module(module)
+                names = loaded.__all__
+                self.assertEqual(sorted(set(names)), sorted(names))
+                for name in names:
+                    self.assertTrue(hasattr(loaded, name), name)
+                defined = {
+                    node.name
+                    for node in tree_of(module).body
+                    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+                    and not node.name.startswith("_")
+                }
+                self.assertEqual(set(), defined - set(names))
+
+    def test_the_face_names_what_type_checkers_see(self) -> None:
+        """The lazy names, `__all__`, `dir()` and the imports for type checkers agree."""
+        seen = {
+            alias.asname: node.module
+            for node in ast.walk(tree_of("itf"))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if alias.asname
+        }
+        self.assertEqual(sorted(seen), sorted(itf.__all__))
+        for name, module in seen.items():
+            self.assertIs(getattr(itf, name), getattr(importlib.import_module(module), name))
+        self.assertLessEqual(set(itf.__all__), set(dir(itf)))
+
+    def test_an_unknown_name_is_an_attribute_error(self) -> None:
+        """As of any module."""
+        with self.assertRaisesRegex(AttributeError, "module 'itf' has no attribute 'nothing'"):
+            _ = itf.nothing  # type: ignore[attr-defined]
+
+    def test_every_public_name_is_documented(self) -> None:
+        """Every public class and function has a docstring of its own."""
+        for name in itf.__all__:
+            value = getattr(itf, name)
+            if isinstance(value, type) or callable(value):
+                with self.subTest(name):
+                    self.assertTrue((value.__doc__ or "").strip())
+
+    def test_frames_of_itf_are_marked(self) -> None:
+        """unittest, and pytest, cut the frames of modules with `__unittest`."""
+        for module in MODULES:
+            names = {n.name for n in ast.walk(tree_of(module)) if isinstance(n, ast.FunctionDef)}
+            if module != "itf" and names:
+                with self.subTest(module):
+                    self.assertIs(True, vars(importlib.import_module(module)).get("__unittest"))
+
+    def test_setup_cfg_names_every_package(self) -> None:
+        """A package that is not named is not in the wheel."""
+        path = PACKAGE.parent / "setup.cfg"
+        if not path.exists():
+            self.skipTest("the package is installed; its setup.cfg is not")
+        config = configparser.ConfigParser()
+        config.read(path, encoding="utf-8")
+        packages = {m for m in MODULES if (PACKAGE.parent.joinpath(*m.split("."))).is_dir()}
+        self.assertEqual(packages, set(config["options"]["packages"].split()))
+
+
+def load_tests(
+    loader: unittest.TestLoader, tests: unittest.TestSuite, pattern: str | None
+) -> unittest.TestSuite:
+    """Add the examples of all docstrings as tests."""
+    found = 0
+    for module in MODULES:
+        loaded = importlib.import_module(module)
+        examples = doctest.DocTestFinder(exclude_empty=True).find(loaded)
+        if any(example.examples for example in examples):
+            found += 1
+            tests.addTest(doctest.DocTestSuite(loaded))
+    if found < 10:
+        raise AssertionError(f"only {found} modules have examples that run")
+    return tests
+
+
+if __name__ == "__main__":
+    unittest.main()
