@@ -8,7 +8,7 @@ import unittest
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Final, Literal, get_args
+from typing import Any, ClassVar, Final, Literal, NoReturn, get_args
 
 from itf.fixtures.async_runner import async_test_runner
 from itf.fixtures.config_tracking import config_change_tracker
@@ -34,6 +34,9 @@ __all__ = ["IntegrationTestCase", "LeakPolicy"]
 __unittest = True
 
 LeakPolicy = Literal["fail", "warn", "off"]
+
+# What unittest calls around the test method; wrapped as it is, if it is there.
+_STEPS: Final = ("setUp", "asyncSetUp", "tearDown", "asyncTearDown")
 
 # How many events of the timeline a failure shows.
 _EVENTS_SHOWN: Final = 20
@@ -110,11 +113,8 @@ class IntegrationTestCase(
         """Begin a subtest, as `unittest.TestCase.subTest` does."""
         inner = super().subTest(**params) if msg is ... else super().subTest(msg, **params)
         with inner:
-            try:
+            with self._itf_watching():
                 yield
-            except BaseException as error:
-                self._itf_explain(error)
-                raise
 
     def assertErrorPropagated(
         self, error: BaseException, *modules: str, msg: str | None = None
@@ -165,63 +165,75 @@ class IntegrationTestCase(
                 if key not in ("_itf_method_name", "_itf_own_keys"):
                     del self.__dict__[key]
         self.timeline = Timeline(self.id())
-        # Until the method has passed, it has failed: if setUp raises, nobody
-        # tells us.
-        self.__dict__["_itf_error"] = _NotReachedError()
+        self.__dict__["_itf_error"] = None
         self._itf_arm()
         token = current_owner.set(self)
-        name = self._itf_method_name
-        replaced = self.__dict__.get(name)
-        method = getattr(self, name)
-        self.__dict__[name] = self._itf_wrapped(method)
+        wrapped = [self._itf_method_name, *filter(self._itf_overrides, _STEPS)]
+        replaced = {name: self.__dict__[name] for name in wrapped if name in self.__dict__}
+        for name in wrapped:
+            self.__dict__[name] = self._itf_wrapped(getattr(self, name))
         try:
             yield
         finally:
-            if replaced is None:
+            for name in wrapped:
                 self.__dict__.pop(name, None)
-            else:
-                self.__dict__[name] = replaced
+            self.__dict__.update(replaced)
             current_owner.reset(token)
             self.__dict__["_itf_has_run"] = True
 
+    def _itf_overrides(self, name: str) -> bool:
+        """Say whether a step of the test does anything: unittest's own do nothing."""
+        if name in self.__dict__:
+            return True
+        owner = next((base for base in type(self).__mro__ if name in vars(base)), None)
+        return owner is not None and owner.__module__.partition(".")[0] != "unittest"
+
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap the test method: fill in parameters, and see how it ends.
+        """Wrap the test method, or what is around it: fill in parameters, and see how it ends.
 
         The wrapper carries the marks of the method (skip, expected failure).
         """
-        if inspect.iscoroutinefunction(method):
-
-            @functools.wraps(method)
-            async def wrapper(*args: Any) -> Any:
-                with self._itf_watching():
-                    return await method(*args, **self._itf_fixtures.arguments_for(method))
-
-        else:
+        if not inspect.iscoroutinefunction(method):
 
             @functools.wraps(method)
             def wrapper(*args: Any) -> Any:
                 with self._itf_watching():
                     return method(*args, **self._itf_fixtures.arguments_for(method))
 
-        return wrapper
+            return wrapper
+
+        if not hasattr(self, "enterAsyncContext"):
+            # unittest would never await it, and take it for passed.
+            def refusal(*args: Any) -> NoReturn:
+                raise TypeError(
+                    f"{type(self).__name__}.{method.__name__} is a coroutine function; "
+                    "derive from itf.AsyncIntegrationTestCase"
+                )
+
+            return refusal
+
+        @functools.wraps(method)
+        async def async_wrapper(*args: Any) -> Any:
+            with self._itf_watching():
+                return await method(*args, **self._itf_fixtures.arguments_for(method))
+
+        return async_wrapper
 
     @contextmanager
     def _itf_watching(self) -> Generator[None]:
+        """Remember the first error that passes here, and explain it."""
         try:
             yield
         except unittest.SkipTest:
-            self.__dict__["_itf_error"] = None
             raise
         except BaseException as error:
-            self.__dict__["_itf_error"] = error
+            if self.__dict__.get("_itf_error") is None:
+                self.__dict__["_itf_error"] = error
             self._itf_explain(error)
             raise
-        self.__dict__["_itf_error"] = None
 
     def _itf_explain(self, error: BaseException) -> None:
         """Cut our frames from an error's traceback, and give it the timeline as a note."""
-        if isinstance(error, unittest.SkipTest):
-            return
         strip_own_frames(error)
         if not len(self.timeline) or getattr(error, "_itf_explained", None) is self.timeline:
             return
@@ -267,6 +279,9 @@ class IntegrationTestCase(
 
     def _itf_tear_down_fixtures(self) -> None:
         failures = self._itf_fixtures.tear_down(self.__dict__.get("_itf_error"))
+        for failure in failures:
+            if not isinstance(failure, Exception):
+                raise failure  # Ctrl-C ends the run, whatever else went wrong
         if len(failures) == 1:
             raise failures[0]  # as it is: its traceback leads to where it came from
         if failures:
@@ -332,10 +347,6 @@ class IntegrationTestCase(
         return [
             manager for manager in self.__dict__.get("_itf_used", ()) if isinstance(manager, kind)
         ]
-
-
-class _NotReachedError(Exception):
-    """The test method was not reached, or has not ended."""
 
 
 def _rebuild(cls: type[IntegrationTestCase], method_name: str) -> IntegrationTestCase:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
+import sys
+import threading
 import unittest
+from collections.abc import Callable
+from typing import Any
 
-__all__ = ["run_case", "run_method"]
+__all__ = ["in_threads", "mixed_in", "run_case", "run_method", "run_script"]
+
+_ROOT = pathlib.Path(__file__).parent.parent
+
+# Far more than any of it takes: who waits this long hangs.
+_TIMEOUT = 60
 
 
 def run_case(case: unittest.TestCase) -> unittest.TestResult:
@@ -17,3 +29,64 @@ def run_case(case: unittest.TestCase) -> unittest.TestResult:
 def run_method(cls: type[unittest.TestCase], name: str = "test") -> unittest.TestResult:
     """Run one test method of a class, and return the result that it has filled in."""
     return run_case(cls(name))
+
+
+def run_script(source: str, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a plain script in a Python of its own, which takes each warning for an error."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", source, *args],
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": str(_ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT,
+        check=False,
+    )
+
+
+def in_threads(count: int, function: Callable[[int], Any]) -> list[Any]:
+    """Call a function in so many threads at once, with their numbers, and return the results."""
+    results: list[Any] = [None] * count
+    failures: list[BaseException] = []
+    barrier = threading.Barrier(count, timeout=_TIMEOUT)
+
+    def call(number: int) -> None:
+        try:
+            barrier.wait()
+            results[number] = function(number)
+        except BaseException as error:  # noqa: BLE001 - raised again, in the caller's thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(_TIMEOUT)
+    if failures:
+        raise failures[0]
+    return results
+
+
+def mixed_in(mixin: type) -> list[type[Any]]:
+    """Return the classes that people make of a mixin."""
+
+    class Plain(mixin):  # type: ignore[misc]
+        pass
+
+    class WithoutSuper(mixin):  # type: ignore[misc]
+        def __init__(self) -> None:
+            pass  # and no super().__init__()
+
+    class Before(mixin, unittest.TestCase):  # type: ignore[misc]
+        pass
+
+    class After(unittest.TestCase, mixin):  # type: ignore[misc]
+        pass
+
+    class Equal(mixin):  # type: ignore[misc]
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    return [mixin, Plain, WithoutSuper, Before, After, Equal]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import pathlib
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -246,6 +248,78 @@ class LifecycleTest(unittest.TestCase):
         self.assertIn("2 fixtures failed at their tear-down:", text)
         self.assertLess(text.index("ConnectionError: cable cut"), text.index("line cut"))
 
+    def test_ctrl_c_in_a_teardown_ends_the_run(self) -> None:
+        """It is not made a failure among others."""
+
+        @contextlib.contextmanager
+        def breaking(error: BaseException) -> Any:
+            yield
+            raise error
+
+        class Case(IntegrationTestCase):
+            line = fixture(lambda: breaking(ConnectionError("cut")))
+            cable = fixture(lambda: breaking(KeyboardInterrupt()))
+
+            def test(self) -> None:
+                self.assertIsNone(self.line or self.cable)
+
+        with self.assertRaises(KeyboardInterrupt):
+            run_method(Case)
+
+    def test_a_workspace_is_kept_whatever_failed(self) -> None:
+        """setUp, the test, a subtest, tearDown; not after a pass or a skip."""
+
+        class Case(IntegrationTestCase):
+            def setUp(self) -> None:
+                kept[self._testMethodName] = self.temp_workspace
+                if "setup_fails" in self._testMethodName:
+                    raise RuntimeError
+                if "setup_skips" in self._testMethodName:
+                    self.skipTest("not here")
+
+            def tearDown(self) -> None:
+                if "teardown_fails" in self._testMethodName:
+                    raise RuntimeError
+
+            def test_fails(self) -> None:
+                self.fail()
+
+            def test_subtest_fails(self) -> None:
+                with self.subTest():
+                    self.fail()
+
+            def test_passes(self) -> None:
+                return
+
+            def test_skips(self) -> None:
+                self.skipTest("not now")
+
+            test_setup_fails = test_teardown_fails = test_setup_skips = test_passes
+
+        kept: dict[str, pathlib.Path] = {}
+        with (
+            unittest.mock.patch.dict("os.environ", ITF_KEEP_WORKSPACE="failed"),
+            contextlib.redirect_stderr(io.StringIO()) as told,
+        ):
+            for name in unittest.defaultTestLoader.getTestCaseNames(Case):
+                run_method(Case, name)
+        there = {name for name, path in kept.items() if path.exists()}
+        for name in there:
+            shutil.rmtree(kept[name])
+            self.assertIn(f"kept workspace {kept[name]}", told.getvalue())
+        failing = {"test_fails", "test_subtest_fails", "test_setup_fails", "test_teardown_fails"}
+        self.assertEqual(failing, there)
+
+    def test_a_coroutine_in_a_plain_test_case_is_an_error(self) -> None:
+        """unittest would pass it without having run it."""
+
+        class Case(IntegrationTestCase):
+            async def test(self) -> None:
+                self.fail("not reached")
+
+        text = only_text(run_method(Case))
+        self.assertIn("Case.test is a coroutine function; derive from itf.Async", text)
+
     def test_a_second_run_starts_anew(self) -> None:
         """An instance that is run twice keeps nothing of its first run."""
         paths: list[pathlib.Path] = []
@@ -396,7 +470,7 @@ class EndOfTestChecksTest(unittest.TestCase):
 
         class Case(IntegrationTestCase):
             def test(self, error_tracking_context: Any) -> None:
-                thread = threading.Thread(target=lambda: [][0], name="pump")
+                thread = threading.Thread(target=lambda: {}["key"], name="pump")
                 thread.start()
                 thread.join(30)
 
@@ -406,7 +480,7 @@ class EndOfTestChecksTest(unittest.TestCase):
 
         text = only_text(run_method(Case))
         self.assertIn("1 error nobody looked at; look at get_error_chain():", text)
-        self.assertIn("IndexError: list index out of range (thread 'pump' died", text)
+        self.assertIn("KeyError: 'key' (thread 'pump' died", text)
         self.assertIn("Traceback (most recent call last):", text)
         self.assertTrue(run_method(Case, "test_looked").wasSuccessful())
 
@@ -442,7 +516,7 @@ class EndOfTestChecksTest(unittest.TestCase):
         class Case(IntegrationTestCase):
             def test(self, error_tracking_context: Any) -> None:
                 self.track_resource("module", "lock", "forgotten")
-                thread = threading.Thread(target=lambda: [][0])
+                thread = threading.Thread(target=lambda: {}["key"])
                 thread.start()
                 thread.join(30)
                 self.fail("by itself")
@@ -468,7 +542,8 @@ class NotesTest(unittest.TestCase):
         self.assertRegex(
             text,
             rf"AssertionError: boom\ntimeline of {case.id()} \(last 1 of 1 events\):\n"
-            r"  \+0\.\d{6} s  \[MainThread\]  config: parser_timeout: 30 -> 60 \(affects no module\)",
+            r"  \+0\.\d{6} s  \[MainThread\]  "
+            r"config: parser_timeout: 30 -> 60 \(affects no module\)",
         )
 
     def test_the_last_twenty_events_are_shown(self) -> None:
