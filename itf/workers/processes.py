@@ -11,8 +11,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from itf.exceptions import WorkerError
+from itf.forks import lock_of
 from itf.frames import module_of, traceback_frames
-from itf.workers.failure import Failure
+from itf.workers.failure import Failure, add_note
 
 __all__ = ["WorkerProcess", "default_context", "process_class"]
 
@@ -40,35 +41,61 @@ class WorkerProcess(BaseProcess):
     _failure: BaseException | None = None
     _looked_at = False
     _asked_to_end = False
-
-    def open_line(self, context: BaseContext) -> None:
-        """Make the pipe on which an error comes home."""
-        self._home, self._away = context.Pipe(duplex=False)
+    _retired = False
+    _start_method: str | None = None  # of the classes below; multiprocessing's own attribute
 
     def start(self) -> None:
         """Start the process.
 
         Raises:
-            WorkerError: It was started before.
+            WorkerError: It was started before, or its environment has ended.
         """
-        if self.pid is not None:
-            raise WorkerError(f"worker {self.name!r} was started before; make a new one", self.name)
-        super().start()
-        if self._away is not None:
-            self._away.close()  # only the child has it now: its end is told as EOF
+        # Held while the process is started, so that it either runs, and is
+        # stopped, when its environment ends, or never begins.
+        with lock_of(self):
+            if self._retired:
+                raise WorkerError(
+                    f"worker {self.name!r} cannot start: its environment has ended; "
+                    "start workers inside the `with`",
+                    self.name,
+                )
+            if self.pid is not None:
+                raise WorkerError(
+                    f"worker {self.name!r} was started before; make a new one", self.name
+                )
+            context = multiprocessing.get_context(self._start_method)
+            # Made as late as this, so that workers started before do not hold
+            # an end of it as well.
+            home, self._away = context.Pipe(duplex=False)
+            try:
+                super().start()
+            except BaseException:
+                home.close()
+                raise
+            finally:
+                # Only the child has it now: its end is told as EOF.
+                self._away.close()
+                self._away = None
+            self._home = home
 
     def run(self) -> None:
         """Call the target in the new process."""
         try:
             super().run()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it goes home
-            # Of the target's module: its frame is next to our own.
+        except SystemExit:
+            raise  # as multiprocessing has it: its code is the exit code
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes home
+            # Of the function that raised.
             frames = traceback_frames(error)
             module = module_of(frames[0][0]) if frames else "<unknown>"
             if self._away is not None:
                 self._away.send(tuple(Failure.of(error, module)))
             # Not printed here as well: who gets the error at home tells of it.
             sys.exit(1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Under spawn the process object is pickled, and a lock cannot be.
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
 
     def terminate(self) -> None:
         """Ask the process to end, with SIGTERM; how it ends is then no failure."""
@@ -116,13 +143,22 @@ class WorkerProcess(BaseProcess):
             return None
         return self._find_failure()
 
+    def retire(self) -> None:
+        """From here on refuse to be started."""
+        with lock_of(self):
+            self._retired = True
+
     def release(self) -> None:
-        """Give back what the process object holds; it has ended, or never began."""
-        for connection in (self._home, self._away):
-            if connection is not None:
-                connection.close()
-        if self.pid is not None:
-            self.join(0)
+        """Give back what the object of an ended process holds, but not what is known of its end."""
+        if self.pid is None:
+            return
+        self._find_failure()
+        if self._home is not None:
+            self._home.close()
+        # Not close(): after that, nobody could read the exit code any more.
+        popen = cast(Any, self)._popen
+        if hasattr(popen, "close"):
+            popen.close()
 
     def _find_failure(self) -> BaseException | None:
         if self._failure is None:
@@ -143,11 +179,11 @@ class WorkerProcess(BaseProcess):
         except (EOFError, OSError):
             return None  # it died before it could say why, or while it did
         error = failure.exception(self.name)
-        error.add_note(f"in worker {self.name!r} (pid {self.pid}), raised in {failure.module}")
+        add_note(error, f"in worker {self.name!r} (pid {self.pid}), raised in {failure.module}")
         return error
 
     def _from_code(self, code: int) -> WorkerError | None:
-        if code < 0 and self._asked_to_end:
+        if self._asked_to_end:
             return None
         how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         return WorkerError(f"worker {self.name!r} (pid {self.pid}) {how}", self.name)
