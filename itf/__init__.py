@@ -7,6 +7,7 @@
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
+#   notes.py                 notes on exceptions
 #   formats.py               the standard formats, to JSON and back
 #   exceptions.py            what itf raises
 #

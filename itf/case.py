@@ -27,6 +27,7 @@ from itf.frames import strip_own_frames
 from itf.interfaces.config_change import ConfigChangeObserver
 from itf.interfaces.error_propagation import ErrorPropagationMixin
 from itf.interfaces.resource_tracking import ResourceTracker
+from itf.notes import add_note
 from itf.timeline import Timeline, current_owner
 
 __all__ = ["IntegrationTestCase", "LeakPolicy"]
@@ -112,9 +113,8 @@ class IntegrationTestCase(
     def subTest(self, msg: Any = ..., **params: Any) -> Generator[None]:
         """Begin a subtest, as `unittest.TestCase.subTest` does."""
         inner = super().subTest(**params) if msg is ... else super().subTest(msg, **params)
-        with inner:
-            with self._itf_watching():
-                yield
+        with inner, self._itf_watching():
+            yield
 
     def assertErrorPropagated(
         self, error: BaseException, *modules: str, msg: str | None = None
@@ -235,14 +235,10 @@ class IntegrationTestCase(
     def _itf_explain(self, error: BaseException) -> None:
         """Cut our frames from an error's traceback, and give it the timeline as a note."""
         strip_own_frames(error)
-        if not len(self.timeline) or getattr(error, "_itf_explained", None) is self.timeline:
-            return
-        try:
-            error.add_note(self.timeline.describe(_EVENTS_SHOWN))
-            # An error that leaves a subtest may leave the test as well.
-            error._itf_explained = self.timeline  # type: ignore[attr-defined]
-        except (AttributeError, TypeError):
-            return  # an exception class may refuse attributes (a frozen dataclass does)
+        # An error that leaves a subtest may leave the test as well.
+        if len(self.timeline) and self.__dict__.get("_itf_explained") is not error:
+            self.__dict__["_itf_explained"] = error
+            add_note(error, self.timeline.describe(_EVENTS_SHOWN))
 
     def _itf_arm(self) -> None:
         """See to it that what ends a test is done, once, after all of the user's cleanups.
@@ -307,7 +303,7 @@ class IntegrationTestCase(
             "\n".join([f"{count} nobody looked at; look at get_error_chain():", *lines])
         )
         for context in unseen:
-            failure.add_note("".join(context["context_data"]["traceback"]).rstrip())
+            add_note(failure, "".join(context["context_data"]["traceback"]).rstrip())
         raise failure
 
     def _itf_check_resources(self) -> None:
@@ -331,8 +327,13 @@ class IntegrationTestCase(
 
     def _itf_disarm(self) -> None:
         self.__dict__["_itf_armed"] = False
-        self.__dict__["_itf_used"] = []
-        self.forget_error_frames()
+        self.__dict__["_itf_error"] = self.__dict__["_itf_explained"] = None
+        used = self.__dict__.pop("_itf_used", [])
+        for tracker in (self, *used):
+            # Of a fixture, too: at its own tear-down, in a `with`, the frame of
+            # the test was still running.
+            if isinstance(tracker, ErrorPropagationMixin):
+                tracker.forget_error_frames()
 
     def _itf_abandon(self) -> None:
         """Put things back after a run that unittest broke off, without judging it."""

@@ -31,9 +31,10 @@ def lock_of(owner: Any, attribute: str = "_lock") -> threading.RLock:
     """
     lock: threading.RLock | None = owner.__dict__.get(attribute)
     if lock is None:
+        # Known first, locked later: a fork must not come between the two.
+        _owners[id(owner), attribute] = owner
         # setdefault is atomic: two threads that come first get the same lock.
         lock = owner.__dict__.setdefault(attribute, threading.RLock())
-        _owners[id(owner), attribute] = owner
     return lock
 
 

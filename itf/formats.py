@@ -6,9 +6,12 @@ to add goes into ``context_data`` or ``metadata``, never beside them.
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
 from itf.exceptions import FormatError
@@ -24,12 +27,15 @@ __all__ = [
     "ResourceState",
     "TimelineEvent",
     "copy_containers",
+    "describe_exception",
     "event_from_json",
     "event_to_json",
     "is_secret_key",
+    "notes_of",
     "safe_repr",
     "safe_str",
     "to_jsonable",
+    "told_items",
 ]
 
 __unittest = True
@@ -141,28 +147,83 @@ _SECRET_WORDS: Final = (
     "authorization",
 )
 
+# The same words inside the repr of an object: Settings(db_password='hunter2').
+# The value may be quoted, be bytes, and hold the other quote.
+_SECRET_FIELD: Final = re.compile(
+    rf"""([\w-]*(?:{"|".join("[-_]?".join(word) for word in _SECRET_WORDS)})[\w-]*['"]?\s*[=:]\s*)"""
+    r"""(b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,()\[\]{}<>]+)""",
+    re.IGNORECASE,
+)
+
 # json refuses, as str() does, to write an int of thousands of digits.
 _MAX_BITS: Final = 4096
 
-# Deep enough for any real record.  What lies deeper is shared by a copy and
-# shown by its repr in JSON, which keeps a cyclic value from recursing for ever.
-_MAX_DEPTH: Final = 12
+# Deep enough for any real record, and far from the depth at which Python gives
+# up.  What lies deeper is shared by a copy, and shown by its repr in JSON.
+_MAX_DEPTH: Final = 50
 
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 200
-_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = 10
-_repr.maxlevel = 4
+# Containers within containers that one event writes to JSON.  Ten lists of ten
+# times the same list, ten levels deep, are 10 GB; a real record has hundreds.
+_MAX_CONTAINERS: Final = 100_000
+
+# What a person reads of one value, at most; and of one string in it.
+_MAX_REPR: Final = 1000
+_MAX_STRING: Final = 200
+
+
+class _BoundedRepr(reprlib.Repr):
+    """A short ``repr`` without secrets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = _MAX_STRING
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 10
+        self.maxlevel = 4
+
+    def repr1(self, x: Any, level: int) -> str:
+        try:
+            # The type, not isinstance: a Mock(spec=dict) says that it is a dict.
+            if issubclass(type(x), Mapping):
+                return self._repr_mapping(x, level)
+            return super().repr1(x, level)
+        except Exception as error:  # noqa: BLE001 - whatever a user's __repr__ raises, the report goes on
+            return f"<unrepresentable {type(x).__qualname__}: {type(error).__qualname__}>"
+
+    def _repr_mapping(self, mapping: Mapping[Any, Any], level: int) -> str:
+        if level <= 0:
+            return "{...}"
+        parts = [
+            f"{self.repr1(key, level - 1)}: {REDACTED if hidden else self.repr1(value, level - 1)}"
+            for key, value, hidden in itertools.islice(told_items(mapping), self.maxdict)
+        ]
+        if len(mapping) > self.maxdict:
+            parts.append("...")
+        inner = f"{{{', '.join(parts)}}}"
+        return inner if type(mapping) is dict else f"{type(mapping).__qualname__}({inner})"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        # Before it is cut: half a name would no longer look like a secret's.
+        text = _SECRET_FIELD.sub(rf"\1{REDACTED}", repr(x))
+        if len(text) <= self.maxother:
+            return text
+        head = (self.maxother - 3) // 2
+        return f"{text[:head]}...{text[head + 3 - self.maxother :]}"
+
+
+_repr = _BoundedRepr()
 
 
 def safe_repr(value: object) -> str:
-    """Return a bounded ``repr`` of any value; a broken ``__repr__`` is told, not raised."""
-    if isinstance(value, bytes | bytearray) and len(value) > _repr.maxother:
+    """Return a bounded ``repr`` of any value, without what stands under a secret's key.
+
+    A broken ``__repr__`` is told, not raised.
+    """
+    if type(value) in (bytes, bytearray) and len(cast(bytes, value)) > _MAX_STRING:
         # repr() of the whole would take four times its size before it is cut.
-        return f"{bytes(value[: _repr.maxother // 4])!r}... ({len(value)} bytes)"
-    try:
-        return _repr.repr(value)
-    except Exception as error:  # noqa: BLE001 - whatever a user's __repr__ raises, the report goes on
-        return f"<unrepresentable {type(value).__qualname__}: {type(error).__qualname__}>"
+        content = cast(bytes, value)
+        return f"{bytes(content[: _MAX_STRING // 4])!r}... ({len(content)} bytes)"
+    text = _repr.repr(value)
+    return text if len(text) <= _MAX_REPR else f"{text[: _MAX_REPR - 3]}..."
 
 
 def safe_str(error: BaseException) -> str:
@@ -180,31 +241,55 @@ def copy_containers(value: Any) -> Any:
     the value; `copy.deepcopy` would fail on the locks, sockets and exceptions
     that records hold as well.
     """
-    return _copy(value, 0)
+    return _copy(value, 0, {})
 
 
-def _copy(value: Any, depth: int) -> Any:
-    if depth >= _MAX_DEPTH:
-        return value
-    # list(): another thread may be adding an item while we copy.
+def _copy(value: Any, depth: int, known: dict[int, tuple[Any, Any]]) -> Any:
+    """Copy a value; ``known`` has what was copied before, by id, with the original kept alive.
+
+    So a tree whose nodes point back at their parents is copied once, not once
+    for every way through it.
+    """
     kind = type(value)
-    if kind is dict:
-        return {key: _copy(item, depth + 1) for key, item in list(value.items())}
-    if kind is list:
-        return [_copy(item, depth + 1) for item in list(value)]
-    if kind is tuple:
-        return tuple(_copy(item, depth + 1) for item in value)
     if kind is set:
         return set(value)
-    return value
+    if kind not in (dict, list, tuple, OrderedDict, defaultdict) or depth >= _MAX_DEPTH:
+        return value
+    if id(value) in known:
+        return known[id(value)][1]
+    # list(): another thread may be adding an item while we copy.
+    if kind is list:
+        items: list[Any] = []
+        known[id(value)] = value, items
+        items.extend([_copy(item, depth + 1, known) for item in list(value)])
+        return items
+    if kind is tuple:
+        copied = tuple([_copy(item, depth + 1, known) for item in value])
+        known[id(value)] = value, copied
+        return copied
+    made: dict[Any, Any] = defaultdict(value.default_factory) if kind is defaultdict else kind()
+    known[id(value)] = value, made
+    for key, item in list(value.items()):
+        made[key] = _copy(item, depth + 1, known)
+    return made
 
 
 def is_secret_key(key: object) -> bool:
     """Say whether the value under this key is to be hidden."""
-    if not isinstance(key, str):
-        return False
-    plain = "".join(filter(str.isalnum, key)).lower()
+    text = key if isinstance(key, str) else safe_repr(key)
+    plain = "".join(filter(str.isalnum, text)).lower()
     return any(word in plain for word in _SECRET_WORDS)
+
+
+def told_items(mapping: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, bool]]:
+    """Walk a mapping: each key, its value, and whether the value is to be hidden."""
+    # The values of a configuration change stand under keys that do not tell
+    # what they are; its path does.
+    secret_path = "config_path" in mapping and is_secret_key(mapping["config_path"])
+    hidden = ("old_value", "new_value") if secret_path else ()
+    # list(): another thread may be adding an item while we walk.
+    for key, value in list(mapping.items()):
+        yield key, value, key in hidden or is_secret_key(key)
 
 
 def describe_exception(error: BaseException) -> dict[str, Any]:
@@ -218,11 +303,14 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
 
 
 def notes_of(error: BaseException) -> list[str]:
-    """Return the notes (PEP 678) of an exception as text."""
-    notes = getattr(error, "__notes__", None)
-    if not isinstance(notes, Sequence) or isinstance(notes, str):
-        return []
-    return [note if isinstance(note, str) else safe_repr(note) for note in notes]
+    """Return the notes (PEP 678) of an exception as text; broken ones are told, not raised."""
+    try:
+        notes = getattr(error, "__notes__", None)
+        if isinstance(notes, str | bytes) or not isinstance(notes, Sequence):
+            return []
+        return [note if isinstance(note, str) else safe_repr(note) for note in notes]
+    except Exception as failure:  # noqa: BLE001 - an exception class can break its own notes
+        return [f"<notes cannot be read: {type(failure).__qualname__}>"]
 
 
 def to_jsonable(value: Any) -> Any:
@@ -231,37 +319,60 @@ def to_jsonable(value: Any) -> Any:
     Exceptions become their description, values under a secret's key
     `REDACTED`, and what JSON cannot hold its bounded ``repr``.
     """
-    return _to_jsonable(value, 0)
+    return _Conversion().plain(value)
 
 
-def _to_jsonable(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int) and value.bit_length() < _MAX_BITS:
-        return value
-    if isinstance(value, float) and math.isfinite(value):  # JSON has no NaN and no infinity
-        return value
-    if isinstance(value, dict | list | tuple | BaseException) and depth < _MAX_DEPTH:
-        return _contents(value, depth + 1)
-    return safe_repr(value)
+class _Conversion:
+    """One value on its way to JSON; it comes to an end in any case."""
 
+    def __init__(self) -> None:
+        self._around: set[int] = set()  # the ids of the containers that we are inside of
+        self._left = _MAX_CONTAINERS
 
-def _contents(
-    value: dict[Any, Any] | list[Any] | tuple[Any, ...] | BaseException, depth: int
-) -> Any:
-    if isinstance(value, BaseException):
-        return describe_exception(value)
-    if not isinstance(value, dict):
-        return [_to_jsonable(item, depth) for item in list(value)]
-    # The values of a configuration change stand under keys that do not tell
-    # what they are; its path does.
-    hidden = ("old_value", "new_value") if is_secret_key(value.get("config_path")) else ()
-    return {
-        key if isinstance(key, str) else safe_repr(key): (
-            REDACTED if is_secret_key(key) or key in hidden else _to_jsonable(item, depth)
-        )
-        for key, item in list(value.items())
-    }
+    def plain(self, value: Any) -> Any:
+        # The type, not isinstance: a Mock(spec=dict) says that it is a dict.
+        kind = type(value)
+        if value is None or issubclass(kind, bool | str):
+            return value
+        if issubclass(kind, int) and value.bit_length() < _MAX_BITS:
+            return value
+        if issubclass(kind, float) and math.isfinite(value):  # JSON has no NaN and no infinity
+            return value
+        if issubclass(kind, BaseException):
+            return describe_exception(value)
+        if issubclass(kind, Mapping | list | tuple):
+            return self._container(value)
+        return safe_repr(value)
+
+    def _container(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...]) -> Any:
+        if self._left <= 0:
+            return "..."
+        if id(value) in self._around or len(self._around) >= _MAX_DEPTH:
+            return safe_repr(value)
+        self._left -= 1
+        self._around.add(id(value))
+        try:
+            return self._contents(value)
+        except Exception:  # noqa: BLE001 - a user's mapping may raise whatever it likes
+            return safe_repr(value)
+        finally:
+            self._around.discard(id(value))
+
+    def _contents(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...]) -> Any:
+        if isinstance(value, list | tuple):
+            # A named tuple becomes a list, and yet its fields have names.
+            fields = getattr(value, "_fields", ()) if isinstance(value, tuple) else ()
+            secret = {place for place, field in enumerate(fields) if is_secret_key(field)}
+            return [
+                REDACTED if place in secret else self.plain(item)
+                for place, item in enumerate(list(value))
+            ]
+        return {
+            key if isinstance(key, str) else safe_repr(key): (
+                REDACTED if hidden else self.plain(item)
+            )
+            for key, item, hidden in told_items(value)
+        }
 
 
 def event_to_json(event: TimelineEvent) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 __all__ = [
     "call_stack",
+    "exception_depths",
     "exception_tree",
     "module_of",
     "site",
@@ -112,13 +113,50 @@ def exception_tree(
             continue
         seen.add(id(exception))
         yield exception, parent, relation
-        if exception.__cause__ is not None:
-            waiting.append((exception.__cause__, position, "cause"))
-        if exception.__context__ is not None:
-            waiting.append((exception.__context__, position, "context"))
-        if isinstance(exception, BaseExceptionGroup):
-            waiting.extend((member, position, "member") for member in exception.exceptions)
+        waiting.extend((origin, position, relation) for origin, relation in _origins(exception))
         position += 1
+
+
+def _origins(error: BaseException) -> Iterator[tuple[BaseException, str]]:
+    """Walk what an error directly came from, each with its relation to it."""
+    if error.__cause__ is not None:
+        yield error.__cause__, "cause"
+    if error.__context__ is not None:
+        yield error.__context__, "context"
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield member, "member"
+
+
+def exception_depths(error: BaseException) -> dict[int, int]:
+    """Say how far back each exception of a tree lies, by id; the error itself is at 0.
+
+    Where several ways lead to an exception, the longest counts: it was there
+    before all that came from it.
+    """
+    # Depth first, so that in `after` an exception stands behind all that it
+    # came from.  Not a recursion, for the same reason as in exception_tree.
+    after: dict[int, BaseException] = {}
+    seen = {id(error)}
+    ways = [(error, _origins(error))]
+    while ways:
+        exception, origins = ways[-1]
+        for origin, _ in origins:
+            if id(origin) not in seen:
+                seen.add(id(origin))
+                ways.append((origin, _origins(origin)))
+                break
+        else:
+            after[id(exception)] = exception
+            ways.pop()
+    place = {number: index for index, number in enumerate(after)}
+    depths = {id(error): 0}
+    for exception in reversed(after.values()):
+        for origin, _ in _origins(exception):
+            if place[id(origin)] < place[id(exception)]:  # else it closes a circle
+                depth = depths[id(exception)] + 1
+                depths[id(origin)] = max(depth, depths.get(id(origin), 0))
+    return depths
 
 
 def strip_own_frames(error: BaseException) -> None:

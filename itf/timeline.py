@@ -22,6 +22,7 @@ from itf.formats import (
     is_secret_key,
     safe_repr,
     safe_str,
+    told_items,
 )
 
 __all__ = ["BoundedLog", "Timeline", "TimelineOwner", "current_owner", "current_task_name"]
@@ -46,6 +47,9 @@ class BoundedLog(Generic[_T]):
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
+        if capacity < 1:
+            # What is dropped is told from what is kept.
+            raise ValueError(f"capacity must be at least 1, got {safe_repr(capacity)}")
         self._entries: deque[tuple[int, _T]] = deque(maxlen=capacity)
         self._numbers = itertools.count(1)
 
@@ -91,7 +95,7 @@ class Timeline:
         self._log: BoundedLog[TimelineEvent] = BoundedLog(capacity)
 
     def record(self, kind: str, data: Mapping[str, Any] | None = None) -> TimelineEvent:
-        """Append an event and return it.
+        """Append an event and return it, as a copy.
 
         Args:
             kind: What sort of thing happened: ``error``, ``config``, ``resource``,
@@ -113,7 +117,7 @@ class Timeline:
             "data": copy_containers(dict(data or {})),
         }
         self._log.append(number, event)
-        return event
+        return cast(TimelineEvent, copy_containers(event))
 
     def events(self, kind: str | None = None) -> list[TimelineEvent]:
         """Return the events in order, or those of one kind; the dicts are copies."""
@@ -160,7 +164,11 @@ class Timeline:
             who = f"process {event['process']}, {who}"
         if event["task"] is not None:
             who = f"{who}, task {event['task']}"
-        return f"{seconds:+.6f} s  [{who}]  {event['kind']}: {_summary(event)}"
+        try:
+            what = _summary(event)
+        except Exception:  # noqa: BLE001 - a user's own event of a standard kind may hold anything
+            what = _one_line(safe_repr(event["data"]))
+        return f"{seconds:+.6f} s  [{who}]  {event['kind']}: {what}"
 
 
 def _summary(event: TimelineEvent) -> str:
@@ -187,8 +195,8 @@ def _summary(event: TimelineEvent) -> str:
         case "fixture" if {"fixture", "action"} <= data.keys():
             return f"{data['fixture']} {data['action']}"
     parts = (
-        f"{key}={REDACTED if is_secret_key(key) else _value_text(value)}"
-        for key, value in data.items()
+        f"{key}={REDACTED if hidden else _value_text(value)}"
+        for key, value, hidden in told_items(data)
     )
     return _one_line(", ".join(parts))
 

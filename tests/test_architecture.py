@@ -30,6 +30,7 @@ LAYERS = [
     ["itf.timeline"],
     ["itf.frames"],
     ["itf.forks"],
+    ["itf.notes"],
     ["itf.formats"],
     ["itf.exceptions"],
 ]

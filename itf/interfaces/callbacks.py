@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -72,12 +73,19 @@ class CallbackRegistry(Generic[_E]):
         return Registration(lambda: self._callbacks.pop(number, None))
 
     def interested(self, wants: Callable[[str], bool]) -> list[Callable[[_E], object]]:
-        """Return, in order, the callbacks for every key and those whose key is wanted."""
+        """Return, in order, the callbacks for every key and those whose key is wanted.
+
+        One that is unregistered between this and its turn does nothing.
+        """
         return [
-            callback
-            for _, (callback, key) in sorted(self._callbacks.copy().items())
+            functools.partial(self._call, number)
+            for number, (_, key) in sorted(self._callbacks.copy().items(), key=lambda item: item[0])
             if key is None or wants(key)
         ]
+
+    def _call(self, number: int, event: _E) -> object:
+        callback, _ = self._callbacks.get(number, (None, None))
+        return None if callback is None else callback(event)
 
 
 def call_all(

@@ -21,9 +21,12 @@ __unittest = True
 
 # How often one key may change again while observers are still being told of
 # its first change.  An observer that corrects a value (clamps it, say) needs
-# one; eight leaves room for several of them, and stays far from the depth at
-# which Python would give up.
+# one; eight leaves room for several of them.
 _MAX_REENTRIES: Final = 8
+
+# How many changes may lead one to the next.  Each takes five frames or more of
+# the thousand that Python has; no program in its senses needs ten changes.
+_MAX_CHAIN: Final = 50
 
 
 class ConfigChangeObserver(TimelineOwner):
@@ -156,7 +159,7 @@ class ConfigChangeObserver(TimelineOwner):
             mapping: The configuration; changes made past the returned mapping
                 are not seen.
         """
-        if isinstance(mapping, WatchedMapping):
+        if isinstance(mapping, WatchedMapping) and mapping.reports_to(self.on_config_change):
             return mapping
         if not isinstance(mapping, MutableMapping):
             raise TypeError(f"expected a mapping that can be changed, got {safe_repr(mapping)}")
@@ -230,57 +233,105 @@ def _names(modules: Iterable[str]) -> Iterable[str]:
     return modules
 
 
-# The changes that observers are being told of in this thread or task, outermost
-# first: whose configuration, which key, its new value.
-_chain: contextvars.ContextVar[tuple[tuple[_ConfigState, str, Any], ...]] = contextvars.ContextVar(
+class _Change:
+    """A change that observers are being told of.
+
+    Attributes:
+        state: Whose configuration.
+        under_way: False once all observers were told: a task that an observer
+            started still sees the change, and is no longer caused by it.
+        circles: The keys of the circles found so far, each with its state's id;
+            one set for all changes that one change led to.
+        endless: Whether one of these changes led on without end.
+    """
+
+    def __init__(self, state: _ConfigState, key: str, value: Any, origin: _Change | None) -> None:
+        self.state = state
+        self.key = key
+        self.value = copy_containers(value)
+        self.under_way = True
+        self.origin = origin or self
+        self.circles: set[tuple[int, str]] = set()
+        self.endless = False
+
+    def same_place(self, state: _ConfigState, key: str) -> bool:
+        return self.state is state and self.key == key
+
+
+# The changes that observers are being told of in this thread or task, outermost first.
+_chain: contextvars.ContextVar[tuple[_Change, ...]] = contextvars.ContextVar(
     "itf_config_chain", default=()
 )
 
 
 @contextmanager
 def _notifying(state: _ConfigState, key: str, value: Any) -> Generator[None]:
-    """Hold a change in the chain of those under way, unless it closes a circle.
-
-    The same key coming back with the same value goes on for ever; so does one
-    that comes back again and again with another.
-    """
-    chain = _chain.get()
-    same_key = [entry for entry in chain if entry[0] is state and entry[1] == key]
-    if len(same_key) >= _MAX_REENTRIES or any(same_value(entry[2], value) for entry in same_key):
-        first = chain.index(same_key[0])
-        keys = [*(entry[1] for entry in chain[first:]), key]
-        raise ConfigCycleError(
-            f"configuration changes in a circle: {' -> '.join(keys)}; "
-            "an observer of each of these keys changes the next: break the circle, or change "
-            "a key only if its value differs",
-            keys,
-        )
-    token = _chain.set((*chain, (state, key, copy_containers(value))))
+    """Hold a change in the chain of those under way, unless it closes a circle."""
+    chain = tuple(change for change in _chain.get() if change.under_way)
+    _refuse_circle(chain, state, key, value)
+    change = _Change(state, key, value, chain[0] if chain else None)
+    token = _chain.set((*chain, change))
     try:
         yield
     finally:
+        change.under_way = False
         _chain.reset(token)
+
+
+def _refuse_circle(chain: tuple[_Change, ...], state: _ConfigState, key: str, value: Any) -> None:
+    """Raise if the observers told of these changes go on for ever.
+
+    The same key coming back with the same value does; so does one that comes
+    back again and again with another, and a chain that does not end.
+    """
+    if not chain:
+        return
+    origin = chain[0]
+    same_key = [place for place, change in enumerate(chain) if change.same_place(state, key)]
+    again = len(same_key) >= _MAX_REENTRIES or any(
+        same_value(chain[place].value, value) for place in same_key
+    )
+    # Found once, a circle is not walked again by every other observer on it:
+    # four observers of a key that change it would do so 4 ** 8 times.
+    known = bool(same_key) and (id(state), key) in origin.circles
+    endless = origin.endless or len(chain) >= _MAX_CHAIN
+    if not (again or known or endless):
+        return
+    origin.endless = endless
+    turn = chain[same_key[-1] :] if same_key else chain
+    origin.circles.update((id(change.state), change.key) for change in turn)
+    keys = [*(change.key for change in turn), key]
+    raise ConfigCycleError(
+        f"configuration changes in a circle: {' -> '.join(keys)}; "
+        "an observer of each of these keys changes the next: break the circle, or change "
+        "a key only if its value differs",
+        keys,
+    )
 
 
 def _raise_failures(key: str, failures: list[Exception]) -> None:
     if not failures:
         return
     cycle = next((error for error in failures if isinstance(error, ConfigCycleError)), None)
-    others = [
-        error
-        for error in failures
-        # One circle comes back from every observer that it runs through.
-        if not (
-            cycle and isinstance(error, ConfigCycleError) and set(error.keys) == set(cycle.keys)
-        )
-    ]
+    others: list[BaseException] = []
+    for error in failures:
+        if cycle is None or not isinstance(error, ConfigCycleError):
+            others.append(error)
+            continue
+        # One circle comes back from every observer that it runs through; what
+        # else failed on its way is its cause.
+        if error.__cause__ is not None:
+            others.append(error.__cause__)
+        if set(error.keys) != set(cycle.keys):
+            error.__cause__ = None
+            others.append(error)
     group = None
     if others:
         count = "1 observer" if len(others) == 1 else f"{len(others)} observers"
-        group = ExceptionGroup(f"{count} failed on the change of {key!r}", others)
+        group = BaseExceptionGroup(f"{count} failed on the change of {key!r}", others)
     if cycle is not None:
         # By itself, not in a group within a group for every turn of the circle.
-        raise cycle from (group or cycle.__cause__)
+        raise cycle from group
     if group is not None:
         raise group
 

@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn, cast
 
 from itf.formats import ErrorContext, ExceptionEntry, copy_containers, notes_of, safe_repr, safe_str
-from itf.frames import call_stack, exception_tree, module_of, traceback_frames, user_frame
+from itf.frames import (
+    call_stack,
+    exception_depths,
+    exception_tree,
+    module_of,
+    traceback_frames,
+    user_frame,
+)
 from itf.timeline import BoundedLog, TimelineOwner, current_task_name
 
 __all__ = ["ErrorPropagationMixin"]
@@ -118,8 +125,12 @@ class ErrorPropagationMixin(TimelineOwner):
             AssertionError: With a line for each missing key and each mismatch.
         """
         problems: list[str] = []
-        if not isinstance(context, Mapping):
-            raise TypeError(f"expected an error context (a dict), got {safe_repr(context)}")
+        for value in (context, expected):
+            if not isinstance(value, Mapping):
+                raise TypeError(
+                    "verify_error_context takes an error context and what is expected of it, "
+                    f"both dicts; got {safe_repr(value)}"
+                )
         if not isinstance(context.get("timestamp"), float):
             problems.append(_problem("timestamp", context.get("timestamp", _MISSING), "a float"))
         wanted = {key: value for key, value in expected.items() if key != "timestamp"}
@@ -150,11 +161,7 @@ class ErrorPropagationMixin(TimelineOwner):
         """
         # Deeper in the tree is earlier in the story: a cause was on its way
         # before what was raised from it.
-        depth: dict[int, int] = {}
-        depths: list[int] = []
-        for exception, parent, _ in exception_tree(_checked_error(error)):
-            depths.append(0 if parent is None else depths[parent] + 1)
-            depth[id(exception)] = depths[-1]
+        depth = exception_depths(_checked_error(error))
         hops = [
             context
             for context in self._itf_error_log.entries()
@@ -212,8 +219,9 @@ def _arrows(modules: Any) -> str:
 
 
 def _checked_error(error: object) -> BaseException:
-    if isinstance(error, BaseException):
-        return error
+    # The type, not isinstance: a Mock(spec=ValueError) has no end of tracebacks.
+    if issubclass(type(error), BaseException):
+        return cast(BaseException, error)
     hint = "; pass an instance, not the class" if isinstance(error, type) else ""
     raise TypeError(f"expected an exception, got {safe_repr(error)}{hint}")
 
@@ -241,8 +249,9 @@ def _format(error: BaseException) -> list[str]:
         return traceback.format_exception(error)
     except Exception as failure:  # noqa: BLE001 - an exception class can break its own formatting
         return [
+            *traceback.format_tb(error.__traceback__),
             f"{type(error).__qualname__}: {safe_str(error)}\n",
-            f"(its traceback cannot be formatted: {type(failure).__name__}: {safe_str(failure)})\n",
+            f"(the rest cannot be formatted: {type(failure).__name__}: {safe_str(failure)})\n",
         ]
 
 
@@ -272,8 +281,15 @@ def _compare(
         value = got.get(key, _MISSING)
         if isinstance(wanted, Mapping) and isinstance(value, Mapping):
             _compare(value, wanted, path, problems)
-        elif value is _MISSING or not _matches(value, wanted):
+        elif value is _MISSING or not _matches_safely(value, wanted):
             problems.append(_problem(path, value, _wanted_text(wanted)))
+
+
+def _matches_safely(value: object, wanted: object) -> bool:
+    try:
+        return _matches(value, wanted)
+    except Exception:  # noqa: BLE001 - an == or a str() that fails is no match, and no reason to stop
+        return False
 
 
 def _matches(value: object, wanted: object) -> bool:

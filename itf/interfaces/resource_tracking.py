@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn, cast, get_args
+from typing import Any, Final, NoReturn, cast, get_args
 
 from itf.exceptions import ResourceError
 from itf.forks import lock_of
@@ -18,6 +18,9 @@ from itf.timeline import TimelineOwner
 __all__ = ["ResourceTracker"]
 
 __unittest = True
+
+# How many ids the error about an unknown one names: enough to see a slip of the pen.
+_IDS_SHOWN: Final = 5
 
 
 class ResourceTracker(TimelineOwner):
@@ -59,21 +62,7 @@ class ResourceTracker(TimelineOwner):
             ResourceError: A resource of this id was tracked and not released.
             TypeError: A name is not a str.
         """
-        for name, value in (
-            ("module", module),
-            ("resource_type", resource_type),
-            ("resource_id", resource_id),
-        ):
-            _check_name(name, value)
-        life = _Life(module, resource_type, resource_id, metadata or {}, site())
-        ledger = self._itf_ledger
-        with lock_of(ledger):
-            current = ledger.unreleased.get(resource_id)
-            if current is None:
-                ledger.open(life)
-        if current is not None:
-            _refuse(f"resource {resource_id!r} is tracked already", current, "release it first")
-        return self._told(life)
+        return self._itf_track(module, resource_type, resource_id, metadata)[1]
 
     def release_resource(self, resource_id: str) -> ResourceRecord:
         """Mark a resource as released.
@@ -90,13 +79,15 @@ class ResourceTracker(TimelineOwner):
             life = ledger.unreleased.get(resource_id)
             if life is not None:
                 ledger.close(life)
+                record = life.record()
             else:
                 last = ledger.latest.get(resource_id)
+                some = list(itertools.islice(ledger.unreleased, _IDS_SHOWN))
         if life is not None:
-            return self._told(life)
+            return self._itf_tell(record)
         if last is not None:
             _refuse(f"resource {resource_id!r} was released before", last, "release it once")
-        known = ", ".join(map(repr, self._some_ids())) or "none"
+        known = ", ".join(map(repr, some)) or "none"
         raise ResourceError(
             f"cannot release {resource_id!r}: no resource of this id was tracked "
             f"(not released so far: {known}); track it when it is allocated",
@@ -114,15 +105,7 @@ class ResourceTracker(TimelineOwner):
         Returns:
             Copies of the records, in allocation order; empty if all is well.
         """
-        ledger = self._itf_ledger
-        with lock_of(ledger):
-            lives = ledger.open_lives(module)
-            found = [life for life in lives if life.state == "active"]
-            for life in found:
-                life.state = "leaked"
-        for life in found:
-            self._told(life)
-        return [life.record() for life in lives]
+        return [life.record() for life in self._itf_leaks(module)]
 
     def get_resource_state(self, resource_id: str) -> ResourceState | None:
         """Return ``active``, ``released`` or ``leaked``; None for an unknown id."""
@@ -146,11 +129,13 @@ class ResourceTracker(TimelineOwner):
             raise ValueError(f"unknown state {state!r}; the states are {', '.join(states)}")
         ledger = self._itf_ledger
         with lock_of(ledger):
-            if module is None:
+            if state in ("active", "leaked"):
+                lives = ledger.open_lives(module)
+            elif module is None:
                 lives = list(ledger.history)
             else:
                 lives = list(ledger.history_of.get(module, ()))
-        return [life.record() for life in lives if state is None or life.state == state]
+            return [life.record() for life in lives if state is None or life.state == state]
 
     @contextmanager
     def tracking(
@@ -165,9 +150,8 @@ class ResourceTracker(TimelineOwner):
 
         The end releases it, unless the body did.
         """
-        record = self.track_resource(module, resource_type, resource_id, metadata=metadata)
+        life, record = self._itf_track(module, resource_type, resource_id, metadata)
         ledger = self._itf_ledger
-        life = ledger.latest[resource_id]
         try:
             yield record
         finally:
@@ -175,8 +159,9 @@ class ResourceTracker(TimelineOwner):
                 mine = life.state != "released"
                 if mine:
                     ledger.close(life)
+                    record = life.record()
             if mine:
-                self._told(life)
+                self._itf_tell(record)
 
     def assert_no_leaks(self, module: str | None = None) -> None:
         """Check that everything was released.
@@ -188,22 +173,51 @@ class ResourceTracker(TimelineOwner):
             AssertionError: Naming each leaked resource: id, type, owner, age, and
                 where it was tracked.
         """
-        self.verify_cleanup(module)
-        ledger = self._itf_ledger
-        with lock_of(ledger):
-            lives = ledger.open_lives(module)
+        lives = self._itf_leaks(module)
         if lives:
             raise AssertionError(_leak_text(lives))
 
-    def _told(self, life: _Life) -> ResourceRecord:
+    def _itf_track(
+        self,
+        module: str,
+        resource_type: str,
+        resource_id: str,
+        metadata: Mapping[str, Any] | None,
+    ) -> tuple[_Life, ResourceRecord]:
+        for name, value in (
+            ("module", module),
+            ("resource_type", resource_type),
+            ("resource_id", resource_id),
+        ):
+            _check_name(name, value)
+        life = _Life(module, resource_type, resource_id, metadata or {}, site())
+        # Now: another thread may release it as soon as it is in the ledger.
         record = life.record()
-        self.timeline.record("resource", cast("dict[str, Any]", record))
-        return record
-
-    def _some_ids(self) -> list[str]:
         ledger = self._itf_ledger
         with lock_of(ledger):
-            return list(itertools.islice(ledger.unreleased, 5))
+            current = ledger.unreleased.get(resource_id)
+            if current is None:
+                ledger.open(life)
+        if current is not None:
+            _refuse(f"resource {resource_id!r} is tracked already", current, "release it first")
+        return life, self._itf_tell(record)
+
+    def _itf_leaks(self, module: str | None) -> list[_Life]:
+        """Mark what is active as leaked; return all that was not released."""
+        ledger = self._itf_ledger
+        with lock_of(ledger):
+            lives = ledger.open_lives(module)
+            found = [life for life in lives if life.state == "active"]
+            for life in found:
+                life.state = "leaked"
+            records = [life.record() for life in found]
+        for record in records:
+            self._itf_tell(record)
+        return lives
+
+    def _itf_tell(self, record: ResourceRecord) -> ResourceRecord:
+        self.timeline.record("resource", cast("dict[str, Any]", record))
+        return record
 
     @property
     def _itf_ledger(self) -> _Ledger:
@@ -288,8 +302,10 @@ class _Ledger:
     def close(self, life: _Life) -> None:
         life.released_at = time.time()
         life.state = "released"
-        del self.unreleased[life.resource_id]
-        del self.unreleased_of[life.module][life.resource_id]
+        # pop, not del: in a forked child this may be half of what another
+        # thread was doing in the parent.
+        self.unreleased.pop(life.resource_id, None)
+        self.unreleased_of.get(life.module, self.unreleased).pop(life.resource_id, None)
 
     def open_lives(self, module: str | None) -> list[_Life]:
         lives = self.unreleased if module is None else self.unreleased_of.get(module)

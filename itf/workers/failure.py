@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from itf.exceptions import WorkerError
 from itf.formats import safe_str
 
-__all__ = ["Failure", "RemoteWorkerError", "add_note"]
+__all__ = ["Failure", "RemoteWorkerError"]
 
 __unittest = True
 
@@ -72,14 +72,6 @@ class Failure(NamedTuple):
         described = WorkerError(f"worker {worker!r} raised {self.description}", worker)
         described.__cause__ = cause
         return described
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """Add a note to an error, unless its class refuses attributes (a frozen dataclass does)."""
-    try:
-        error.add_note(note)
-    except Exception:  # noqa: BLE001 - the error matters more than the note
-        return
 
 
 def _cut(text: str, size: int) -> str:

@@ -13,7 +13,8 @@ from typing import Any, cast
 from itf.exceptions import WorkerError
 from itf.forks import lock_of
 from itf.frames import module_of, traceback_frames
-from itf.workers.failure import Failure, add_note
+from itf.notes import add_note
+from itf.workers.failure import Failure
 
 __all__ = ["WorkerProcess", "default_context", "process_class"]
 

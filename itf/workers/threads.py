@@ -9,7 +9,7 @@ from typing import Final
 from itf.exceptions import WorkerError
 from itf.forks import lock_of
 from itf.frames import site
-from itf.workers.failure import add_note
+from itf.notes import add_note
 
 __all__ = ["WorkerThread", "describe_thread"]
 

@@ -5,7 +5,7 @@ import pickle
 import unittest
 
 from itf.exceptions import WorkerError
-from itf.workers.failure import Failure, RemoteWorkerError, add_note
+from itf.workers.failure import Failure, RemoteWorkerError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,12 +39,6 @@ class FailureTest(unittest.TestCase):
         """An error that names an object by its address still comes back as itself."""
         error = Failure.of(ValueError(FrozenError.__init__, Plain()), "m").exception("w")
         self.assertIs(ValueError, type(error))
-
-    def test_a_class_that_refuses_notes_is_left_alone(self):
-        """add_note never raises."""
-        error = FrozenError()
-        add_note(error, "hello")
-        self.assertFalse(hasattr(error, "__notes__"))
 
 
 class Plain:

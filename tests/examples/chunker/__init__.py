@@ -14,7 +14,7 @@ It knows nothing of the tests that drive it.
 #   SyntaxError, UnicodeDecodeError, ...  ->  parser: ParseError       (path, line, column)
 #   OSError                               ->  parser: ReadError, cache: CacheError
 #   any of these                          ->  parallel: WorkerError    (path, worker, pid)
-#   EOFError of a worker's pipe           ->  process: WorkerDiedError (and exitcode)
+#   EOFError of a worker's pipe           ->  process: WorkerDiedError (exitcode)
 #   WorkerError                           ->  cli: exit code 1 and a line on stderr
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from __future__ import annotations
 from .cache import Cache
 from .chunker import Chunk, chunk_source, miscovered_lines
 from .cli import main
-from .config import CONFIG_MODULES, affected_modules, get, load_config, make_config, validate
+from .config import CONFIG_MODULES, get, load_config, make_config, validate
 from .errors import (
     CacheError,
     ChunkerError,
@@ -51,7 +51,6 @@ __all__ = [
     "WorkerDiedError",
     "WorkerError",
     "WorkerTimeoutError",
-    "affected_modules",
     "chunk_files",
     "chunk_files_async",
     "chunk_source",

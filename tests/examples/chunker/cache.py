@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import tempfile
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,20 +36,6 @@ class Cache:
         self._config = config
         # Another parser may cut another way: it has entries of its own.
         self._parser = f"{type(parser).__module__}.{type(parser).__qualname__}"
-        self._hits = 0
-        self._misses = 0
-        # Held while the two counts are moved.
-        self._lock = threading.Lock()
-
-    @property
-    def hits(self) -> int:
-        """How often an entry was found."""
-        return self._hits
-
-    @property
-    def misses(self) -> int:
-        """How often an entry was missing or damaged."""
-        return self._misses
 
     def load(self, code: bytes, path: str) -> list[Chunk] | None:
         """Return the chunks of source code as those of ``path``, or None.
@@ -66,12 +51,9 @@ class Cache:
             if chunks is None:
                 entry.unlink(missing_ok=True)
         except FileNotFoundError:
-            chunks = None
+            return None
         except OSError as error:
             raise CacheError(str(entry), str(error)) from error
-        with self._lock:
-            self._hits += chunks is not None
-            self._misses += chunks is None
         return chunks
 
     def store(self, code: bytes, chunks: Sequence[Chunk]) -> None:

@@ -69,7 +69,8 @@ def chunk_source(
     for owner, begin, end in cutter.spans():
         if owner.kind not in kinds:
             continue
-        for part, (first, last) in enumerate(_pieces(source, begin, end, most), 1):
+        for part, first in enumerate(range(begin, end, most), 1):
+            last = min(first + most, end)
             text = "".join(source.text.lines[first:last])
             # A codec such as utf-7 may make lone surrogates; they need a digest as well.
             digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -149,38 +150,6 @@ def _definitions(node: Node) -> Iterator[tuple[Node, Node]]:
             yield whole, inner
         else:
             todo.extend(reversed(whole.children))
-
-
-def _pieces(source: Source, begin: int, end: int, most: int) -> Iterator[tuple[int, int]]:
-    """Cut a span that is too long, before the least nested statement that the limit allows."""
-    if end - begin <= most:
-        yield begin, end
-        return
-    depths = _statement_depths(source)
-    while end - begin > most:
-        limit = begin + most
-        # Not in the first half: small pieces help nobody.
-        lines = [line for line in range(limit - most // 2, limit + 1) if line in depths]
-        cut = min(lines, key=lambda line: (depths[line], -line), default=limit)
-        yield begin, cut
-        begin = cut
-    yield begin, end
-
-
-def _statement_depths(source: Source) -> dict[int, int]:
-    """Map the lines at which a statement begins to how deep it is nested."""
-    depths: dict[int, int] = {}
-    todo = [(child, 0) for child in source.root.children]
-    while todo:
-        node, depth = todo.pop()
-        if node.type != "identifier":
-            line = node.start_point[0]
-            depths[line] = min(depth, depths.get(line, depth))
-        for child in node.children:
-            # No cut between a decorator and what it decorates.
-            below = child.children if node.type == _DECORATED else (child,)
-            todo.extend((grandchild, depth + 1) for grandchild in below)
-    return depths
 
 
 def _lines_of(source: Source, node: Node) -> tuple[int, int]:

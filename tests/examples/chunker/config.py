@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -19,7 +19,6 @@ __all__ = [
     "CHUNK_TYPES",
     "CONFIG_MODULES",
     "Config",
-    "affected_modules",
     "get",
     "load_config",
     "make_config",
@@ -31,12 +30,11 @@ Config: TypeAlias = Mapping[str, Any]
 
 CHUNK_TYPES: Final = ("function", "class", "method", "module")
 _MODES: Final = ("serial", "threads", "processes")
-_START_METHODS: Final = ("default", "fork", "spawn", "forkserver")
 _MOST_WORKERS: Final = 64  # a typing error must not start ten thousand processes
 
 _PACKAGE: Final = __name__.rpartition(".")[0]
 
-# A key, or the section it is in -> the modules that read it. The more exact entry wins.
+# A key, or the section it is in -> the modules that read it.
 CONFIG_MODULES: Final[Mapping[str, list[str]]] = {
     "parser.timeout": [f"{_PACKAGE}.parallel"],
     # What changes the chunks of a file also changes the key under which they are cached.
@@ -71,15 +69,17 @@ def _is_codec(value: object) -> bool:
 
 
 def _is_chunk_types(value: object) -> bool:
-    return isinstance(value, list | tuple) and bool(value) and all(x in CHUNK_TYPES for x in value)
+    # Any sequence: a list that tells of its changes need not be a list.
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and bool(value)
+        and all(name in CHUNK_TYPES for name in value)
+    )
 
 
 def _is_timeout(value: object) -> bool:
     return isinstance(value, int | float) and value is not True and 0 < value < math.inf
-
-
-def _one_of(names: tuple[str, ...]) -> tuple[Callable[[object], bool], str]:
-    return lambda value: isinstance(value, str) and value in names, ", ".join(map(repr, names))
 
 
 _RULES: Final[Mapping[str, _Rule]] = {
@@ -105,8 +105,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
         lambda value: _is_count(value) and value <= _MOST_WORKERS,
         f"a whole number from 1 to {_MOST_WORKERS}",
     ),
-    "parallel.mode": _Rule("serial", *_one_of(_MODES)),
-    "parallel.start_method": _Rule("default", *_one_of(_START_METHODS)),
+    "parallel.mode": _Rule("serial", lambda value: value in _MODES, ", ".join(_MODES)),
 }
 
 
@@ -159,7 +158,7 @@ def snapshot(config: Config) -> dict[str, dict[str, Any]]:
     for key in _RULES:
         section, _, name = key.partition(".")
         value = get(config, key)
-        plain.setdefault(section, {})[name] = list(value) if isinstance(value, tuple) else value
+        plain.setdefault(section, {})[name] = list(value) if key == "chunker.chunk_types" else value
     return plain
 
 
@@ -185,13 +184,3 @@ def load_config(path: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError) as error:  # ValueError: no TOML, or no UTF-8
         raise ConfigError(os.fspath(path), str(error), "a TOML file that can be read") from error
     return make_config(overrides)
-
-
-def affected_modules(key: str) -> list[str]:
-    """Return the modules that a change of a dotted key concerns.
-
-    Example:
-        >>> [name.rpartition(".")[2] for name in affected_modules("chunker.min_lines")]
-        ['chunker', 'cache']
-    """
-    return list(CONFIG_MODULES.get(key) or CONFIG_MODULES.get(key.partition(".")[0], []))

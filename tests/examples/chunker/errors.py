@@ -21,11 +21,11 @@ __all__ = [
 class ChunkerError(Exception):
     """The base of all errors of this program.
 
-    A pickle keeps the attributes, the notes and the causes. Python's own keeps no cause.
+    A pickle keeps the attributes, the notes and the cause. Python's own keeps no cause.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__, _causes(self))
+        return _rebuild, (type(self), self.args, self.__dict__, _portable(self.__cause__))
 
 
 class ConfigError(ChunkerError):
@@ -110,30 +110,12 @@ class WorkerTimeoutError(WorkerError):
 
 def _fate(exitcode: int | None) -> str:
     """Say in words how a process ended."""
-    if exitcode is None:
-        return "the process has ended; another thread took its exit code"
-    if exitcode >= 0:
-        return f"the process exited with code {exitcode}"
-    try:
+    if exitcode is not None and exitcode < 0:
         return f"the process was killed by {signal.Signals(-exitcode).name}"
-    except ValueError:  # a real-time signal: it has no name
-        return f"the process was killed by signal {-exitcode}"
+    return f"the process exited with code {exitcode}"
 
 
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return the causes below an error, as far as a pickle of the last does not bring the rest."""
-    causes: list[BaseException] = []
-    seen = {error}  # `raise error from error` makes a ring
-    while (cause := error.__cause__) is not None and cause not in seen:
-        seen.add(cause)
-        causes.append(_portable(cause))
-        if isinstance(cause, ChunkerError):
-            break
-        error = cause
-    return causes
-
-
-def _portable(error: BaseException) -> BaseException:
+def _portable(error: BaseException | None) -> BaseException | None:
     """Return the error if it survives a pickle, else one that tells what it was."""
     if isinstance(error, ChunkerError):
         return error
@@ -148,14 +130,11 @@ def _rebuild(
     cls: type[ChunkerError],
     args: tuple[object, ...],
     attributes: dict[str, object],
-    causes: list[BaseException],
+    cause: BaseException | None,
 ) -> ChunkerError:
     """Undo ``ChunkerError.__reduce__``, without a second run of ``__init__``."""
     error = cls.__new__(cls)
     error.args = args
     error.__dict__.update(attributes)
-    above: BaseException = error
-    for cause in causes:
-        above.__cause__ = cause
-        above = cause
+    error.__cause__ = cause
     return error

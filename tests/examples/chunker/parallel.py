@@ -3,8 +3,8 @@
 Each mode is a generator of ``(index, result)`` in the order in which files get done; closing it
 stops its workers. What a file's error means for the rest is decided in one place, `chunk_files`.
 
-``parser.timeout`` limits each file, from the moment a worker takes it. A process that overruns
-is ended. A thread cannot be: it is left behind as a daemon, and a new one takes its place. In
+Threads and processes are one a file, ``parallel.workers`` at a time, and ``parser.timeout`` limits
+each. A process that overruns is ended. A thread cannot be: it is left behind as a daemon. In
 "serial" mode nobody watches.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import multiprocessing
 import os
 import queue
 import threading
@@ -28,9 +27,9 @@ from typing import TypeAlias
 from .cache import Cache
 from .chunker import Chunk, chunk_source
 from .config import Config, get, snapshot
-from .errors import ChunkerError, ConfigError, WorkerError, WorkerTimeoutError
+from .errors import ChunkerError, WorkerError, WorkerTimeoutError
 from .parser import Parser, read_source
-from .process import START_TIMEOUT, WorkerProcess, stop
+from .process import WorkerProcess
 
 __all__ = ["FileResult", "chunk_files", "chunk_files_async"]
 
@@ -61,13 +60,13 @@ def chunk_files(
     Args:
         paths: The files.
         config: Read anew for every file.
-        parser: Used instead of `AstParser`, by all workers. For processes that are not forked
-            it must survive a pickle. Each process has its own copy.
+        parser: Used instead of `AstParser`, by all workers. Each process has its own copy; where
+            processes are not forked, it must survive a pickle.
         keep_going: Put a file's error into its result and go on with the rest.
 
     Raises:
         WorkerError: The first error of a file, once all workers are stopped. Whatever
-            ``keep_going`` says, a worker that fails while it has no file raises as well.
+            ``keep_going`` says, a process that cannot be started raises as well.
         ConfigError: A value of the ``parallel`` section is not allowed.
     """
     names = [os.fspath(path) for path in paths]
@@ -174,115 +173,72 @@ def _serial(names: Sequence[str], config: Config, parser: Parser | None) -> _Res
 
 def _threads(names: Sequence[str], config: Config, parser: Parser | None) -> _Results:
     cache = Cache(config, parser)
-    stop = threading.Event()
-    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(names)):
-        todo.put(index)
-    # A worker tells twice of each file: None when it begins, the result when it is done.
-    news: queue.SimpleQueue[tuple[int, threading.Thread, FileResult | None]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, FileResult]] = queue.SimpleQueue()
 
-    def work() -> None:
-        me = threading.current_thread()
-        while not stop.is_set() and me not in stuck:
-            try:
-                index = todo.get_nowait()
-            except queue.Empty:
-                return
-            news.put((index, me, None))
-            news.put((index, me, _attempt(names[index], config, cache, parser, me.name)))
+    def work(index: int) -> None:
+        worker = threading.current_thread().name
+        done.put((index, _attempt(names[index], config, cache, parser, worker)))
 
-    crew: list[threading.Thread] = []
-    stuck: set[threading.Thread] = set()  # late with a file; another took their place
-
-    def hire() -> None:
-        # A daemon: a parser that never returns must not keep the program from ending.
-        thread = threading.Thread(target=work, name=f"chunker-{len(crew) + 1}", daemon=True)
-        crew.append(thread)
-        thread.start()
-
-    left = set(range(len(names)))
+    todo = deque(range(len(names)))
     at_work: dict[int, tuple[float, float, threading.Thread]] = {}  # deadline, timeout, who
     try:
-        for _ in range(min(get(config, "parallel.workers"), len(names))):
-            hire()
-        while left:
-            now = time.monotonic()
-            deadline = min((entry[0] for entry in at_work.values()), default=now + START_TIMEOUT)
-            try:
-                index, thread, result = news.get(timeout=max(0.0, deadline - now))
-            except queue.Empty as error:
-                if not at_work:
-                    raise WorkerTimeoutError(None, "threads", os.getpid(), START_TIMEOUT) from error
-                index = min(at_work, key=lambda number: at_work[number][0])
-                _, timeout, thread = at_work[index]
-                late = WorkerTimeoutError(names[index], thread.name, os.getpid(), timeout)
-                result = FileResult(names[index], error=late, seconds=timeout)
-                stuck.add(thread)
-                hire()
-            if result is None:
+        while todo or at_work:
+            while todo and len(at_work) < get(config, "parallel.workers"):
+                index = todo.popleft()
+                # A daemon: a parser that never returns must not keep the program from ending.
+                thread = threading.Thread(
+                    target=work, args=(index,), name=f"chunker-{index + 1}", daemon=True
+                )
                 timeout = get(config, "parser.timeout")
                 at_work[index] = (time.monotonic() + timeout, timeout, thread)
-            elif index in left:  # else it comes after its timeout, and has an error already
-                left.remove(index)
-                at_work.pop(index)
+                thread.start()
+            index = min(at_work, key=lambda number: at_work[number][0])
+            deadline, timeout, thread = at_work[index]
+            try:
+                index, result = done.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                late = WorkerTimeoutError(names[index], thread.name, os.getpid(), timeout)
+                result = FileResult(names[index], error=late, seconds=timeout)
+            if at_work.pop(
+                index, None
+            ):  # else it comes after its timeout, and has an error already
                 yield index, result
     finally:
-        stop.set()
-        # All of them finish the file they are at, or are late with it: one deadline for all.
-        deadline = time.monotonic() + get(config, "parser.timeout")
-        for thread in crew:
-            if thread not in stuck:
-                thread.join(max(0.0, deadline - time.monotonic()))
+        for deadline, _, thread in at_work.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _processes(names: Sequence[str], config: Config, parser: Parser | None) -> _Results:
-    method = get(config, "parallel.start_method")
-    try:
-        context = multiprocessing.get_context(None if method == "default" else method)
-    except ValueError as error:
-        allowed = f"what this platform has: {multiprocessing.get_all_start_methods()}"
-        raise ConfigError("parallel.start_method", method, allowed) from error
-    most = get(config, "parallel.workers")
     todo = deque(range(len(names)))
-    at_work: dict[WorkerProcess, int | None] = {}  # None until it is ready to begin
-    hired = 0
-    work = functools.partial(_attempt_in_process, parser)
+    at_work: dict[int, WorkerProcess] = {}
     try:
-        left = len(names)
-        while left:
-            while len(at_work) < min(most, left):  # also in place of those that died
-                hired += 1
-                at_work[WorkerProcess(context, f"chunker-{hired}", work)] = None
-            deadline = min(worker.deadline for worker in at_work)
-            handles = [handle for worker in at_work for handle in worker.handles]
-            wait(handles, timeout=max(0.0, deadline - time.monotonic()))
-            for worker, index in list(at_work.items()):
-                try:
-                    said = worker.receive()
-                    lost = False
-                except WorkerError as error:
-                    if index is None:
-                        raise
-                    said = [FileResult(names[index], error=error)]
-                    lost = True
-                if not said:
+        while todo or at_work:
+            while todo and len(at_work) < get(config, "parallel.workers"):
+                index = todo.popleft()
+                work = functools.partial(_attempt_in_process, parser, snapshot(config))
+                timeout = get(config, "parser.timeout")
+                at_work[index] = WorkerProcess(f"chunker-{index + 1}", names[index], timeout, work)
+            deadline = min(worker.deadline for worker in at_work.values())
+            wait(
+                [worker.pipe for worker in at_work.values()], max(0.0, deadline - time.monotonic())
+            )
+            for index, worker in list(at_work.items()):
+                if not worker.is_done():
                     continue
-                if todo and not lost:
-                    at_work[worker] = following = todo.popleft()
-                    task = names[following], snapshot(config)
-                    worker.give(names[following], task, get(config, "parser.timeout"))
-                else:
-                    del at_work[worker]
-                    stop([worker])
-                if index is not None:
-                    left -= 1
-                    yield index, said[0]
+                try:
+                    result = worker.result()
+                except WorkerError as error:
+                    result = FileResult(names[index], error=error)
+                worker.stop()
+                del at_work[index]
+                yield index, result
     finally:
-        stop(list(at_work))
+        for worker in at_work.values():
+            worker.stop()
 
 
 def _attempt_in_process(
-    parser: Parser | None, worker: str, path: str, config: Config
+    parser: Parser | None, config: Config, worker: str, path: str
 ) -> FileResult:
     """Do `_attempt` where nothing is shared; the cache's directory is."""
     result = _attempt(path, config, Cache(config, parser), parser, worker)

@@ -13,6 +13,7 @@ import codecs
 import io
 import os
 import re
+import threading
 import tokenize
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,17 @@ from .errors import ConfigError, ParseError, ReadError
 
 __all__ = ["AstParser", "Node", "Parser", "Source", "parse", "read_source"]
 
-_DEFINITION_NAME: Final = re.compile(rb"(?:async[\s\\]+)?(?:def|class)[\s\\]+([^\s\\(:\[]+)")
+_DEFINITION_NAME: Final = re.compile(rb"(?:async[ \t]+)?(?:def|class)[ \t]+([^\s\\(:\[]+)")
+
+# Held while ast parses: CPython 3.11 counts the depth of the tree in one place for all threads, and
+# raises SystemError when two of them parse at once. Held over a fork: the child finds it free.
+_ast_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_ast_lock.acquire,
+        after_in_parent=_ast_lock.release,
+        after_in_child=_ast_lock.release,
+    )
 
 # Where ast and tree-sitter differ by more than CamelCase against snake_case_statement.
 _NODE_TYPES: Final = {
@@ -151,7 +162,8 @@ class AstParser:
     def parse(self, code: bytes, /) -> SyntaxTree:
         """Return the tree of all statements."""
         text = _decode(code, get(self._config, "parser.encoding"))
-        module = ast.parse("".join(text.lines))
+        with _ast_lock:
+            module = ast.parse("".join(text.lines))
         return SyntaxTree(_TreeBuilder(code, text).build(module))
 
 
@@ -197,14 +209,12 @@ class _TreeBuilder:
         return self._node("decorated_definition", begin, end, (definition,))
 
     def _name(self, begin: tuple[int, int]) -> Iterator[SyntaxNode]:
-        match = _DEFINITION_NAME.match(self._code, self._text.line_starts[begin[0]] + begin[1])
+        start = self._text.line_starts[begin[0]]
+        match = _DEFINITION_NAME.match(self._code, start + begin[1])
         if match is not None:
-            # The name may stand on a later line than "def", after a backslash.
-            row = begin[0] + len((match[0] + b".").splitlines()) - 1
-            start = self._text.line_starts[row]
-            yield self._node(
-                "identifier", (row, match.start(1) - start), (row, match.end(1) - start), ()
-            )
+            row = begin[0]
+            first, last = (row, match.start(1) - start), (row, match.end(1) - start)
+            yield self._node("identifier", first, last, ())
 
     def _node(
         self,
@@ -269,13 +279,8 @@ def _describe(error: Exception, code: bytes) -> tuple[str, int | None, int | Non
         return error.msg, error.lineno, error.offset or None
     if isinstance(error, UnicodeDecodeError):
         return str(error), *_position(error.object, error.start)
-    if isinstance(error, SyntaxError):
-        reason = error.msg
-    else:  # some, such as MemoryError, say nothing but their name
-        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
-    if isinstance(error, SyntaxError | ValueError) and b"\0" in code:
-        return reason, *_position(code, code.index(b"\0"))
-    return reason, None, None
+    # Some, such as MemoryError, say nothing but their name.
+    return f"{type(error).__name__}: {error}".removesuffix(": "), None, None
 
 
 def _position(code: bytes, offset: int) -> tuple[int, int]:

@@ -1,0 +1,252 @@
+"""The timeline: one ordered, bounded log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import unittest
+from typing import Any
+
+from itf.timeline import BoundedLog, Timeline, TimelineOwner, current_owner, current_task_name
+from tests.support import in_threads
+
+
+class BoundedLogTest(unittest.TestCase):
+    def test_the_newest_are_kept_and_the_rest_counted(self) -> None:
+        """The oldest go first, and their number is told."""
+        log: BoundedLog[int] = BoundedLog(3)
+        for value in range(10):
+            log.append(log.next_number(), value)
+        self.assertEqual(([7, 8, 9], 7), (log.entries(), log.dropped))
+
+    def test_entries_are_in_the_order_of_their_numbers(self) -> None:
+        """A thread that was overtaken between number and append keeps its place."""
+        log: BoundedLog[str] = BoundedLog()
+        first, second = log.next_number(), log.next_number()
+        log.append(second, "second")
+        log.append(first, "first")
+        self.assertEqual((["first", "second"], 0), (log.entries(), log.dropped))
+
+    def test_a_log_that_can_keep_nothing_is_refused(self) -> None:
+        """What was dropped could not be told."""
+        for capacity in (0, -1):
+            with self.assertRaisesRegex(
+                ValueError, f"^capacity must be at least 1, got {capacity}$"
+            ):
+                Timeline(capacity=capacity)
+
+    def test_nothing_is_lost_by_eight_threads(self) -> None:
+        """Every entry is kept, under a number of its own."""
+        log: BoundedLog[tuple[int, int]] = BoundedLog(100_000)
+
+        def work(number: int) -> None:
+            for index in range(1000):
+                log.append(log.next_number(), (number, index))
+                if index % 100 == 0:
+                    log.entries()
+
+        in_threads(8, work)
+        self.assertEqual([(n, i) for n in range(8) for i in range(1000)], sorted(log.entries()))
+        self.assertEqual(0, log.dropped)
+
+
+class TimelineTest(unittest.TestCase):
+    def test_an_event_says_when_where_and_what(self) -> None:
+        """An event has exactly the keys of the standard, filled in."""
+        timeline = Timeline("a.test")
+        event = timeline.record("note", {"text": "half way"})
+        self.assertEqual(
+            {
+                "schema": 1,
+                "sequence": 1,
+                "kind": "note",
+                "test": "a.test",
+                "timestamp": event["timestamp"],
+                "monotonic_ns": event["monotonic_ns"],
+                "process": os.getpid(),
+                "thread": threading.current_thread().name,
+                "task": None,
+                "data": {"text": "half way"},
+            },
+            event,
+        )
+        self.assertIsInstance(event["timestamp"], float)
+        self.assertGreaterEqual(event["monotonic_ns"], timeline.started_ns)
+
+    def test_events_are_read_back_in_order_or_by_kind(self) -> None:
+        """`events`, iteration and `len` agree."""
+        timeline = Timeline()
+        for kind in ("a", "b", "a"):
+            timeline.record(kind)
+        self.assertEqual(["a", "b", "a"], [event["kind"] for event in timeline])
+        self.assertEqual([1, 3], [event["sequence"] for event in timeline.events("a")])
+        self.assertEqual(3, len(timeline))
+
+    def test_an_empty_timeline_is_true(self) -> None:
+        """``timeline or Timeline()`` does not swap it for another."""
+        self.assertTrue(Timeline())
+
+    def test_events_are_copies(self) -> None:
+        """Neither what was recorded nor what was handed out can change the log."""
+        timeline = Timeline()
+        data = {"items": [1]}
+        event: Any = timeline.record("note", data)
+        data["items"].append(2)
+        event["data"]["items"].append(3)
+        event["kind"] = "other"
+        read: Any = timeline.events()[0]
+        read["data"]["items"].append(4)
+        self.assertEqual([("note", {"items": [1]})], [(e["kind"], e["data"]) for e in timeline])
+
+    def test_the_task_is_named_within_asyncio(self) -> None:
+        """An event knows the asyncio task that made it."""
+        timeline = Timeline()
+
+        async def work() -> None:
+            timeline.record("note")
+
+        async def main() -> None:
+            await asyncio.create_task(work(), name="worker")
+
+        asyncio.run(main())
+        self.assertEqual("worker", timeline.events()[0]["task"])
+        self.assertIsNone(current_task_name())
+
+    def test_importing_itf_brings_in_none_of_the_heavy_modules(self) -> None:
+        """No multiprocessing, asyncio, json or unittest until something needs them."""
+        code = (
+            "import sys, itf; itf.Timeline().record('note', {'a': 1}); "
+            "print(sorted({'multiprocessing', 'asyncio', 'json', 'unittest'} & sys.modules.keys()))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        self.assertEqual("[]\n", done.stdout)
+
+
+class DescribeTest(unittest.TestCase):
+    def line(self, kind: str, data: dict[str, Any]) -> str:
+        timeline = Timeline()
+        timeline.record(kind, data)
+        return timeline.describe().splitlines()[1].partition("]  ")[2]
+
+    def test_the_head_says_how_many_of_how_many(self) -> None:
+        """Also what was dropped counts."""
+        timeline = Timeline("a.test", capacity=3)
+        for _ in range(5):
+            timeline.record("note")
+        self.assertEqual(
+            "timeline of a.test (last 2 of 5 events):", timeline.describe(2).splitlines()[0]
+        )
+        self.assertEqual(3, len(timeline.describe(2).splitlines()))
+        self.assertEqual("timeline of a.test (last 0 of 5 events):", timeline.describe(0))
+
+    def test_a_line_says_when_who_and_what(self) -> None:
+        """Time since the beginning, thread, kind and data."""
+        timeline = Timeline()
+        timeline.record("note", {"text": "a\nb", "n": 1})
+        self.assertRegex(
+            timeline.describe().splitlines()[1],
+            r"^  \+\d+\.\d{6} s  \[[^\]]+\]  note: text='a\\nb', n=1$",
+        )
+
+    def test_another_process_and_a_task_are_named(self) -> None:
+        """Who did it is told where it was not this process's thread alone."""
+        timeline = Timeline()
+        event = timeline._log.entries  # the log's own events, to pretend with
+        timeline.record("note")
+        event()[0]["process"] = 1
+        event()[0]["task"] = "pump"
+        self.assertIn("[process 1, MainThread, task pump]", timeline.describe())
+
+    def test_the_standard_kinds_have_a_line_of_their_own(self) -> None:
+        """Errors, changes and resources read as sentences."""
+        self.assertEqual(
+            "error: ValueError: bad (a -> b, in f)",
+            self.line(
+                "error",
+                {
+                    "source_module": "a",
+                    "target_module": "b",
+                    "operation": "f",
+                    "original_error": ValueError("bad"),
+                    "error_type": "ValueError",
+                    "error_message": "bad",
+                    "timestamp": 1.0,
+                    "context_data": {},
+                },
+            ),
+        )
+        change = {
+            "config_path": "x.y",
+            "old_value": 1,
+            "new_value": "2",
+            "affected_modules": ["a", "b"],
+            "timestamp": 1.0,
+        }
+        self.assertEqual("config: x.y: 1 -> '2' (affects a, b)", self.line("config", change))
+        self.assertEqual(
+            "config: x.y: 1 -> '2' (affects no module)",
+            self.line("config", {**change, "affected_modules": []}),
+        )
+        self.assertEqual(
+            "config: x.token: <redacted> -> <redacted> (affects a, b)",
+            self.line("config", {**change, "config_path": "x.token"}),
+        )
+        self.assertEqual(
+            "resource: 'r' (lock, owned by a) is active",
+            self.line(
+                "resource",
+                {
+                    "resource_id": "r",
+                    "resource_type": "lock",
+                    "owner_module": "a",
+                    "state": "active",
+                },
+            ),
+        )
+
+    def test_a_users_event_of_a_standard_kind_may_hold_anything(self) -> None:
+        """A description never fails on what it describes."""
+        change = dict.fromkeys(("old_value", "new_value", "affected_modules", "timestamp"))
+        self.assertIn("config_path", self.line("config", {**change, "config_path": "x"}))
+        self.assertEqual("error: text='x'", self.line("error", {"text": "x"}))
+        self.assertEqual("resource: ", self.line("resource", {}))
+
+    def test_a_line_is_bounded(self) -> None:
+        """A huge value is cut to what fits on a line or two."""
+        self.assertLessEqual(len(self.line("note", {str(n): "x" * 999 for n in range(99)})), 260)
+
+
+class TimelineOwnerTest(unittest.TestCase):
+    def test_every_object_has_one_of_its_own(self) -> None:
+        """State is not shared, and needs no ``__init__``."""
+
+        class Plain(TimelineOwner):
+            def __init__(self) -> None:
+                pass  # and no super().__init__()
+
+        first, second = Plain(), Plain()
+        self.assertIs(first.timeline, first.timeline)
+        self.assertIsNot(first.timeline, second.timeline)
+
+    def test_inside_a_test_it_is_the_tests(self) -> None:
+        """A new object joins the timeline of whoever runs here."""
+        owner = TimelineOwner()
+        token = current_owner.set(owner)
+        try:
+            self.assertIs(owner.timeline, TimelineOwner().timeline)
+        finally:
+            current_owner.reset(token)
+        self.assertIsNot(owner.timeline, TimelineOwner().timeline)
+
+    def test_of_eight_threads_that_come_first_all_get_the_same(self) -> None:
+        """One timeline is made, not eight."""
+        for _ in range(50):
+            owner = TimelineOwner()
+            got: list[Timeline] = []
+            in_threads(8, lambda _, owner=owner, got=got: got.append(owner.timeline))
+            self.assertEqual(1, len(set(map(id, got))))
