@@ -148,9 +148,11 @@ _SECRET_WORDS: Final = (
 )
 
 # The same words inside the repr of an object: Settings(db_password='hunter2').
-# The value may be quoted, be bytes, and hold the other quote.
+# The value may be quoted, be bytes, and hold the other quote.  The bounds keep
+# the time linear in a text of nothing but such words.
 _SECRET_FIELD: Final = re.compile(
-    rf"""([\w-]*(?:{"|".join("[-_]?".join(word) for word in _SECRET_WORDS)})[\w-]*['"]?\s*[=:]\s*)"""
+    rf"""((?:{"|".join("[-_]?".join(word) for word in _SECRET_WORDS)})"""
+    r"""[\w-]{0,40}['"]?\s{0,4}[=:]\s{0,4})"""
     r"""(b?'(?:[^'\\]|\\.)*'|b?"(?:[^"\\]|\\.)*"|[^\s,()\[\]{}<>]+)""",
     re.IGNORECASE,
 )

@@ -372,6 +372,19 @@ class SafeTextTest(unittest.TestCase):
         for value in ("x" * 1_000_000, wide, cyclic, nested(1, 5000), dict.fromkeys(range(10**5))):
             self.assertLessEqual(len(safe_repr(value)), 1000)
 
+    def test_a_long_repr_takes_no_longer_than_it_is_long(self) -> None:
+        """The search for secrets is linear; quadratic, this would take minutes."""
+
+        class Long:
+            def __init__(self, text: str) -> None:
+                self.text = text
+
+            def __repr__(self) -> str:
+                return self.text
+
+        for text in ("a" * 200_000, "password" * 30_000, "api_key=" * 30_000):
+            self.assertLessEqual(len(safe_repr(Long(text))), 200)
+
     def test_a_repr_keeps_the_order_of_a_dict(self) -> None:
         """A short dict reads as its own repr."""
         value = {"b": 1, "a": [1, (2,)]}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 import sys
+from collections.abc import Generator
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -29,6 +31,25 @@ def default_context() -> BaseContext:
     if sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("fork")
     return multiprocessing.get_context()
+
+
+@contextlib.contextmanager
+def _children_allowed() -> Generator[None]:
+    """Let a daemonic process have children, which multiprocessing refuses.
+
+    It would leave them behind when it is ended; a worker's environment does
+    not.  Runners that put tests into the processes of a `multiprocessing.Pool`
+    (unittest-parallel) make every test daemonic.
+    """
+    current = multiprocessing.current_process()
+    daemon = current.daemon
+    if daemon:
+        current.daemon = False
+    try:
+        yield
+    finally:
+        if daemon:
+            current.daemon = True
 
 
 class WorkerProcess(BaseProcess):
@@ -69,7 +90,8 @@ class WorkerProcess(BaseProcess):
             # an end of it as well.
             home, self._away = context.Pipe(duplex=False)
             try:
-                super().start()
+                with _children_allowed():
+                    super().start()
             except BaseException:
                 home.close()
                 raise

@@ -16,6 +16,13 @@ def fail():
     raise KeyError("k")
 
 
+def start_a_worker(away):
+    worker = process_class(default_context())(target=fail, name="w")
+    worker.start()
+    away.send((repr(worker.exception(DEADLINE)), multiprocessing.current_process().daemon))
+    worker.release()
+
+
 class WorkerProcessTest(unittest.TestCase):
     def make(self, target, *args, method="fork"):
         worker = process_class(multiprocessing.get_context(method))(
@@ -40,6 +47,21 @@ class WorkerProcessTest(unittest.TestCase):
         worker = self.make(fail, method="spawn")
         worker.start()
         self.assertIsInstance(worker.exception(DEADLINE), KeyError)
+
+    def test_a_daemonic_process_may_start_one(self):
+        """Parallel runners run tests in daemonic processes; it is daemonic again after that."""
+        for method in multiprocessing.get_all_start_methods():
+            with self.subTest(method):
+                context = multiprocessing.get_context(method)
+                home, away = context.Pipe(duplex=False)
+                process = context.Process(target=start_a_worker, args=(away,), daemon=True)
+                process.start()
+                away.close()
+                self.assertTrue(home.poll(DEADLINE))
+                self.assertEqual(("KeyError('k')", True), home.recv())
+                process.join(DEADLINE)
+                home.close()
+                process.close()
 
     def test_what_it_holds_is_given_back(self):
         """After release no descriptor is left, and the outcome is still known."""
