@@ -7,8 +7,8 @@
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
-#   notes.py                 notes on exceptions
 #   formats.py               the standard formats, to JSON and back
+#   notes.py  texts.py       notes on exceptions; what is shown of any object
 #   exceptions.py            what itf raises
 #
 # Names are resolved at first use (PEP 562): `import itf` brings in neither
@@ -124,24 +124,12 @@ if TYPE_CHECKING:
     from itf.fixtures.workspace import (
         temp_workspace as temp_workspace,
     )
-    from itf.formats import (
-        ConfigChangeEvent as ConfigChangeEvent,
-    )
-    from itf.formats import (
-        ErrorContext as ErrorContext,
-    )
-    from itf.formats import (
-        ResourceRecord as ResourceRecord,
-    )
-    from itf.formats import (
-        TimelineEvent as TimelineEvent,
-    )
-    from itf.formats import (
-        event_from_json as event_from_json,
-    )
-    from itf.formats import (
-        event_to_json as event_to_json,
-    )
+    from itf.formats import ConfigChangeEvent as ConfigChangeEvent
+    from itf.formats import ErrorContext as ErrorContext
+    from itf.formats import ResourceRecord as ResourceRecord
+    from itf.formats import TimelineEvent as TimelineEvent
+    from itf.formats import event_from_json as event_from_json
+    from itf.formats import event_to_json as event_to_json
     from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
     from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
     from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker

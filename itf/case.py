@@ -22,12 +22,12 @@ from itf.fixtures.performance import performance_monitor
 from itf.fixtures.resource_monitoring import resource_monitor
 from itf.fixtures.sample_code import sample_code_files
 from itf.fixtures.workspace import temp_workspace
-from itf.formats import safe_str
 from itf.frames import strip_own_frames
 from itf.interfaces.config_change import ConfigChangeObserver
 from itf.interfaces.error_propagation import ErrorPropagationMixin
 from itf.interfaces.resource_tracking import ResourceTracker
 from itf.notes import add_note
+from itf.texts import safe_str
 from itf.timeline import Timeline, current_owner
 
 __all__ = ["IntegrationTestCase", "LeakPolicy"]

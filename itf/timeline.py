@@ -13,17 +13,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Generic, TypeVar, cast
 
 from itf.formats import (
-    REDACTED,
     SCHEMA_VERSION,
     ConfigChangeEvent,
     ErrorContext,
     TimelineEvent,
     copy_containers,
-    is_secret_key,
-    safe_repr,
-    safe_str,
-    told_items,
 )
+from itf.texts import REDACTED, is_secret_key, safe_repr, safe_str, told_items
 
 __all__ = ["BoundedLog", "Timeline", "TimelineOwner", "current_owner", "current_task_name"]
 

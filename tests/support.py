@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 import pathlib
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["in_threads", "mixed_in", "run_case", "run_method", "run_script"]
+__all__ = [
+    "in_threads",
+    "mixed_in",
+    "open_folder",
+    "run_case",
+    "run_method",
+    "run_script",
+    "tool_environment",
+]
 
 _ROOT = pathlib.Path(__file__).parent.parent
 
@@ -90,3 +100,19 @@ def mixed_in(mixin: type) -> list[type[Any]]:
         __hash__ = None  # type: ignore[assignment]
 
     return [mixin, Plain, WithoutSuper, Before, After, Equal]
+
+
+def tool_environment() -> dict[str, str]:
+    """Return an environment in which a compiler finds its parts, also where ours has no PATH."""
+    return {"PATH": os.defpath, **os.environ}
+
+
+def open_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a temporary directory that every user can reach; ours may lie in a private one."""
+    for candidate in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        place = pathlib.Path(candidate).resolve()
+        if all(folder.stat().st_mode & stat.S_IXOTH for folder in (place, *place.parents)):
+            folder = tempfile.TemporaryDirectory(dir=place)
+            os.chmod(folder.name, 0o777)
+            return folder
+    raise AssertionError("there is no temporary directory that every user can reach")

@@ -30,8 +30,9 @@ LAYERS = [
     ["itf.timeline"],
     ["itf.frames"],
     ["itf.forks"],
-    ["itf.notes"],
     ["itf.formats"],
+    ["itf.notes"],
+    ["itf.texts"],
     ["itf.exceptions"],
 ]
 

@@ -13,7 +13,6 @@ from unittest import mock
 
 from itf.exceptions import FormatError
 from itf.formats import (
-    REDACTED,
     SCHEMA_VERSION,
     ConfigChangeEvent,
     ErrorContext,
@@ -22,11 +21,9 @@ from itf.formats import (
     copy_containers,
     event_from_json,
     event_to_json,
-    is_secret_key,
-    safe_repr,
-    safe_str,
     to_jsonable,
 )
+from itf.texts import REDACTED, is_secret_key, safe_repr, safe_str
 from itf.timeline import Timeline
 
 

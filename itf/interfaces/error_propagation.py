@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, cast
 
-from itf.formats import ErrorContext, ExceptionEntry, copy_containers, notes_of, safe_repr, safe_str
+from itf.formats import ErrorContext, ExceptionEntry, copy_containers
 from itf.frames import (
     call_stack,
     exception_depths,
@@ -19,6 +19,8 @@ from itf.frames import (
     traceback_frames,
     user_frame,
 )
+from itf.notes import notes_of
+from itf.texts import safe_repr, safe_str
 from itf.timeline import BoundedLog, TimelineOwner, current_task_name
 
 __all__ = ["ErrorPropagationMixin"]

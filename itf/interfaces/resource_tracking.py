@@ -11,8 +11,9 @@ from typing import Any, Final, NoReturn, cast, get_args
 
 from itf.exceptions import ResourceError
 from itf.forks import lock_of
-from itf.formats import ResourceRecord, ResourceState, copy_containers, safe_repr
+from itf.formats import ResourceRecord, ResourceState, copy_containers
 from itf.frames import site
+from itf.texts import safe_repr
 from itf.timeline import TimelineOwner
 
 __all__ = ["ResourceTracker"]

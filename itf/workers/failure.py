@@ -9,7 +9,7 @@ import traceback
 from typing import Final, NamedTuple
 
 from itf.exceptions import WorkerError
-from itf.formats import safe_str
+from itf.texts import safe_str
 
 __all__ = ["Failure", "RemoteWorkerError"]
 
