@@ -19,7 +19,10 @@ __all__ = [
     "ResourceError",
     "TaskTimeoutError",
     "TimingError",
+    "WorkerDiedError",
     "WorkerError",
+    "WorkerPicklingError",
+    "WorkerTimeoutError",
     "WorkspaceError",
     "WorkspaceEscapeError",
 ]
@@ -93,6 +96,48 @@ class WorkerError(ItfError, RuntimeError):
     def __init__(self, message: str, worker: str = "") -> None:
         super().__init__(message)
         self.worker = worker
+
+
+class WorkerTimeoutError(WorkerError, TimeoutError):
+    """A wait for a worker, or for what workers share, took longer than it may.
+
+    Its text says for each worker where it is.
+    """
+
+
+class WorkerDiedError(WorkerError):
+    """A worker ended without a word: it was killed, or left by ``os._exit`` or ``sys.exit``.
+
+    Attributes:
+        worker: The worker's name.
+        exitcode: Its exit code, negative for a signal as in `multiprocessing`;
+            None if it cannot be known.
+        signal: The name of the signal that killed it, such as ``SIGKILL``; None if none did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        worker: str = "",
+        exitcode: int | None = None,
+        signal: str | None = None,
+    ) -> None:
+        super().__init__(message, worker)
+        self.exitcode = exitcode
+        self.signal = signal
+
+
+class WorkerPicklingError(WorkerError, TypeError):
+    """Something cannot be sent from one process to another.
+
+    Attributes:
+        worker: The worker's name.
+        variable: The name of what cannot be sent, as the message has it.
+    """
+
+    def __init__(self, message: str, worker: str = "", variable: str = "") -> None:
+        super().__init__(message, worker)
+        self.variable = variable
 
 
 class MockParserError(ItfError, RuntimeError):

@@ -1,0 +1,135 @@
+"""Who holds what, who waits for what, and whether they wait for one another."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from itf.workers.lock import LOCK, seats_holding
+from itf.workers.roster import Roster
+
+__all__ = ["Holder", "Wait", "describe", "find_deadlock", "holders", "report", "waits"]
+
+__unittest = True
+
+
+class Holder(NamedTuple):
+    """A thread that holds a lock."""
+
+    lock: str
+    worker: str
+    pid: int
+    thread: str
+
+
+class Wait(NamedTuple):
+    """A thread that waits, for what, where, how long already, and who holds that."""
+
+    worker: str
+    pid: int
+    thread: str
+    waits_for: str
+    site: str
+    seconds: float
+    holders: tuple[Holder, ...]
+    number: int
+
+
+def holders(roster: Roster) -> list[Holder]:
+    """Return which locks are held, and by whom.
+
+    A thread that is just about to acquire a lock, or has just released it,
+    is taken for its holder.  Where a lock was acquired is not known: to write
+    it down each time would cost more than the lock.
+    """
+    return [holder for found in _holders(roster).values() for _, holder in found]
+
+
+def waits(roster: Roster) -> list[Wait]:
+    """Return which threads have been waiting for a moment or more."""
+    return list(_waits(roster).values())
+
+
+def find_deadlock(roster: Roster) -> list[Wait] | None:
+    """Return the threads that wait for one another's locks in a circle; None if there are none."""
+    held, waiting = _holders(roster), _waits(roster)
+    for start in waiting:
+        circle = [start]
+        # A thread waits for one lock, and a lock has one holder.
+        while len(circle) <= len(waiting):
+            by = held.get(waiting[circle[-1]].number, [])
+            if len(by) != 1 or by[0][0] not in waiting:
+                break
+            if by[0][0] == start:
+                return [waiting[seat] for seat in circle]
+            circle.append(by[0][0])
+    return None
+
+
+def describe(roster: Roster, problem: str) -> str:
+    """Return the text of a timeout: the problem, and who of those that take part waits for what."""
+    if roster.describe is not None:
+        return roster.describe(problem)
+    return "\n".join([problem, *report(roster)])
+
+
+def report(roster: Roster) -> list[str]:
+    """Return, as lines, who takes part, who waits for what since when, and who holds that."""
+    lines = []
+    found = waits(roster)
+    for member in roster.members():
+        lines.append(f"  {member.name!r} (pid {member.pid})")
+        lines += [f"    {_say(wait)}" for wait in found if wait.pid == member.pid]
+    deadlock = find_deadlock(roster)
+    if deadlock is not None:
+        circle = [
+            f"thread {wait.thread!r} of {wait.worker!r} (pid {wait.pid}) waits for {wait.waits_for}"
+            for wait in deadlock
+        ]
+        lines.append(f"  a deadlock: {', whose holder '.join(circle)}, which the first one holds")
+    lines += [
+        f"  {lost.worker!r} (pid {lost.pid}) died holding {lost.held}, which was recovered"
+        for lost in roster.casualties()
+    ]
+    return lines
+
+
+def _say(wait: Wait) -> str:
+    by = " and ".join(
+        f"{who.worker!r} (pid {who.pid}, thread {who.thread!r})" for who in wait.holders
+    )
+    held = f"; held by {by}" if by else ""
+    return (
+        f"thread {wait.thread!r} has been waiting for {wait.waits_for} for {wait.seconds:.1f} s "
+        f"at {wait.site}{held}"
+    )
+
+
+def _holders(roster: Roster) -> dict[int, list[tuple[int, Holder]]]:
+    """Return by number of the lock which seats hold it."""
+    seats = {seat.seat: seat for seat in roster.seats()}
+    found: dict[int, list[tuple[int, Holder]]] = {}
+    for entry in roster.entries(LOCK):
+        for number in seats_holding(roster, entry.offset):
+            seat = seats.get(number)
+            if seat is not None:
+                _, pid, worker = roster.member(seat.process)
+                holder = Holder(entry.label, worker, pid, seat.name)
+                found.setdefault(entry.number, []).append((number, holder))
+    return found
+
+
+def _waits(roster: Roster) -> dict[int, Wait]:
+    """Return by seat who waits."""
+    held = _holders(roster)
+    found = {}
+    for seat in roster.seats():
+        if seat.waits_for is not None:
+            _, pid, worker = roster.member(seat.process)
+            by = tuple(holder for _, holder in held.get(seat.waits_for, []))
+            label = roster.entry(seat.waits_for).label
+            seconds = max(0.0, time.time() - seat.since)
+            found[seat.seat] = Wait(
+                worker, pid, seat.name, label, seat.site, seconds, by, seat.waits_for
+            )
+    return found

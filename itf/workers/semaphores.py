@@ -1,0 +1,89 @@
+"""Semaphores of the system in the shared memory of a roster.
+
+They are `multiprocessing`'s own, put where this library wants them: they have
+no name that could outlive a test, need no process that watches over names, and
+go to a new process with the memory they are in.
+"""
+
+from __future__ import annotations
+
+import _multiprocessing  # type: ignore[import-not-found]  # no stubs for it
+import ctypes
+import multiprocessing
+import os
+from typing import Any, Final
+
+from itf.exceptions import WorkerError
+from itf.workers.arena import Arena
+
+__all__ = ["SEMAPHORE_SIZE", "SystemSemaphore", "semaphore_value", "waiting_slice"]
+
+__unittest = True
+
+SEMAPHORE_SIZE: Final = 64
+"""How much memory a semaphore is given: a cache line, of which sem_t takes half."""
+
+_SEMAPHORE: Final = 1  # multiprocessing's number for one that need not be released by its holder
+
+# How long to sleep, in seconds, before a waiter looks whether somebody died:
+# short for whoever waits for a dead one, long enough to cost next to nothing.
+_SLICE: Final = 0.01
+
+
+def waiting_slice(left: float | None) -> float:
+    """Return how long to sleep at a time, with so much time left."""
+    return _SLICE if left is None else max(0.0, min(_SLICE, left))
+
+
+class SystemSemaphore:
+    """Where a semaphore is, and how to get a handle for it in any process.
+
+    A handle (a `multiprocessing` SemLock) does not keep the memory it works
+    in: who has one keeps a view of the memory with it.
+    """
+
+    def __init__(self, arena: Arena, offset: int, value: int, maximum: int) -> None:
+        self._arena = arena
+        self._offset = offset
+        self._maximum = maximum
+        # Elsewhere than in glibc, a semaphore in memory of ours is either not
+        # to be had (macOS) or not to be closed (musl).
+        self._named: Any = None
+        if _has_glibc():
+            address = ctypes.c_void_p(arena.address + offset)
+            if ctypes.CDLL(None, use_errno=True).sem_init(address, 1, value):
+                raise WorkerError(f"no semaphore: {os.strerror(ctypes.get_errno())}")
+        else:
+            # Of the spawn context: it can go to a process of any start method.
+            maker = multiprocessing.get_context("spawn")
+            self._named = maker.Lock() if maximum == 1 else maker.Semaphore(0)
+            if maximum != 1:
+                for _ in range(value):
+                    self._named.release()
+
+    def handle(self) -> Any:
+        """Return a new handle: with its own count of who acquired, and no lock of its own."""
+        if self._named is not None:
+            inner = self._named._semlock
+            return _multiprocessing.SemLock._rebuild(
+                inner.handle, inner.kind, inner.maxvalue, inner.name
+            )
+        address = self._arena.address + self._offset
+        # Typed as if a handle had to have a name; without one it is an address.
+        rebuild: Any = _multiprocessing.SemLock._rebuild
+        return rebuild(address, _SEMAPHORE, self._maximum, None)
+
+
+def semaphore_value(arena: Arena, offset: int) -> int:
+    """Return the value of the semaphore at an offset; 0 where that cannot be known."""
+    if not _has_glibc():
+        return 0
+    rebuild: Any = _multiprocessing.SemLock._rebuild
+    return int(rebuild(arena.address + offset, _SEMAPHORE, 1, None)._get_value())
+
+
+def _has_glibc() -> bool:
+    try:
+        return bool(os.confstr("CS_GNU_LIBC_VERSION"))
+    except (AttributeError, ValueError, OSError):
+        return False

@@ -1,0 +1,172 @@
+"""What the tests of the shared primitives share: children by plain fork, and a look at the rest."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import unittest
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from itf.workers.roster import Roster
+
+__all__ = ["DEADLINE", "DyingSemaphore", "PrimitivesTestCase", "die", "linger", "stop_myself"]
+
+DEADLINE = 20.0
+
+
+def die() -> None:
+    """End this process as the harshest signal does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop_myself() -> None:
+    """Stop this process until somebody lets it go on."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def linger() -> None:
+    """Wait for the kill."""
+    threading.Event().wait(DEADLINE)
+
+
+def descriptors() -> dict[str, str]:
+    """Return the open descriptors of this process that come from the primitives."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue  # that of the listing itself
+    return {number: name for number, name in found.items() if "itf-" in name}
+
+
+class DyingSemaphore:
+    """A system semaphore whose user does something at one of the steps, such as dying."""
+
+    def __init__(self, inner: Any, step: str, action: Callable[[], None]) -> None:
+        self._inner, self._step, self._action = inner, step, action
+
+    def handle(self) -> DyingSemaphore:
+        """Return a handle that does it."""
+        return DyingSemaphore(self._inner.handle(), self._step, self._action)
+
+    def acquire(self, *args: Any) -> bool:
+        """Acquire, and do it before or after."""
+        self._at("before acquire")
+        got: bool = self._inner.acquire(*args)
+        if got:
+            self._at("after acquire")
+        return got
+
+    def release(self) -> None:
+        """Release, and do it before or after."""
+        self._at("before release")
+        self._inner.release()
+        self._at("after release")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _at(self, step: str) -> None:
+        if step == self._step:
+            self._action()
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "needs fork")
+class PrimitivesTestCase(unittest.TestCase):
+    """A test with a roster, after which no child, descriptor or name is left."""
+
+    def setUp(self) -> None:
+        gc.collect()
+        self._before = descriptors()
+        self._shm = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+        self._children: set[int] = set()
+        self.roster = Roster()
+        self.addCleanup(self._look_at_what_is_left)
+        self.addCleanup(self.roster.close)
+        self.addCleanup(self.end_children)
+
+    def _look_at_what_is_left(self) -> None:
+        gc.collect()
+        self.assertEqual({}, {k: v for k, v in descriptors().items() if k not in self._before})
+        if self._shm:
+            mine = [name for name in os.listdir("/dev/shm") if name not in self._shm]
+            self.assertEqual([], [name for name in mine if str(os.getpid()) in name])
+
+    def fork(self, function: Callable[..., object], *args: Any) -> int:
+        """Call a function in a forked child; returns its pid."""
+        with warnings.catch_warnings():
+            # From 3.12 on, of a fork beside other threads: what these tests are about.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                function(*args)
+                code = 0
+            except BaseException:  # noqa: BLE001 - printed, and told by the exit code
+                traceback.print_exc()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+        self._children.add(pid)
+        return pid
+
+    def join(self, pid: int) -> int:
+        """Wait for the end of a child; returns its exit code, negative for a signal."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                self._children.discard(pid)
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > deadline:
+                self.fail(f"child {pid} does not end")
+            time.sleep(0.0005)
+
+    def await_death(self, pid: int) -> None:
+        """Wait until a child has died, and leave it the zombie that it is."""
+        found = None
+        deadline = time.monotonic() + DEADLINE
+        while found is None:
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            self.assertLess(time.monotonic(), deadline, f"child {pid} does not end")
+
+    def await_stop(self, pid: int) -> None:
+        """Wait until a child has stopped itself."""
+        deadline = time.monotonic() + DEADLINE
+        while os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG) is None:
+            self.assertLess(time.monotonic(), deadline, f"child {pid} does not stop")
+
+    def kill(self, pid: int) -> None:
+        """Kill a child and wait for its end."""
+        os.kill(pid, signal.SIGKILL)
+        self.join(pid)
+
+    def end_children(self) -> None:
+        """Kill those that are still there."""
+        for pid in list(self._children):
+            self.kill(pid)
+
+    def eventually(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until a condition holds."""
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.0005)
+
+    def await_waiting(self, label: str, count: int = 1) -> None:
+        """Wait until so many threads are known to wait for something."""
+        from itf.workers.deadlock import waits
+
+        self.eventually(
+            lambda: [wait.waits_for for wait in waits(self.roster)].count(label) >= count,
+            f"{count} do not wait for {label}",
+        )

@@ -1,0 +1,373 @@
+"""The lock: multiprocessing's interface, and holders that die, stop or are interrupted."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import unittest
+from typing import Any
+
+from itf.exceptions import WorkerError, WorkerTimeoutError
+from itf.workers.cell import Cell
+from itf.workers.deadlock import find_deadlock, holders, waits
+from itf.workers.lock import SharedLock
+
+from .primitives_support import DEADLINE, DyingSemaphore, PrimitivesTestCase, die, stop_myself
+
+STEPS = ["before acquire", "after acquire", "before release", "after release"]
+
+
+def count_up(lock: Any, cell: Cell, times: int) -> None:
+    """Add to a number in a way that loses counts without a lock."""
+    for _ in range(times):
+        with lock:
+            (value,) = cell.read()
+            cell.write(value + 1)
+
+
+class LockTest(PrimitivesTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
+
+    def dying(self, step: str, action: Any = die) -> SharedLock:
+        """Return the lock for a child that has not used it yet, doing something at a step."""
+        self.lock.semaphore = DyingSemaphore(self.lock.semaphore, step, action)  # type: ignore[assignment]
+        return self.lock
+
+    def test_acquire_and_release_as_multiprocessing_lock(self) -> None:
+        """A held lock is refused to who does not wait, or not long enough."""
+        self.assertTrue(self.lock.acquire())
+        self.assertFalse(self.lock.acquire(False))
+        self.assertFalse(self.lock.acquire(block=False))
+        self.assertFalse(self.lock.acquire(True, 0.01))
+        self.assertFalse(self.lock.acquire(timeout=-1))
+        self.lock.release()
+        with self.lock as entered:
+            self.assertTrue(entered)
+        self.assertTrue(self.lock.acquire(timeout=0))
+        self.lock.release()
+
+    def test_releasing_a_free_lock_is_a_value_error(self) -> None:
+        """As with multiprocessing's; the lock is as good as before."""
+        for _ in range(2):
+            with self.assertRaises(ValueError):
+                self.lock.release()
+        with self.lock:
+            self.assertFalse(self.lock.acquire(False))
+
+    def test_another_thread_or_process_may_release_it(self) -> None:
+        """A lock is also a gate that somebody else opens."""
+        for open_gate in (self.by_thread, self.by_process):
+            self.lock.acquire()
+            open_gate()
+            self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+            self.lock.release()
+            self.assertTrue(self.lock.acquire(False))
+            self.lock.release()
+
+    def by_thread(self) -> None:
+        """Release in a thread."""
+        thread = threading.Thread(target=self.lock.release)
+        thread.start()
+        thread.join(DEADLINE)
+
+    def by_process(self) -> None:
+        """Release in a process."""
+        self.assertEqual(0, self.join(self.fork(self.lock.release)))
+
+    def test_no_two_are_in_it(self) -> None:
+        """Of 4 processes with 8 threads each, no count is lost."""
+        cell = Cell(self.roster, "count", "q", 0)
+
+        def many() -> None:
+            threads = [
+                threading.Thread(target=count_up, args=(self.lock, cell, 60)) for _ in range(8)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        pids = [self.fork(many) for _ in range(4)]
+        self.assertEqual([0] * 4, [self.join(pid) for pid in pids])
+        self.assertEqual((4 * 8 * 60,), cell.read())
+
+    def test_every_start_method(self) -> None:
+        """It goes to a process that is being started, and into no other pickle."""
+        cell = Cell(self.roster, "count", "q", 0)
+        methods = multiprocessing.get_all_start_methods()
+        for method in methods:
+            worker: Any = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
+                target=count_up, args=(self.lock, cell, 50)
+            )
+            worker.start()
+            worker.join(DEADLINE)
+            self.assertEqual(0, worker.exitcode, method)
+            worker.close()
+        self.assertEqual((50 * len(methods),), cell.read())
+        with self.assertRaises(RuntimeError):
+            pickle.dumps(self.lock)
+
+    def test_a_holder_that_dies_at_any_step(self) -> None:
+        """Whoever comes next gets the lock, and nobody else with it."""
+        for step in STEPS:
+            with self.subTest(step):
+                lock = SharedLock(self.roster, step, default_timeout=DEADLINE)
+
+                def use(lock: SharedLock = lock, step: str = step) -> None:
+                    lock.semaphore = DyingSemaphore(lock.semaphore, step, die)  # type: ignore[assignment]
+                    lock.acquire()
+                    lock.release()
+
+                pid = self.fork(use)
+                self.await_death(pid)  # and it stays a zombie for now
+                self.assertTrue(lock.acquire(timeout=DEADLINE))
+                self.assertFalse(lock.acquire(False))
+                other = self.fork(lambda lock=lock: os._exit(lock.acquire(timeout=0.05)))
+                self.assertEqual(0, self.join(other))
+                lock.release()
+                with self.assertRaises(ValueError):
+                    lock.release()
+                died = [lost for lost in self.roster.casualties() if lost.held == f"lock {step!r}"]
+                held = step in ("after acquire", "before release")
+                self.assertEqual([pid] if held else [], [lost.pid for lost in died])
+                self.join(pid)
+
+    def test_a_holder_that_dies_at_any_step_while_others_wait(self) -> None:
+        """One after the other of those who wait gets the lock."""
+        for step in STEPS:
+            with self.subTest(step):
+                lock = SharedLock(self.roster, step, default_timeout=DEADLINE)
+                cell = Cell(self.roster, "count", "q", 0)
+                lock.acquire()
+
+                def use(lock: SharedLock = lock, step: str = step) -> None:
+                    lock.semaphore = DyingSemaphore(lock.semaphore, step, die)  # type: ignore[assignment]
+                    lock.acquire()
+                    lock.release()
+
+                dying = self.fork(use)
+                waiting = [self.fork(count_up, lock, cell, 20) for _ in range(3)]
+                self.await_waiting(f"lock {step!r}", 3)
+                lock.release()
+                self.join(dying)
+                self.assertEqual([0] * 3, [self.join(pid) for pid in waiting])
+                self.assertEqual((60,), cell.read())
+                self.assertTrue(lock.acquire(False))
+
+    def test_who_dies_waiting_does_not_hold_it(self) -> None:
+        """A dead one that waited, and a live one that holds: nobody else gets in."""
+        with self.lock:
+            pid = self.fork(self.lock.acquire)
+            self.await_waiting("lock 'data'")
+            self.kill(pid)
+            self.assertEqual(
+                0, self.join(self.fork(lambda: os._exit(self.lock.acquire(True, 0.2))))
+            )
+        self.assertTrue(self.lock.acquire(False))
+        self.assertEqual([], self.roster.casualties())
+
+    def test_a_stopped_thread_that_may_hold_it_is_not_robbed(self) -> None:
+        """One stopped between acquiring and noting it keeps the lock, whoever died meanwhile."""
+
+        def stopped() -> None:
+            lock = self.dying("after acquire", stop_myself)
+            lock.acquire()
+            lock.release()
+
+        holder = self.fork(stopped)
+        self.await_stop(holder)
+        dead = self.fork(lambda: self.dying("before acquire").acquire())
+        self.join(dead)
+        self.assertFalse(self.lock.acquire(timeout=0.3))
+        os.kill(holder, signal.SIGCONT)
+        # It holds the lock by now, or has released it already.
+        self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+        self.assertEqual(0, self.join(holder))
+
+    def test_a_stopped_holder_is_waited_for(self) -> None:
+        """As any other holder."""
+        holder = self.fork(lambda: (self.lock.acquire(), stop_myself(), self.lock.release()))
+        self.await_stop(holder)
+        self.assertFalse(self.lock.acquire(timeout=0.1))
+        os.kill(holder, signal.SIGCONT)
+        self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+
+    def test_a_process_forked_while_it_is_held_does_not_hold_it(self) -> None:
+        """Neither by the methods nor by one that was taken from the lock before."""
+        acquire = self.lock.acquire
+        with self.lock:
+            pid = self.fork(lambda: os._exit(10 * acquire(False) + self.lock.acquire(True, 0.02)))
+            self.assertEqual(0, self.join(pid))
+        self.assertEqual(
+            11,
+            self.join(
+                self.fork(
+                    lambda: os._exit(
+                        10 * acquire(False) + (self.lock.release() or self.lock.acquire(False))
+                    )
+                )
+            ),
+        )
+        self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+
+    def test_a_signal_handler_that_raises(self) -> None:
+        """Whoever is interrupted on the way has acquired nothing, and keeps nobody out."""
+        for step in ("after acquire", "before acquire"):
+            for contended in (False, True):
+                with self.subTest(step, contended=contended):
+                    self.interrupt(step, contended)
+
+    def interrupt(self, step: str, contended: bool) -> None:
+        """Interrupt a child at a step, and see whether it can go on."""
+        lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
+
+        def use() -> None:
+            signal.signal(signal.SIGUSR1, interrupted)
+            plain = lock.semaphore
+            lock.semaphore = DyingSemaphore(  # type: ignore[assignment]
+                plain, step, lambda: os.kill(os.getpid(), signal.SIGUSR1)
+            )
+            try:
+                lock.acquire()
+            except KeyboardInterrupt:
+                lock.semaphore = plain
+                lock.forked()
+                with lock:
+                    os._exit(7)
+
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        if contended:
+            lock.acquire()
+        pid = self.fork(use)
+        if contended and step == "after acquire":
+            self.await_waiting("lock 'data'")
+        if contended:
+            lock.release()
+        self.assertEqual(7, self.join(pid))
+        self.assertTrue(lock.acquire(timeout=DEADLINE))
+        lock.release()
+
+    def test_ctrl_c_while_waiting(self) -> None:
+        """The wait ends, and the lock is free when its holder releases it."""
+
+        def wait() -> None:
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                self.lock.acquire()
+            except KeyboardInterrupt:
+                os._exit(7)
+
+        with self.lock:
+            pid = self.fork(wait)
+            self.await_waiting("lock 'data'")
+            os.kill(pid, signal.SIGINT)
+            self.assertEqual(7, self.join(pid))
+        with self.lock:
+            pass
+
+    def test_the_default_timeout_is_an_error_that_says_who_holds_it(self) -> None:
+        """Name, pid, what it waits for, and since when."""
+        lock = SharedLock(self.roster, "data", default_timeout=0.05)
+        pid = self.fork(lambda: (self.roster.join("w3"), lock.acquire(), stop_myself()))
+        self.await_stop(pid)
+        with self.assertRaises(WorkerTimeoutError) as caught:
+            lock.acquire()
+        text = str(caught.exception)
+        self.assertIn("lock 'data' was not acquired within 0.05 s\n", text)
+        self.assertRegex(text, rf"held by 'w3' \(pid {pid}, thread 'MainThread'\)")
+        self.assertRegex(text, r"'test' \(pid \d+\)\n    thread 'MainThread' has been waiting for")
+        self.assertRegex(text, r"at .*test_lock.py:\d+ in ")
+        self.assertIsInstance(caught.exception, TimeoutError)
+
+    def test_the_environment_may_describe_a_timeout(self) -> None:
+        """The roster's hook makes the text."""
+        self.roster.describe = lambda problem: f"<{problem}>"
+        lock = SharedLock(self.roster, "data", default_timeout=0.01)
+        with lock, self.assertRaisesRegex(WorkerTimeoutError, "^<lock 'data' was not .*>$"):
+            lock.acquire()
+
+    def test_a_deadlock_is_found(self) -> None:
+        """Two that wait for one another are told as a circle; who waits for nobody is not in it."""
+        first = SharedLock(self.roster, "first", default_timeout=DEADLINE)
+        second = SharedLock(self.roster, "second", default_timeout=DEADLINE)
+        barrier = multiprocessing.get_context("fork").Barrier(2)
+
+        def take(name: str, one: SharedLock, other: SharedLock) -> None:
+            self.roster.join(name)
+            with one:
+                barrier.wait(DEADLINE)
+                other.acquire()
+
+        self.fork(take, "a", first, second)
+        self.assertIsNone(find_deadlock(self.roster))
+        self.fork(take, "b", second, first)
+        self.eventually(lambda: find_deadlock(self.roster), "no deadlock is found")
+        circle = find_deadlock(self.roster) or []
+        self.assertEqual(
+            {("a", "lock 'second'", "b"), ("b", "lock 'first'", "a")},
+            {(wait.worker, wait.waits_for, wait.holders[0].worker) for wait in circle},
+        )
+        third = SharedLock(self.roster, "third", default_timeout=0.05)
+        with third, self.assertRaisesRegex(WorkerTimeoutError, "a deadlock: thread"):
+            third.acquire()
+
+    def test_a_lock_acquired_twice_by_one_thread_is_a_deadlock(self) -> None:
+        """A circle of one."""
+        lock = SharedLock(self.roster, "data", default_timeout=0.05)
+        with (
+            lock,
+            self.assertRaisesRegex(WorkerTimeoutError, "a deadlock: .* waits for lock 'data'"),
+        ):
+            lock.acquire()
+        self.assertTrue(lock.acquire(False))
+
+    def test_holders_and_waits(self) -> None:
+        """Who holds what, and who waits for it, by worker and thread."""
+        self.assertEqual([], holders(self.roster))
+        with self.lock:
+            (holder,) = holders(self.roster)
+            self.assertEqual(("lock 'data'", "test", os.getpid()), holder[:3])
+            thread = threading.Thread(target=self.lock.acquire, name="pump")
+            thread.start()
+            self.await_waiting("lock 'data'")
+            (wait,) = waits(self.roster)
+            self.assertEqual(("test", "pump", (holder,)), (wait.worker, wait.thread, wait.holders))
+        thread.join(DEADLINE)
+        self.assertEqual(["pump"], [holder.thread for holder in holders(self.roster)])
+
+    def test_after_the_environment_it_says_so(self) -> None:
+        """Use after the end is a clear error, also by a method taken before."""
+        with self.lock:
+            acquire = self.lock.acquire
+        self.roster.close()
+        for use in (acquire, self.lock.acquire, self.lock.release):
+            with self.assertRaisesRegex(WorkerError, "environment of this object has ended"):
+                use()
+
+    def test_bad_input(self) -> None:
+        """A wrong name or timeout is told at once."""
+        with self.assertRaisesRegex(TypeError, "the name of a lock is a str, got 3"):
+            SharedLock(self.roster, 3)  # type: ignore[arg-type]
+        with self.assertRaisesRegex(TypeError, "default_timeout is a number of seconds, or None"):
+            SharedLock(self.roster, "x", default_timeout="1")  # type: ignore[arg-type]
+        with self.assertRaisesRegex(ValueError, "default_timeout must not be negative, got -1"):
+            SharedLock(self.roster, "x", default_timeout=-1)
+
+    def test_a_wait_costs_little(self) -> None:
+        """A second of waiting takes less than a twentieth of a second of the processor."""
+        with self.lock:
+            before = time.process_time()
+            self.lock.acquire(timeout=0.5)
+            self.assertLess(time.process_time() - before, 0.025)
+
+
+if __name__ == "__main__":
+    unittest.main()
