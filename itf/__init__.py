@@ -25,111 +25,74 @@ if TYPE_CHECKING:
     from itf.case import IntegrationTestCase as IntegrationTestCase
     from itf.exceptions import (
         ConfigCycleError as ConfigCycleError,
-    )
-    from itf.exceptions import (
         FixtureError as FixtureError,
-    )
-    from itf.exceptions import (
         FormatError as FormatError,
-    )
-    from itf.exceptions import (
         ItfError as ItfError,
-    )
-    from itf.exceptions import (
         MockParserError as MockParserError,
-    )
-    from itf.exceptions import (
         ResourceError as ResourceError,
-    )
-    from itf.exceptions import (
         TaskTimeoutError as TaskTimeoutError,
-    )
-    from itf.exceptions import (
         TimingError as TimingError,
-    )
-    from itf.exceptions import (
+        WorkerDiedError as WorkerDiedError,
         WorkerError as WorkerError,
-    )
-    from itf.exceptions import (
+        WorkerPicklingError as WorkerPicklingError,
+        WorkerTimeoutError as WorkerTimeoutError,
         WorkspaceError as WorkspaceError,
-    )
-    from itf.exceptions import (
         WorkspaceEscapeError as WorkspaceEscapeError,
     )
     from itf.fixtures.async_runner import (
         AsyncTestRunner as AsyncTestRunner,
-    )
-    from itf.fixtures.async_runner import (
         async_test_runner as async_test_runner,
     )
     from itf.fixtures.base import Fixture as Fixture
     from itf.fixtures.config_tracking import (
         ConfigChangeTracker as ConfigChangeTracker,
-    )
-    from itf.fixtures.config_tracking import (
         config_change_tracker as config_change_tracker,
     )
     from itf.fixtures.counter import (
         ThreadSafeCounter as ThreadSafeCounter,
-    )
-    from itf.fixtures.counter import (
         thread_safe_counter as thread_safe_counter,
     )
     from itf.fixtures.declaration import fixture as fixture
     from itf.fixtures.error_tracking import (
         ErrorTrackingContext as ErrorTrackingContext,
-    )
-    from itf.fixtures.error_tracking import (
         error_tracking_context as error_tracking_context,
     )
     from itf.fixtures.file_generator import (
         TestFileGenerator as TestFileGenerator,
-    )
-    from itf.fixtures.file_generator import (
         test_file_generator as test_file_generator,
     )
     from itf.fixtures.mock_parser import (
         MockParserFactory as MockParserFactory,
-    )
-    from itf.fixtures.mock_parser import (
         mock_parser_factory as mock_parser_factory,
     )
     from itf.fixtures.parallel_environment import (
         ParallelTestEnvironment as ParallelTestEnvironment,
-    )
-    from itf.fixtures.parallel_environment import (
         parallel_test_environment as parallel_test_environment,
     )
     from itf.fixtures.performance import (
         PerformanceMonitor as PerformanceMonitor,
-    )
-    from itf.fixtures.performance import (
         performance_monitor as performance_monitor,
     )
     from itf.fixtures.resource_monitoring import (
         ResourceMonitor as ResourceMonitor,
-    )
-    from itf.fixtures.resource_monitoring import (
         resource_monitor as resource_monitor,
     )
     from itf.fixtures.sample_code import (
         SampleCodeFiles as SampleCodeFiles,
-    )
-    from itf.fixtures.sample_code import (
         sample_code_files as sample_code_files,
     )
     from itf.fixtures.workspace import (
         TempWorkspace as TempWorkspace,
-    )
-    from itf.fixtures.workspace import (
         temp_workspace as temp_workspace,
     )
-    from itf.formats import ConfigChangeEvent as ConfigChangeEvent
-    from itf.formats import ErrorContext as ErrorContext
-    from itf.formats import ResourceRecord as ResourceRecord
-    from itf.formats import TimelineEvent as TimelineEvent
-    from itf.formats import event_from_json as event_from_json
-    from itf.formats import event_to_json as event_to_json
+    from itf.formats import (
+        ConfigChangeEvent as ConfigChangeEvent,
+        ErrorContext as ErrorContext,
+        ResourceRecord as ResourceRecord,
+        TimelineEvent as TimelineEvent,
+        event_from_json as event_from_json,
+        event_to_json as event_to_json,
+    )
     from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
     from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
     from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker
@@ -168,7 +131,10 @@ _MODULES = {
     "Timeline": "itf.timeline",
     "TimelineEvent": "itf.formats",
     "TimingError": "itf.exceptions",
+    "WorkerDiedError": "itf.exceptions",
     "WorkerError": "itf.exceptions",
+    "WorkerPicklingError": "itf.exceptions",
+    "WorkerTimeoutError": "itf.exceptions",
     "WorkspaceError": "itf.exceptions",
     "WorkspaceEscapeError": "itf.exceptions",
     "async_test_runner": "itf.fixtures.async_runner",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Final
@@ -17,6 +18,7 @@ __all__ = [
     "strip_own_frames",
     "traceback_frames",
     "user_frame",
+    "where_is",
 ]
 
 __unittest = True
@@ -24,6 +26,12 @@ __unittest = True
 # contextlib stands between `with self.tracking(...)` and the generator in itf
 # that serves it.
 _PASSED_OVER: Final = ("itf", "contextlib")
+
+# Of a thread that does not end: enough to know it by.
+_FRAMES_SHOWN: Final = 6
+
+# By what functions threading starts a thread.
+_STARTERS: Final = ("_bootstrap", "_bootstrap_inner", "run")
 
 # A recursion of a thousand frames says nothing that its first hundred do not.
 _MAX_STACK: Final = 100
@@ -57,6 +65,28 @@ def site(frame: FrameType | None = None) -> str:
 def _site(frame: FrameType, line: int | None) -> str:
     code = frame.f_code
     return f"{code.co_filename}:{line or code.co_firstlineno} in {code.co_qualname}"
+
+
+def where_is(thread: threading.Thread) -> str:
+    """Say where a thread is now, from the inside out, without itf's frames."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    frames = []
+    while frame is not None:
+        if not _is_own(frame):
+            frames.append(frame)
+        frame = frame.f_back
+    # At the outer end there is only how threading starts a thread.
+    while frames and _is_start_of_thread(frames[-1]):
+        frames.pop()
+    places = [site(frame) for frame in frames[:_FRAMES_SHOWN]]
+    if len(frames) > len(places):
+        places.append("...")
+    return f"at {', called from '.join(places)}" if places else "about to end"
+
+
+def _is_start_of_thread(frame: FrameType) -> bool:
+    # The target itself may be a function of threading, such as Event.wait.
+    return module_of(frame) == "threading" and frame.f_code.co_name in _STARTERS
 
 
 def traceback_frames(error: BaseException) -> list[tuple[FrameType, int]]:

@@ -1,6 +1,34 @@
 """Processes and threads that a test starts: their errors come home, and they always end."""
 
-# failure.py     what a worker's failure looks like, here and on its way home
-# processes.py   worker processes
-# threads.py     worker threads
-# stopping.py    how all of them end
+# worker.py        what processes and threads have in common: result, exception, deadlines
+# processes.py     worker processes
+# threads.py       worker threads
+# home.py          what one environment gives to all of its workers
+# launching.py     fork, forkserver, spawn; which of them `auto` is
+# seedbed.py       what a forkserver has imported already
+# bootstrap.py     the first thing that happens in a worker process
+# shipping.py      functions and what they capture, sent by value ...
+# captured.py      ... which globals those are, and which have changed since import
+# rebuilding.py    ... made anew in the new process
+# blame.py         ... or refused, by name and with advice
+# mailbox.py       how a last word comes home
+# failure.py       what a failure looks like, on its way home and there
+# stacks.py        where everybody is: the stacks of workers and of this process
+# describing.py    the text for whoever waits in vain
+# lifeline.py      workers go when their parent goes
+# descendants.py   all that workers leave behind
+# descriptors.py   file descriptors that travel
+# stopping.py      how all of them end
+#
+# What they share, and what survives the death of any of them:
+#
+# arena.py         the one piece of memory that all of it lies in
+# roster.py        who takes part, and who of them is alive
+# waits.py         deadlines, and what is said at their end
+# deadlock.py      who holds what, who waits for what, and whether in a circle
+# semaphores.py    multiprocessing's own semaphore, in that memory
+# cell.py  bell.py a record changed as one; a wake-up that cannot be lost
+# messages.py      how an object becomes bytes
+# lock.py          the lock; lock_handle.py, its quick way in and out
+# shared_*.py      queue, event, barrier, semaphore, counter, memory
+# sequence.py      steps in order

@@ -1,26 +1,40 @@
-"""What a worker's failure looks like, here and on its way home from another process."""
+"""What a worker's failure looks like, on its way home and there."""
 
 from __future__ import annotations
 
-import contextlib
-import pickle
+import io
 import re
+import signal
+import time
 import traceback
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
 
-from itf.exceptions import WorkerError
+from itf.exceptions import WorkerDiedError, WorkerError
+from itf.frames import module_of, site, strip_own_frames, traceback_frames
+from itf.notes import add_note, notes_of
 from itf.texts import safe_str
+from itf.workers.blame import Place, find_culprit, place_of_function
+from itf.workers.mailbox import Mailbox, Word
+from itf.workers.shipping import HomePickler, pickling_error
 
-__all__ = ["Failure", "RemoteWorkerError"]
+__all__ = [
+    "RemoteWorkerError",
+    "death",
+    "failure_of",
+    "module_of_error",
+    "post_exit",
+    "post_failure",
+    "post_result",
+    "signal_name",
+]
 
 __unittest = True
 
-# A pipe takes 64 KiB without a reader.  A failure that fits in that is sent
-# before the worker ends, whether or not anybody is reading.  So many bytes may
-# each of its parts have; together they leave room for what pickle adds.
-_MAX_PICKLE: Final = 32_000
-_MAX_TEXT: Final = 24_000
-_MAX_LINE: Final = 2_000
+
+# Where an object was in the memory of its process is no part of what it says.
+_ADDRESS: Final = re.compile("0x[0-9a-fA-F]+")
 
 
 class RemoteWorkerError(WorkerError):
@@ -30,73 +44,131 @@ class RemoteWorkerError(WorkerError):
         return f"\n{super().__str__()}"
 
 
-class Failure(NamedTuple):
-    """An error that ended a worker."""
-
-    module: str
-    text: str
-    description: str
-    pickled: bytes | None
-
-    @classmethod
-    def of(cls, error: BaseException, module: str) -> Failure:
-        """Describe an error so that it can be sent."""
-        description = f"{type(error).__qualname__}: {safe_str(error)}"
-        try:
-            text = "".join(traceback.format_exception(error))
-        except Exception:  # noqa: BLE001 - an exception class can break its own formatting
-            text = description
-        return cls(
-            _cut(module, _MAX_LINE),
-            _cut(text, _MAX_TEXT),
-            _cut(description, _MAX_LINE),
-            _pickled(error),
-        )
-
-    def exception(self, worker: str) -> BaseException:
-        """Return the error as the other process raised it, as far as it can be brought back.
-
-        Returns:
-            The error itself with the remote traceback as its cause; one that
-            cannot be pickled, or not be sent whole, as a `WorkerError` with its
-            type, message and text.
-        """
-        cause = RemoteWorkerError(self.text, worker)
-        if self.pickled is not None:
-            # Whatever is raised: its class may exist in the worker alone.
-            with contextlib.suppress(Exception):
-                # Only ever from a process that this one started, over a pipe of its own.
-                error: BaseException = pickle.loads(self.pickled)  # noqa: S301
-                error.__cause__ = cause
-                return error
-        described = WorkerError(f"worker {worker!r} raised {self.description}", worker)
-        described.__cause__ = cause
-        return described
+def module_of_error(error: BaseException) -> str:
+    """Return the module of the user's that an error came out of, the worker's own function."""
+    frames = traceback_frames(error)
+    return module_of(frames[-1][0]) if frames else "<unknown>"
 
 
-def _cut(text: str, size: int) -> str:
-    """Cut the middle out of a text that has more than so many bytes."""
-    data = text.encode("utf-8", "surrogatepass")
-    if len(data) <= size:
-        return text
-    start, end = data[: size // 2], data[-size // 2 :]
-    return f"{start.decode('utf-8', 'ignore')}\n... cut ...\n{end.decode('utf-8', 'ignore')}"
+def post_result(mailbox: Mailbox, worker: str, target: object, value: object) -> None:
+    """Send what a worker returned home.
 
-
-def _pickled(error: BaseException) -> bytes | None:
-    """Pickle an error, None if that cannot be undone or is too long to be sent."""
+    Raises:
+        WorkerPicklingError: It cannot be sent; nothing was.
+    """
+    about = {"time": time.monotonic()}
     try:
-        data = pickle.dumps(error)
-        # Many exceptions can be pickled and not unpickled, or come back saying
-        # something else: their __init__ takes other arguments than they pass on.
-        back = pickle.loads(data)  # noqa: S301 - what was dumped on the line above
+        mailbox.post("result", about, lambda file: HomePickler(file).dump(value))
+    except Exception as error:
+        place = Place("result", value, f"returned by {place_of_function(target)}")
+        check: Callable[[Any], Exception | None] = lambda part: pickling_error(part, HomePickler)  # noqa: E731
+        raise find_culprit(worker, [place], error, check, "home") from error
+
+
+def post_exit(mailbox: Mailbox, error: SystemExit) -> None:
+    """Tell that a worker left by `sys.exit`."""
+    frames = traceback_frames(error)
+    about = {
+        "time": time.monotonic(),
+        "code": error.code if isinstance(error.code, int | str | None) else str(error.code),
+        "site": site(frames[0][0]) if frames else "",
+    }
+    mailbox.post("exit", about, _nothing)
+
+
+def post_failure(mailbox: Mailbox, error: BaseException) -> None:
+    """Send the error that ended a worker home."""
+    frames = traceback_frames(error)
+    about: dict[str, Any] = {
+        "time": time.monotonic(),
+        "module": module_of_error(error),
+        "operation": frames[0][0].f_code.co_qualname if frames else "",
+    }
+    strip_own_frames(error)
+    about["text"] = "".join(traceback.format_exception(error))
+    about["description"] = _description(error)
+    about["notes"] = notes_of(error)
+    try:
+        mailbox.post("failure", about, lambda file: HomePickler(file).dump(error))
     except Exception:  # noqa: BLE001 - a user's exception class may fail in any way
-        return None
-    if type(back) is not type(error) or _says(back) != _says(error) or len(data) > _MAX_PICKLE:
-        return None
-    return data
+        mailbox.post("failure", about, _nothing)
 
 
-def _says(error: BaseException) -> str:
-    """Return the message of an error, without the addresses of the objects it speaks of."""
-    return re.sub("0x[0-9a-fA-F]+", "0x", safe_str(error))
+def _description(error: BaseException) -> str:
+    return f"{type(error).__qualname__}: {safe_str(error)}"
+
+
+def _nothing(_: io.BufferedIOBase) -> None:
+    """Write no value."""
+
+
+def failure_of(word: Word, worker: str, pid: int | None) -> BaseException:
+    """Return the error as the other process raised it, as far as it can be brought back.
+
+    Returns:
+        The error itself with the remote traceback as its cause; one that
+        cannot be brought back, as a `WorkerError` with its type, message and text.
+    """
+    description = word.about["description"]
+    error: BaseException
+    try:
+        loaded = word.load()
+    except Exception:  # noqa: BLE001 - a user's exception class may fail in any way
+        loaded = None
+    if isinstance(loaded, KeyboardInterrupt | SystemExit | GeneratorExit):
+        # Raised as they are, they would end the test run.
+        error = WorkerDiedError(f"worker {worker!r} (pid {pid}) was ended by {description}", worker)
+    elif isinstance(loaded, BaseException) and _says(loaded, description):
+        error = loaded
+    else:
+        error = WorkerError(f"worker {worker!r} raised {description}", worker)
+    # At the end of the chain: what the error was raised from has come along.
+    _origin(error).__cause__ = RemoteWorkerError(word.about["text"].rstrip(), worker)
+    if error is not loaded:
+        for note in word.about["notes"]:
+            add_note(error, note)
+    add_note(error, f"in worker {worker!r} (pid {pid}), raised in {word.about['module']}")
+    return error
+
+
+def _says(error: BaseException, description: str) -> bool:
+    """Say whether an error that was unpickled says what it said when it was raised.
+
+    One whose ``__init__`` makes its message of its arguments may not.
+    """
+    said = _description(error)
+    # Counted, for a set may be shown in another order in another process.
+    return said == description or Counter(_ADDRESS.sub("", said)) == Counter(
+        _ADDRESS.sub("", description)
+    )
+
+
+def _origin(error: BaseException) -> BaseException:
+    """Return the first of the causes of an error, the error itself if it has none."""
+    seen = {id(error)}
+    while error.__cause__ is not None and id(error.__cause__) not in seen:
+        error = error.__cause__
+        seen.add(id(error))
+    return error
+
+
+def death(worker: str, pid: int | None, code: int, when: str = "") -> WorkerDiedError:
+    """Return the error that tells how a process ended that had not much to say.
+
+    Args:
+        worker: Its name.
+        pid: Its process id.
+        code: Its exit code, negative for a signal.
+        when: What is known of the moment, to go at the end.
+    """
+    name = signal_name(-code) if code < 0 else None
+    how = f"was killed by {name}" if name else f"ended with exit code {code}"
+    return WorkerDiedError(f"worker {worker!r} (pid {pid}) {how}{when}", worker, code, name)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, such as ``SIGKILL``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

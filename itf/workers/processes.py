@@ -1,36 +1,31 @@
-"""Worker processes: `multiprocessing` processes whose errors come home."""
+"""Worker processes: `multiprocessing` processes whose results and errors come home."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
-from collections.abc import Generator
-from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
-from typing import Any, cast
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from multiprocessing.context import get_spawning_popen
+from multiprocessing.process import BaseProcess, current_process
+from typing import Any, Final, cast
 
-from itf.exceptions import WorkerError
-from itf.forks import lock_of
-from itf.frames import module_of, traceback_frames
-from itf.notes import add_note
-from itf.workers.failure import Failure
+from itf.exceptions import WorkerError, WorkerPicklingError
+from itf.texts import safe_str
+from itf.workers.bootstrap import Birth
+from itf.workers.failure import death, failure_of, post_exit, post_failure, post_result
+from itf.workers.home import Home
+from itf.workers.launching import POPENS, choose_start_method
+from itf.workers.mailbox import Mailbox, Word
+from itf.workers.shipping import pack, unpack
+from itf.workers.worker import DEFAULT, Default, Ending, Worker, check_call
 
-__all__ = ["WorkerProcess", "default_context", "process_class"]
+__all__ = ["WorkerProcess", "new_process", "process_class"]
 
 __unittest = True
-
-
-def default_context() -> BaseContext:
-    """Return the context in which a local function can be a worker, where there is one.
-
-    That is fork on Linux; macOS has it, but its own libraries break under it.
-    """
-    if sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("fork")
-    return multiprocessing.get_context()
 
 
 @contextlib.contextmanager
@@ -41,7 +36,7 @@ def _children_allowed() -> Generator[None]:
     not.  Runners that put tests into the processes of a `multiprocessing.Pool`
     (unittest-parallel) make every test daemonic.
     """
-    current = multiprocessing.current_process()
+    current = current_process()
     daemon = current.daemon
     if daemon:
         current.daemon = False
@@ -52,185 +47,316 @@ def _children_allowed() -> Generator[None]:
             current.daemon = True
 
 
-class WorkerProcess(BaseProcess):
-    """A `multiprocessing` process that sends the error that ends it home.
+class WorkerProcess(Worker, BaseProcess):
+    """A `multiprocessing` process that sends home what it returned or raised.
 
-    Made by an environment; the classes below bind it to a start method.
+    Made by an environment; the classes below bind it to a start method.  Once
+    the environment is closed, its ``pid``, ``exitcode`` and result stay readable.
     """
 
-    _home: Connection | None = None
-    _away: Connection | None = None
-    _failure: BaseException | None = None
-    _looked_at = False
-    _asked_to_end = False
-    _retired = False
-    _start_method: str | None = None  # of the classes below; multiprocessing's own attribute
+    home: Home
+    # Of BaseProcess, which has no types for them.
+    _closed: bool
+    _start_method: str
+    _mailbox: Mailbox
+    _birth: Birth | None = None
+    _packed: bytes | None = None
+    _ending: Ending | None = None
+    _asked_to_end: float | None = None
+    _is_automatic = False
+    # The pid and the exit code, kept when the process object is closed.
+    _closed_as: tuple[int, int] | None = None
 
     def start(self) -> None:
         """Start the process.
 
         Raises:
-            WorkerError: It was started before, or its environment has ended.
+            WorkerError: It was started before, or its environment is closed.
+            WorkerPicklingError: The target or what it captures cannot be sent
+                to a new process.
         """
-        # Held while the process is started, so that it either runs, and is
-        # stopped, when its environment ends, or never begins.
-        with lock_of(self):
-            if self._retired:
-                raise WorkerError(
-                    f"worker {self.name!r} cannot start: its environment has ended; "
-                    "start workers inside the `with`",
-                    self.name,
-                )
-            if self.pid is not None:
-                raise WorkerError(
-                    f"worker {self.name!r} was started before; make a new one", self.name
-                )
-            context = multiprocessing.get_context(self._start_method)
-            # Made as late as this, so that workers started before do not hold
-            # an end of it as well.
-            home, self._away = context.Pipe(duplex=False)
-            try:
-                with _children_allowed():
-                    super().start()
-            except BaseException:
-                home.close()
-                raise
-            finally:
-                # Only the child has it now: its end is told as EOF.
-                self._away.close()
-                self._away = None
-            self._home = home
+        self._itf_require_startable()
+        if self._is_automatic and choose_start_method() != self._start_method:
+            # A thread came or went since the worker was made.
+            self.__class__ = process_class(choose_start_method())
+        birth = self.home.birth()
+        self._mailbox = Mailbox()
+        if self._start_method == "forkserver":
+            birth.bring_surroundings()
+        self._birth = birth
+        try:
+            with _children_allowed():
+                super().start()
+        except BaseException:
+            self._birth = None
+            self._mailbox.close()
+            birth.stacks.close()
+            raise
+        finally:
+            birth.close_copies()
 
     def run(self) -> None:
-        """Call the target in the new process."""
+        """Call the target in the new process, and send home how that ends."""
+        birth = self._birth
+        if birth is None:
+            raise WorkerError(f"worker {self.name!r}: call start(), not run()", self.name)
+        birth.begin()
         try:
-            super().run()
-        except SystemExit:
-            raise  # as multiprocessing has it: its code is the exit code
+            parts = self._parts() if self._packed is None else unpack(self._packed)
+            self._packed = None
+            for hook in parts["hooks"]:
+                hook()
+            value = parts["target"](*parts["args"], **parts["kwargs"])
+            post_result(self._mailbox, self.name, parts["target"], value)
+        except SystemExit as error:
+            post_exit(self._mailbox, error)
+            raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it goes home
-            # Of the function that raised.
-            frames = traceback_frames(error)
-            module = module_of(frames[0][0]) if frames else "<unknown>"
-            if self._away is not None:
-                self._away.send(tuple(Failure.of(error, module)))
+            post_failure(self._mailbox, error)
             # Not printed here as well: who gets the error at home tells of it.
             sys.exit(1)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Under spawn the process object is pickled, and a lock cannot be.
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+    def join(self, timeout: float | Default | None = DEFAULT) -> None:
+        """Wait for the end.
+
+        Args:
+            timeout: Seconds, after which it returns all the same, as in
+                `multiprocessing`; None is for ever.
+
+        Raises:
+            WorkerError: It was not started.
+            WorkerTimeoutError: No timeout was given, and the default ran out.
+        """
+        self._itf_require_started("join()")
+        seconds = self._itf_seconds(timeout)
+        if not self._itf_wait(seconds) and isinstance(timeout, Default):
+            raise self._itf_timeout(seconds, "join()")
 
     def terminate(self) -> None:
         """Ask the process to end, with SIGTERM; how it ends is then no failure."""
-        self._asked_to_end = True
-        super().terminate()
+        self._itf_require_started("terminate()")
+        self._ask_to_end()
+        if self.is_alive():
+            super().terminate()
 
     def kill(self) -> None:
         """End the process, with SIGKILL; that is then no failure."""
-        self._asked_to_end = True
-        super().kill()
+        self._itf_require_started("kill()")
+        self._ask_to_end()
+        if self.is_alive():
+            super().kill()
+
+    def pause(self) -> None:
+        """Stop the process where it is, until `resume`."""
+        self._signal("pause()", signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused process go on."""
+        self._signal("resume()", signal.SIGCONT)
 
     @property
     def exitcode(self) -> int | None:
         """How it ended, None if it has not; who reads it has looked at its failure."""
-        code = super().exitcode
+        code = self._code()
         if code is not None:
-            self._looked_at = True
+            self._itf_looked_at = True
         return code
 
-    def exception(self, timeout: float | None = 60.0) -> BaseException | None:
-        """Wait for the end and return the error that made it, None if there was none.
+    @property
+    def ident(self) -> int | None:
+        """The process id, None before the start."""
+        if self._closed_as is not None:
+            return self._closed_as[0]
+        return None if self._closed else super().ident
 
-        Args:
-            timeout: Seconds; None is for ever.
+    pid = ident
+
+    def is_alive(self) -> bool:
+        """Say whether it was started and has not ended."""
+        return not self._closed and super().is_alive()
+
+    def close(self) -> None:
+        """Give back what the process object holds; it has ended, or never began.
 
         Raises:
-            WorkerError: It was not started.
-            TimeoutError: It has not ended.
+            ValueError: It is still running.
         """
-        if self.pid is None:
-            raise WorkerError(
-                f"worker {self.name!r} was not started; call start() first", self.name
-            )
-        self.join(timeout)
-        if self.is_alive():
-            raise TimeoutError(
-                f"worker {self.name!r} (pid {self.pid}) is still running after {timeout:g} s"
-            )
-        self._looked_at = True
-        return self._find_failure()
-
-    def unseen_failure(self) -> BaseException | None:
-        """Return the error of a process that has ended, unless somebody looked at it."""
-        if self.pid is None or self.is_alive() or self._looked_at:
-            return None
-        return self._find_failure()
-
-    def retire(self) -> None:
-        """From here on refuse to be started."""
-        with lock_of(self):
-            self._retired = True
-
-    def release(self) -> None:
-        """Give back what the object of an ended process holds, but not what is known of its end."""
-        if self.pid is None:
+        if self._closed:
             return
-        self._find_failure()
-        if self._home is not None:
-            self._home.close()
-        # Not close(): after that, nobody could read the exit code any more.
-        popen = cast(Any, self)._popen
-        if hasattr(popen, "close"):
-            popen.close()
+        pid, code = self.pid, self._code()
+        if code is not None:
+            self._itf_find_ending()
+        super().close()
+        if pid is not None and code is not None:
+            self._closed_as = (pid, code)
+        if self._birth is not None:
+            self._birth.stacks.close()
+            self._mailbox.close()
 
-    def _find_failure(self) -> BaseException | None:
-        if self._failure is None:
-            code = super().exitcode
-            if code in (None, 0):
-                return None
-            self._failure = self._sent_home() or self._from_code(code or 0)
-        return self._failure
+    def stacks(self) -> str:
+        """Return the Python stacks of its threads, empty if it cannot tell them now."""
+        if self._birth is None or self.pid is None or not self.is_alive():
+            return ""
+        return self._birth.stacks.ask(self.pid)
 
-    def _sent_home(self) -> BaseException | None:
-        home = self._home
-        if home is None or home.closed:
-            return None
+    @property
+    def has_begun(self) -> bool:
+        """Whether the new process has come as far as to run code of this class."""
+        return self._birth is not None and self._birth.stacks.is_ready
+
+    def _parts(self) -> dict[str, Any]:
+        mine = cast(Any, self)
+        return {
+            "target": mine._target,
+            "args": mine._args,
+            "kwargs": mine._kwargs,
+            "hooks": list(self.home.hooks),
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        if get_spawning_popen() is None:
+            raise WorkerPicklingError(
+                f"cannot send worker {self.name!r} to another process; "
+                "share a queue or an event with it instead",
+                self.name,
+                self.name,
+            )
+        state = self.__dict__ | {"_packed": pack(self.name, self._parts()), "home": None}
+        for name in ("_target", "_args", "_kwargs"):
+            del state[name]
+        return state
+
+    def _ask_to_end(self) -> None:
+        if self._asked_to_end is None:
+            self._asked_to_end = time.monotonic()
+
+    def _signal(self, action: str, number: int) -> None:
+        self._itf_require_started(action)
+        pid = self.pid
+        if pid is None or not self.is_alive():
+            raise WorkerError(f"{action}: worker {self.name!r} has ended", self.name)
+        os.kill(pid, number)
+
+    def _code(self) -> int | None:
+        if self._closed_as is not None:
+            return self._closed_as[1]
+        return None if self._closed else super().exitcode
+
+    def _itf_was_started(self) -> bool:
+        return self.pid is not None
+
+    def _itf_has_ended(self) -> bool:
+        return self._code() is not None
+
+    def _itf_wait(self, seconds: float | None) -> bool:
+        if not self._closed:
+            super().join(seconds)
+        return self._itf_has_ended()
+
+    def _itf_find_ending(self) -> Ending:
+        if self._ending is None:
+            self._ending = self._read_ending(self._code() or 0)
+        return self._ending
+
+    def _read_ending(self, code: int) -> Ending:
+        word = self._mailbox.read()
+        asked = self._asked_to_end
+        if word is None:
+            return self._ending_without_word(code)
+        if word.kind == "failure":
+            failure = failure_of(word, self.name, self.pid)
+            # What it raised after it was asked to end is how it ended.
+            own = asked is None or word.about["time"] < asked
+            return Ending(None, failure, own, word.about["module"], word.about["operation"])
+        if word.kind == "exit":
+            if word.about["code"] in (None, 0):
+                return Ending()
+            where = f": it called sys.exit({word.about['code']!r}) at {word.about['site']}"
+            return Ending(None, death(self.name, self.pid, code, where), asked is None)
+        if code != 0 and asked is None and not self._is_status_taken():
+            return Ending(None, death(self.name, self.pid, code, " after it had returned"), True)
+        return self._ending_with_result(word)
+
+    def _ending_without_word(self, code: int) -> Ending:
+        when = ""
+        as_asked = self._asked_to_end is not None and code < 0
+        if as_asked:
+            when = ", as the test asked"
+        elif self._is_status_taken():
+            when = ", or otherwise: somebody else in this process has waited for it"
+        return Ending(None, death(self.name, self.pid, code, when), not as_asked)
+
+    def _ending_with_result(self, word: Word) -> Ending:
         try:
-            if not home.poll():
-                return None
-            failure = Failure(*home.recv())
-        except (EOFError, OSError):
-            return None  # it died before it could say why, or while it did
-        error = failure.exception(self.name)
-        add_note(error, f"in worker {self.name!r} (pid {self.pid}), raised in {failure.module}")
-        return error
+            return Ending(word.load())
+        except Exception as error:  # noqa: BLE001 - a user's class may fail in any way
+            failure = WorkerError(
+                f"the result of worker {self.name!r} (pid {self.pid}) cannot be read: "
+                f"{type(error).__qualname__}: {safe_str(error)}",
+                self.name,
+            )
+            failure.__cause__ = error
+            return Ending(None, failure, True)
 
-    def _from_code(self, code: int) -> WorkerError | None:
-        if self._asked_to_end:
-            return None
-        how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        return WorkerError(f"worker {self.name!r} (pid {self.pid}) {how}", self.name)
+    def _is_status_taken(self) -> bool:
+        return bool(getattr(cast(Any, self)._popen, "status_taken", False))
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+_CLASSES: Final[dict[str, type[WorkerProcess]]] = {}
 
 
-_CLASSES: dict[str, type[WorkerProcess]] = {}
+def _bind(method: str) -> None:
+    """Make the class of worker processes for a start method."""
+    context = cast(Any, multiprocessing.get_context(method))
+    popen = POPENS.get(method)
+    attributes: dict[str, Any] = {
+        "__module__": __name__,
+        "__doc__": f"A worker process started by {method}.",
+    }
+    if popen is not None:
+        attributes["_Popen"] = staticmethod(popen)
+    # A global of this module, for spawn sends a process object by its class's name.
+    bound = type(f"{method.title()}WorkerProcess", (WorkerProcess, context.Process), attributes)
+    _CLASSES[method] = globals()[bound.__name__] = bound
+
 
 for _method in multiprocessing.get_all_start_methods():
-    # A global of this module, for spawn sends a process object by its class's name.
-    _bound = type(
-        f"{_method.title()}WorkerProcess",
-        (WorkerProcess, cast(Any, multiprocessing.get_context(_method)).Process),
-        {"__module__": __name__, "__doc__": f"A worker process started by {_method}."},
-    )
-    _CLASSES[_method] = globals()[_bound.__name__] = _bound
+    _bind(_method)
 
 
-def process_class(context: BaseContext) -> type[WorkerProcess]:
-    """Return the class of worker processes for a context."""
-    return _CLASSES[context.get_start_method()]
+def process_class(method: str) -> type[WorkerProcess]:
+    """Return the class of worker processes for a start method."""
+    return _CLASSES[method]
+
+
+def new_process(
+    home: Home,
+    target: Callable[..., object],
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    name: str,
+    start_method: str = "auto",
+) -> WorkerProcess:
+    """Make a worker process; ``start()`` starts it.
+
+    Args:
+        home: Where it belongs.
+        target: What to call: any function.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        name: The worker's name.
+        start_method: ``fork``, ``forkserver``, ``spawn``, or ``auto``.
+
+    Raises:
+        TypeError: The target cannot be called, or not with these arguments.
+        WorkerError: This platform has no such start method.
+    """
+    kwargs = {} if kwargs is None else kwargs
+    check_call(name, target, args, kwargs)
+    cls = process_class(choose_start_method(start_method))
+    worker = cls(target=target, args=tuple(args), kwargs=dict(kwargs), name=name)
+    worker.home = home
+    worker._is_automatic = start_method == "auto"
+    home.workers.append(worker)
+    return worker

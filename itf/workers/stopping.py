@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import select
-import threading
+import contextlib
+import sys
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from multiprocessing.connection import wait
+from typing import Final
 
+from itf.exceptions import WorkerError
+from itf.workers.descendants import end_group, reap_marked
+from itf.workers.home import Home
 from itf.workers.processes import WorkerProcess
 from itf.workers.threads import WorkerThread
 
-__all__ = ["GRACE", "close_queue", "stop_processes", "wait_for_threads"]
+__all__ = [
+    "GRACE",
+    "close_home",
+    "processes_of",
+    "stop_processes",
+    "threads_of",
+    "wait_for_threads",
+]
 
 __unittest = True
 
@@ -30,18 +40,29 @@ def stop_processes(processes: Iterable[WorkerProcess], grace: float = GRACE) -> 
     Returns:
         Those that are alive even so.
     """
-    running = [process for process in processes if process.pid is not None and process.is_alive()]
-    try:
-        for process in running:
-            process.terminate()
-        _join(running, grace)
-    finally:
-        # Also when a KeyboardInterrupt cuts the grace short.
+    running = [process for process in processes if process.is_alive()]
+    for process in running:
+        process.terminate()
+        # One that is paused does not hear that it is asked to end.
+        with contextlib.suppress(OSError, WorkerError):
+            process.resume()
+    running = _wait(running, grace)
+    for process in running:
+        process.kill()
+    return _wait(running, _KILL_WAIT)
+
+
+def _wait(processes: list[WorkerProcess], seconds: float) -> list[WorkerProcess]:
+    """Wait for processes; return those that have not ended in time."""
+    deadline = time.monotonic() + seconds
+    running = [process for process in processes if process.is_alive()]
+    while running:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        wait([process.sentinel for process in running], left)
         running = [process for process in running if process.is_alive()]
-        for process in running:
-            process.kill()
-    _join(running, _KILL_WAIT)
-    return [process for process in running if process.is_alive()]
+    return running
 
 
 def wait_for_threads(threads: Iterable[WorkerThread], grace: float = GRACE) -> list[WorkerThread]:
@@ -51,62 +72,44 @@ def wait_for_threads(threads: Iterable[WorkerThread], grace: float = GRACE) -> l
         Those that are alive even so.
     """
     running = [thread for thread in threads if thread.is_alive()]
-    _join(running, grace)
+    deadline = time.monotonic() + grace
+    for thread in running:
+        thread.join(max(0.0, deadline - time.monotonic()))
     return [thread for thread in running if thread.is_alive()]
 
 
-def close_queue(queue: Any) -> None:
-    """Close a queue that no worker uses any more, and drop what nobody fetched.
+def processes_of(home: Home) -> list[WorkerProcess]:
+    """Return the worker processes of an environment, in the order in which they were made."""
+    return [worker for worker in home.workers if isinstance(worker, WorkerProcess)]
 
-    What `multiprocessing` offers would wait for a reader for ever, or leave
-    behind the thread that feeds the queue and both ends of its pipe; so this
-    reaches for its private parts.
+
+def threads_of(home: Home) -> list[WorkerThread]:
+    """Return the worker threads of an environment, in the order in which they were made."""
+    return [worker for worker in home.workers if isinstance(worker, WorkerThread)]
+
+
+def close_home(home: Home) -> list[int]:
+    """End what the workers left behind, and give back all that was taken for them.
+
+    To be called when the workers have been stopped; what is known of them
+    stays readable.
+
+    Returns:
+        The pids of processes that workers had started and that were still there.
     """
-    queue.cancel_join_thread()
-    feeder, reader, writer = queue._thread, queue._reader, queue._writer
-    if feeder is None:
-        queue.close()
-        reader.close()
-        writer.close()
-        return
-    try:
-        outlet = os.dup(reader.fileno())
-    except OSError:
-        return  # the user has closed it, and the feeder has done so, too
-    try:
-        if not queue._closed:
-            queue._buffer.clear()
-        # At this the feeder ends, and closes both ends.
-        queue.close()
-        if os.name == "posix":
-            _free(queue._wlock)
-            _drain(outlet, feeder)
-        feeder.join(_KILL_WAIT)
-    finally:
-        os.close(outlet)
-
-
-def _free(lock: Any) -> None:
-    """Free a lock that a worker held when it was killed; nobody else is left to hold it.
-
-    ``_count`` says whether a thread of this process does.
-    """
-    if lock._semlock._is_zero() and not lock._semlock._count():
-        lock.release()
-
-
-def _drain(outlet: int, feeder: threading.Thread) -> None:
-    """Read what a feeder writes until it ends; it waits where the pipe is full."""
-    deadline = time.monotonic() + _KILL_WAIT
-    poll = select.poll()
-    poll.register(outlet, select.POLLIN)
-    while feeder.is_alive() and time.monotonic() < deadline:
-        # At its end the feeder closes the other side, and we read nothing.
-        if poll.poll(_KILL_WAIT * 1000) and not os.read(outlet, 1 << 20):
-            return
-
-
-def _join(workers: Iterable[WorkerProcess | WorkerThread], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    for worker in workers:
-        worker.join(max(0.0, deadline - time.monotonic()))
+    home.is_closed = True
+    processes = processes_of(home)
+    left: list[int] = []
+    if home.has_processes:
+        alive = frozenset(p.pid for p in processes if p.pid is not None and p.is_alive())
+        if sys.platform == "linux":
+            left = reap_marked(home.mark, alive)
+        else:
+            for process in processes:
+                if process.pid is not None and process.pid not in alive:
+                    end_group(process.pid)
+    for process in processes:
+        if not process.is_alive():
+            process.close()
+    home.let_go()
+    return left

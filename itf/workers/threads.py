@@ -1,104 +1,121 @@
-"""Worker threads: `threading` threads whose errors come home."""
+"""Worker threads: `threading` threads whose results and errors come home."""
 
 from __future__ import annotations
 
-import sys
 import threading
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from itf.exceptions import WorkerError
-from itf.forks import lock_of
-from itf.frames import site
+from itf.frames import where_is
 from itf.notes import add_note
+from itf.workers.failure import module_of_error
+from itf.workers.home import Home
+from itf.workers.worker import DEFAULT, Default, Ending, Worker, check_call
 
-__all__ = ["WorkerThread", "describe_thread"]
+__all__ = ["WorkerThread", "new_thread"]
 
 __unittest = True
 
-# How many frames of a stuck thread are shown: enough to lead out of the standard
-# library, where most of them wait.
-_FRAMES_SHOWN: Final = 6
 
+class WorkerThread(Worker, threading.Thread):
+    """A thread that keeps what it returned or raised; made by an environment."""
 
-class WorkerThread(threading.Thread):
-    """A thread that keeps the error that ends it; made by an environment."""
-
-    _failure: BaseException | None = None
-    _looked_at = False
-    _retired = False
+    home: Home
+    _itf_end: Ending | None = None
 
     def start(self) -> None:
         """Start the thread.
 
         Raises:
-            WorkerError: It was started before, or its environment has ended.
+            WorkerError: It was started before, or its environment is closed.
         """
-        # Held while the thread is started, so that it either runs, and is
-        # waited for, when its environment ends, or never begins.
-        with lock_of(self, "_itf_lock"):
-            if self._retired:
-                raise WorkerError(
-                    f"worker {self.name!r} cannot start: its environment has ended; "
-                    "start workers inside the `with`",
-                    self.name,
-                )
-            if self.ident is not None:
-                raise WorkerError(
-                    f"worker {self.name!r} was started before; make a new one", self.name
-                )
-            super().start()
-
-    def retire(self) -> None:
-        """From here on refuse to be started."""
-        with lock_of(self, "_itf_lock"):
-            self._retired = True
+        self._itf_require_startable()
+        super().start()
 
     def run(self) -> None:
         """Call the target in the new thread."""
+        mine = cast(Any, self)
         try:
-            super().run()
-        except SystemExit:
-            raise  # it ends a thread in silence, as in any other thread
+            value = mine._target(*mine._args, **mine._kwargs)
+        except SystemExit as error:
+            # As in a process: leaving without a code is no failure.
+            failure = WorkerError(
+                f"worker {self.name!r} called sys.exit({error.code!r})", self.name
+            )
+            failed = error.code not in (None, 0)
+            self._itf_end = Ending(None, failure, True) if failed else Ending()
         except BaseException as error:  # noqa: BLE001 - whatever it is, it goes home
-            add_note(error, f"in worker {self.name!r}")
-            # Without this frame and Thread.run's: the user's code begins at the target.
-            inner = error.__traceback__ and error.__traceback__.tb_next
-            self._failure = error.with_traceback(inner and inner.tb_next)
+            module = module_of_error(error)
+            add_note(error, f"in worker {self.name!r} (a thread), raised in {module}")
+            self._itf_end = Ending(None, error, True, module)
+        else:
+            self._itf_end = Ending(value)
+        finally:
+            # As threading does: the target may refer to this thread.
+            del mine._target, mine._args, mine._kwargs
 
-    def exception(self, timeout: float | None = 60.0) -> BaseException | None:
-        """Wait for the end and return the error that made it, None if there was none.
+    def join(self, timeout: float | Default | None = DEFAULT) -> None:
+        """Wait for the end.
 
         Args:
-            timeout: Seconds; None is for ever.
+            timeout: Seconds, after which it returns all the same, as in
+                `threading`; None is for ever.
 
         Raises:
             WorkerError: It was not started.
-            TimeoutError: It has not ended.
+            WorkerTimeoutError: No timeout was given, and the default ran out.
         """
-        if self.ident is None:
-            raise WorkerError(
-                f"worker {self.name!r} was not started; call start() first", self.name
-            )
-        self.join(timeout)
-        if self.is_alive():
-            raise TimeoutError(f"worker {self.name!r} is still running after {timeout:g} s")
-        self._looked_at = True
-        return self._failure
+        self._itf_require_started("join()")
+        seconds = self._itf_seconds(timeout)
+        if not self._itf_wait(seconds) and isinstance(timeout, Default):
+            raise self._itf_timeout(seconds, "join()")
 
-    def unseen_failure(self) -> BaseException | None:
-        """Return the error of a thread that has ended, unless somebody looked at it."""
-        return None if self.is_alive() or self._looked_at else self._failure
+    def where(self) -> str:
+        """Say where it is now."""
+        return where_is(self)
+
+    def _itf_was_started(self) -> bool:
+        return self.ident is not None
+
+    def _itf_has_ended(self) -> bool:
+        return self._itf_was_started() and not self.is_alive()
+
+    def _itf_wait(self, seconds: float | None) -> bool:
+        super().join(seconds)
+        return not self.is_alive()
+
+    def _itf_find_ending(self) -> Ending:
+        return self._itf_end or Ending()
 
 
-def describe_thread(thread: threading.Thread) -> str:
-    """Say which thread it is and where it is now, from the inside out."""
-    frame = sys._current_frames().get(thread.ident or 0)
-    places = []
-    # Above Thread.run there is only how threading starts a thread.
-    while frame is not None and frame.f_code is not threading.Thread.run.__code__:
-        places.append(site(frame))
-        frame = frame.f_back
-    if len(places) > _FRAMES_SHOWN:
-        places[_FRAMES_SHOWN:] = ["..."]
-    where = f"at {', called from '.join(places)}" if places else "about to end"
-    return f"{thread.name!r} ({where})"
+def new_thread(
+    home: Home,
+    target: Callable[..., object],
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    name: str,
+) -> WorkerThread:
+    """Make a worker thread; ``start()`` starts it.
+
+    Args:
+        home: Where it belongs.
+        target: What to call.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+        name: The worker's name.
+
+    Raises:
+        TypeError: The target cannot be called, or not with these arguments.
+    """
+    kwargs = {} if kwargs is None else kwargs
+    check_call(name, target, args, kwargs)
+    # A thread that never ends is an error of the test; it must not also keep
+    # the interpreter from ending.
+    worker = WorkerThread(
+        target=target, args=tuple(args), kwargs=dict(kwargs), name=name, daemon=True
+    )
+    worker.home = home
+    home.workers.append(worker)
+    return worker

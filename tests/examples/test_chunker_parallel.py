@@ -20,7 +20,7 @@ from tests.examples.chunker import (
     make_config,
     miscovered_lines,
 )
-from tests.examples.program import configure, join_threads, run, sources
+from tests.examples.program import PARALLEL, configure, join_threads, run, sources
 
 
 def chunks_of(results: Any) -> list[tuple[Chunk, ...]]:
@@ -137,26 +137,19 @@ class SharedWorkTest(IntegrationTestCase):
     ) -> None:
         """Without any lock: nobody reads half an entry, and no temporary file stays."""
         env = parallel_test_environment
-        begin = env.create_event("begin")
-        queue = env.create_queue("chunks")
+        begin = env.create_barrier("begin", 4)
         directory = env.workspace / "cache"
         paths = sources("json")
         expected = chunks_of(chunk_files(paths, configure()))
 
-        def work() -> None:
-            begin.wait(timeout=30)
-            queue.put(
-                all(
-                    chunks_of(chunk_files(paths, configure(cache=directory))) == expected
-                    for _ in range(5)
-                )
+        def work() -> bool:
+            begin.wait()
+            return all(
+                chunks_of(chunk_files(paths, configure(cache=directory))) == expected
+                for _ in range(5)
             )
 
-        for _ in range(4):
-            env.create_worker_process(work).start()
-        begin.set()
-
-        self.assertEqual([True] * 4, [queue.get(timeout=30) for _ in range(4)])
+        self.assertEqual([True] * 4, env.run(work, workers=4))
         self.assertEqual(len(paths), len(list(directory.iterdir())))
         self.assertEqual({".json"}, {entry.suffix for entry in directory.iterdir()})
 
@@ -166,9 +159,11 @@ class SharedWorkTest(IntegrationTestCase):
         """Four threads with a package each come to what one run over all of them comes to."""
         packages = ("json", "email", "asyncio", "unittest")
 
-        def work(package: str) -> None:
-            for result in chunk_files(sources(package), configure("threads")):
+        def work(package: str) -> int:
+            results = chunk_files(sources(package), configure("threads"))
+            for result in results:
                 thread_safe_counter.increment(len(result.chunks))
+            return len(results)
 
         workers = [
             parallel_test_environment.create_worker_thread(work, args=(package,))
@@ -176,14 +171,14 @@ class SharedWorkTest(IntegrationTestCase):
         ]
         for worker in workers:
             worker.start()
-        self.assertEqual([None] * 4, [worker.exception() for worker in workers])
         in_one_go = chunk_files(sources(*packages), configure())
+        self.assertEqual(len(in_one_go), sum(worker.result() for worker in workers))
         self.assertEqual(sum(map(len, chunks_of(in_one_go))), thread_safe_counter.value)
 
     def test_an_error_of_the_program_comes_home_from_a_worker(
         self, parallel_test_environment: Any
     ) -> None:
-        """The program's own error class survives the way, with its attributes."""
+        """The program's own error class survives the way, with its attributes and its causes."""
         broken = self.test_file_generator.create_error_file("broken.py", "syntax")
         worker = parallel_test_environment.create_worker_process(
             chunk_files, args=([broken], configure("processes"))
@@ -191,7 +186,35 @@ class SharedWorkTest(IntegrationTestCase):
         worker.start()
         error = worker.exception()
         self.assertEqual(("WorkerError", str(broken)), (type(error).__name__, error.path))
-        self.assertIn("ParseError", "".join(map(str, (error.__cause__, *error.__notes__))))
+        self.assertEqual("ParseError", type(error.__cause__).__name__)
+        # It came from where the program raised it to this test.
+        self.assert_error_path(error, PARALLEL, __name__)
+
+    def test_a_killed_process_takes_nothing_with_it(self, parallel_test_environment: Any) -> None:
+        """One that dies with the lock in its hand, over the cache, stops nobody."""
+        env = parallel_test_environment
+        lock = env.create_shared_lock("cache")
+        has_it = env.create_event("has the lock")
+        config = configure(cache=env.workspace / "cache")
+        paths = sources("json")
+
+        def die() -> None:
+            with lock:
+                chunk_files(paths[:1], config)
+                has_it.set()
+                env.sequence(1).__enter__()  # never: nobody takes step 0
+
+        def work(path: object) -> int:
+            with lock:
+                return len(chunks_of(chunk_files([path], config)))
+
+        victim = env.create_worker_process(die, name="victim")
+        victim.start()
+        has_it.wait()
+        env.kill(victim)
+        counts = env.map(work, paths)
+        self.assertEqual(len(chunks_of(chunk_files(paths, configure()))), sum(counts))
+        self.assertEqual([("victim", "lock 'cache'")], [(c.worker, c.held) for c in env.casualties])
 
 
 class EventLoopTest(AsyncIntegrationTestCase):

@@ -1,100 +1,338 @@
+"""Worker processes are those of `multiprocessing`, start in the right way, refuse nonsense."""
+
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import pathlib
 import signal
+import subprocess
 import sys
+import threading
 import unittest
+from typing import Any
 
 from itf.exceptions import WorkerError
-from itf.workers.processes import default_context, process_class
-
-DEADLINE = 30
-
-
-def fail():
-    raise KeyError("k")
-
-
-def start_a_worker(away):
-    worker = process_class(default_context())(target=fail, name="w")
-    worker.start()
-    away.send((repr(worker.exception(DEADLINE)), multiprocessing.current_process().daemon))
-    worker.release()
+from itf.workers.home import Home
+from itf.workers.processes import new_process, process_class
+from itf.workers.stopping import close_home
+from tests.workers.worker_support import (
+    DEADLINE,
+    METHODS,
+    ROOT,
+    WorkerTestCase,
+    idle,
+    run_script,
+)
 
 
-class WorkerProcessTest(unittest.TestCase):
-    def make(self, target, *args, method="fork"):
-        worker = process_class(multiprocessing.get_context(method))(
-            target=target, args=args, name="w"
+def threads_now() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+class StartMethodTest(WorkerTestCase):
+    """How a process is started."""
+
+    def test_auto_forks_while_there_is_one_thread(self) -> None:
+        """With a second thread it is a forkserver, also if the thread came after `create`."""
+        self.assertEqual("ForkWorkerProcess", type(self.started(int)).__name__)
+        waiting = self.process(lambda: 6)
+        gate = threading.Event()
+        other = threading.Thread(target=gate.wait, args=(DEADLINE,))
+        other.start()
+        try:
+            worker = self.started(lambda: 5)
+            self.assertEqual("ForkserverWorkerProcess", type(worker).__name__)
+            waiting.start()
+            self.assertEqual("ForkserverWorkerProcess", type(waiting).__name__)
+            self.assertEqual((5, 6), (worker.result(), waiting.result()))
+        finally:
+            gate.set()
+            other.join()
+        self.assertEqual("ForkWorkerProcess", type(self.started(int)).__name__)
+
+    def test_no_thread_is_added_to_this_process(self) -> None:
+        """Under no start method, by no result."""
+        for method in METHODS:
+            worker = self.started(lambda: b"x" * 1_000_000, method=method)
+            self.assertEqual(1, threads_now())
+            worker.result()
+            self.assertEqual(1, threads_now())
+
+    def test_no_thread_is_added_to_the_worker(self) -> None:
+        """A worker has one thread, and may fork in its turn."""
+        for method in METHODS:
+            self.assertEqual(1, self.started(threads_now, method=method).result())
+
+    def test_an_unknown_method(self) -> None:
+        """It is refused with what there is."""
+        self.assertEqual(
+            "this platform cannot start processes by 'thread'; choose 'auto' or one of "
+            "fork, forkserver, spawn",
+            self.message_of(WorkerError, lambda: self.process(int, method="thread")),
         )
-        self.addCleanup(worker.release)
-        return worker
 
-    def test_it_is_a_process_of_its_context(self):
-        """multiprocessing's own class, under every start method."""
-        for method in multiprocessing.get_all_start_methods():
-            context = multiprocessing.get_context(method)
-            self.assertTrue(issubclass(process_class(context), context.Process))
-
-    @unittest.skipUnless(sys.platform == "linux", "what Linux has")
-    def test_local_functions_need_fork(self):
-        """The default on Linux is fork."""
-        self.assertEqual("fork", default_context().get_start_method())
-
-    def test_an_error_comes_home_under_spawn(self):
-        """A process object can be sent to a new interpreter."""
-        worker = self.make(fail, method="spawn")
-        worker.start()
-        self.assertIsInstance(worker.exception(DEADLINE), KeyError)
-
-    def test_a_daemonic_process_may_start_one(self):
-        """Parallel runners run tests in daemonic processes; it is daemonic again after that."""
-        for method in multiprocessing.get_all_start_methods():
+    def test_the_objects_people_know(self) -> None:
+        """A worker is a process of its context, with its sentinel, daemon flag and methods."""
+        for method in METHODS:
             with self.subTest(method):
-                context = multiprocessing.get_context(method)
-                home, away = context.Pipe(duplex=False)
-                process = context.Process(target=start_a_worker, args=(away,), daemon=True)
-                process.start()
-                away.close()
-                self.assertTrue(home.poll(DEADLINE))
-                self.assertEqual(("KeyError('k')", True), home.recv())
-                process.join(DEADLINE)
-                home.close()
-                process.close()
-
-    def test_what_it_holds_is_given_back(self):
-        """After release no descriptor is left, and the outcome is still known."""
-        before = len(os.listdir("/proc/self/fd"))
-        worker = self.make(fail)
-        worker.start()
-        worker.join(DEADLINE)
-        worker.release()
-        self.assertEqual(before, len(os.listdir("/proc/self/fd")))
-        self.assertIsInstance(worker.exception(), KeyError)
-        self.assertEqual(1, worker.exitcode)
-
-    def test_asked_to_end_it_did_not_fail(self):
-        """terminate and kill by the test are no failure."""
-        for name in ("terminate", "kill"):
-            with self.subTest(name):
-                worker = self.make(signal.pause)
+                context: Any = multiprocessing.get_context(method)
+                worker = self.process(idle, method=method)
+                self.assertIsInstance(worker, context.Process)
+                worker.daemon = True
                 worker.start()
-                getattr(worker, name)()
-                self.assertIsNone(worker.exception(DEADLINE))
+                self.assertIn(worker, multiprocessing.active_children())
+                worker.terminate()
+                ready = multiprocessing.connection.wait([worker.sentinel], DEADLINE)
+                self.assertEqual([worker.sentinel], ready)
+                worker.join()
+                self.assertNotIn(worker, multiprocessing.active_children())
 
-    def test_a_start_that_fails_leaves_nothing(self):
-        """A target that spawn cannot send: an error, no descriptor, and no process."""
-        before = len(os.listdir("/proc/self/fd"))
-        worker = self.make(lambda: None, method="spawn")
-        with self.assertRaises(Exception):  # noqa: B017 - pickle's own, another in each version
-            worker.start()
-        self.assertIsNone(worker.pid)
-        self.assertLessEqual(len(os.listdir("/proc/self/fd")) - before, 1)  # the resource tracker's
+    def test_started_by_a_thread_that_ends(self) -> None:
+        """The worker lives on."""
+        for method in METHODS:
+            with self.subTest(method):
+                reading, writing = os.pipe()
+                context = multiprocessing.get_context("spawn")
+                go = context.Event()
+                worker = self.process(lambda e=go: e.wait(DEADLINE), method=method)
+                with contextlib.ExitStack() as stack:
+                    if method == "fork" and sys.version_info >= (3, 12):
+                        stack.enter_context(self.assertWarns(DeprecationWarning))
+                    thread = threading.Thread(target=worker.start)
+                    thread.start()
+                    thread.join()
+                os.close(reading)
+                os.close(writing)
+                self.assertTrue(worker.is_alive())
+                go.set()
+                self.assertIs(True, worker.result())
 
-    def test_a_retired_one_does_not_start(self):
-        """Its environment has ended."""
-        worker = self.make(int)
-        worker.retire()
-        with self.assertRaisesRegex(WorkerError, "^worker 'w' cannot start: "):
-            worker.start()
+    def test_from_many_threads_at_once(self) -> None:
+        """Each worker gets its own result."""
+        results: dict[int, Any] = {}
+
+        def begin(number: int) -> None:
+            worker = self.started(lambda: number, name=f"w{number}")
+            results[number] = worker.result()
+
+        threads = [threading.Thread(target=begin, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+        self.assertEqual({number: number for number in range(8)}, results)
+
+    def test_a_worker_starts_processes_itself(self) -> None:
+        """Plain ones of multiprocessing, under any start method, and workers with a home."""
+
+        def outer(method: str) -> list[Any]:
+            plain = multiprocessing.get_context("fork").Process(target=os._exit, args=(3,))
+            plain.start()
+            plain.join()
+            home = Home()
+            inner = new_process(home, lambda: 4, name="inner", start_method=method)
+            inner.start()
+            value = inner.result(DEADLINE)
+            close_home(home)
+            return [plain.exitcode, value]
+
+        for method in METHODS:
+            for inner in METHODS:
+                with self.subTest(f"{inner} in {method}"):
+                    self.assertEqual([3, 4], self.started(outer, inner, method=method).result())
+
+    def test_in_a_daemon(self) -> None:
+        """A daemon may have workers: parallel runners make every test one."""
+
+        def outer() -> object:
+            home = Home(DEADLINE)
+            inner = new_process(home, int, ("7",), name="inner")
+            inner.start()
+            value = inner.result()
+            close_home(home)
+            return value
+
+        worker = self.process(outer)
+        worker.daemon = True
+        worker.start()
+        self.assertEqual(7, worker.result())
+
+    def test_hooks_run_first(self) -> None:
+        """What the environment adds is called in the worker before the target."""
+        seen: list[str] = []
+        for method in METHODS:
+            with self.subTest(method):
+                self.home.hooks = [lambda: seen.append("hook")]
+                self.assertEqual(["hook"], self.started(lambda: seen, method=method).result())
+                seen.clear()
+
+
+class SteeringTest(WorkerTestCase):
+    """`pause`, `resume`, `kill`."""
+
+    def test_pause_and_resume(self) -> None:
+        """A paused worker does nothing until it is resumed."""
+        for method in METHODS:
+            with self.subTest(method):
+                worker = self.started(sum, [1, 2], method=method)
+                if worker.is_alive():
+                    with contextlib.suppress(ProcessLookupError):
+                        worker.pause()
+                        worker.resume()
+                self.assertEqual(3, worker.result())
+
+    def test_after_the_end(self) -> None:
+        """It is refused by name; killing what has ended is no error."""
+        worker = self.started(int, name="w1")
+        worker.join()
+        worker.kill()
+        self.assertEqual(
+            "pause(): worker 'w1' has ended", self.message_of(WorkerError, worker.pause)
+        )
+        fresh = self.process(int, name="w2")
+        self.assertEqual(
+            "kill(): worker 'w2' was not started; call start() first",
+            self.message_of(WorkerError, fresh.kill),
+        )
+
+
+class BadInputTest(WorkerTestCase):
+    """Nonsense is refused here, before any process starts, and names the worker."""
+
+    def test_arguments_that_do_not_fit(self) -> None:
+        """The message has the signature and what was given."""
+
+        def work(first: int, second: int) -> None:
+            pass
+
+        cases: list[tuple[Any, Any, str]] = [
+            ((1,), {}, "missing a required argument: 'second'"),
+            ((1, 2, 3), {}, "too many positional arguments"),
+            ((1, 2), {"third": 3}, "got an unexpected keyword argument 'third'"),
+        ]
+        for args, kwargs, problem in cases:
+            with self.subTest(problem):
+                text = self.message_of(
+                    TypeError,
+                    lambda args=args, kwargs=kwargs: new_process(
+                        self.home, work, args, kwargs, name="w1"
+                    ),
+                )
+                self.assertEqual(
+                    "worker 'w1' cannot call work(first: 'int', second: 'int') -> 'None' "
+                    f"with args={args} and kwargs={kwargs}: {problem}",
+                    text,
+                )
+        self.assertEqual([], self.home.workers)
+
+    def test_a_target_that_is_no_function(self) -> None:
+        """Its result, say."""
+        text = self.message_of(TypeError, lambda: self.process(42, name="w1"))  # type: ignore[arg-type]
+        self.assertEqual(
+            "the target of worker 'w1' is a function, got 42; "
+            "pass it without calling it, and its arguments as args",
+            text,
+        )
+        for args in (5, "text"):
+            with self.assertRaisesRegex(TypeError, r"^the args of worker 'w1' are a tuple, got "):
+                new_process(self.home, print, args, name="w1")  # type: ignore[arg-type]
+
+    def test_out_of_turn(self) -> None:
+        """Starting twice, joining what was not started, starting what is closed."""
+        worker = self.process(int, name="w1")
+        for action in ("join", "result", "exception"):
+            self.assertEqual(
+                f"{action}(): worker 'w1' was not started; call start() first",
+                self.message_of(WorkerError, getattr(worker, action)),
+            )
+        worker.start()
+        text = "worker 'w1' was started before; make a new one"
+        self.assertEqual(text, self.message_of(WorkerError, worker.start))
+        worker.join()
+        self.assertEqual(text, self.message_of(WorkerError, worker.start))
+        late = self.process(int, name="w2")
+        self.close()
+        self.assertEqual(text, self.message_of(WorkerError, worker.start))
+        self.assertEqual(
+            "worker 'w2' cannot start: its environment is closed; start workers inside the `with`",
+            self.message_of(WorkerError, late.start),
+        )
+        self.assertIsNone(late.pid)
+        self.assertIsNone(late.exitcode)
+
+
+class InterruptTest(unittest.TestCase):
+    """Ctrl-C ends all of it."""
+
+    def test_ctrl_c(self) -> None:
+        """The wait ends by KeyboardInterrupt, the workers end, and none of them prints."""
+        script = f"""if 1:
+            import threading, signal, os
+            from itf.workers.home import Home
+            from itf.workers.processes import new_process
+            from itf.workers.stopping import close_home, stop_processes
+            home = Home()
+            def idle():
+                threading.Event().wait(60)
+            workers = [
+                new_process(home, idle, name=m, start_method=m)
+                for m in {METHODS}
+            ]
+            for worker in workers:
+                worker.start()
+            while not all("in idle" in worker.stacks() for worker in workers):
+                pass
+            try:
+                print("ready", flush=True)
+                workers[0].result()
+            except KeyboardInterrupt:
+                print("interrupted")
+            stop_processes(workers)
+            close_home(home)
+            print([worker.is_alive() for worker in workers])
+        """
+        with subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            self.addCleanup(process.kill)
+            self.assertEqual("ready\n", process.stdout.readline())
+            os.killpg(process.pid, signal.SIGINT)
+            output, _ = process.communicate(timeout=DEADLINE)
+        self.assertEqual("interrupted\n[False, False, False]\n", output)
+
+
+class WithoutCareTest(unittest.TestCase):
+    """What happens to those who do not clean up."""
+
+    def test_nothing_is_left_by_a_script_that_just_ends(self) -> None:
+        """Its workers have ended, and it says nothing of leaked semaphores."""
+        script = f"""if 1:
+            import os
+            from itf.workers.home import Home
+            from itf.workers.processes import new_process
+            home = Home()
+            for method in {METHODS}:
+                worker = new_process(home, os.getpid, name=method, start_method=method)
+                worker.start()
+                worker.result()
+            print("done")
+        """
+        self.assertEqual("done\n", run_script("-c", script))
+        self.assertFalse(list(pathlib.Path("/dev/shm").glob("itf-mailbox*")))
+
+    def test_the_class_is_found_by_its_name(self) -> None:
+        """As spawn needs it."""
+        for method in METHODS:
+            self.assertEqual("itf.workers.processes", process_class(method).__module__)
+
+
+if __name__ == "__main__":
+    unittest.main()

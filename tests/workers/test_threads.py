@@ -1,86 +1,86 @@
+"""Worker threads give results and errors as worker processes do."""
+
 from __future__ import annotations
 
-import gc
+import sys
 import threading
 import unittest
-import weakref
 
-from itf.exceptions import WorkerError
-from itf.workers.threads import WorkerThread, describe_thread
+from itf.exceptions import WorkerError, WorkerTimeoutError
+from itf.workers.stopping import wait_for_threads
+from itf.workers.threads import new_thread
+from tests.workers.worker_support import DEADLINE, WorkerTestCase
 
-DEADLINE = 30
 
+class ThreadTest(WorkerTestCase):
+    """`result()`, `exception()`, deadlines."""
 
-class WorkerThreadTest(unittest.TestCase):
-    def failure_of(self, target):
-        worker = WorkerThread(target=target, name="w", daemon=True)
-        worker.start()
-        return worker.exception(DEADLINE)
+    def test_result_and_error(self) -> None:
+        """The value, or the very error with a note that names the worker and the module."""
+        self.assertEqual(3, self.thread(lambda: 3).result())
+        worker = self.thread(lambda: 1 / 0, name="t1")
+        with self.assertRaises(ZeroDivisionError) as caught:
+            worker.result()
+        self.assertEqual(
+            [f"in worker 't1' (a thread), raised in {__name__}"], caught.exception.__notes__
+        )
+        self.assertIs(caught.exception, worker.exception())
+        self.assertEqual(__name__, worker.failed_in[0])
 
-    def test_an_error_is_kept_with_a_note(self):
-        """The very exception, and the worker's name."""
-        error = KeyError("k")
+    def test_it_is_a_thread(self) -> None:
+        """With what `threading.Thread` offers."""
+        worker = self.thread(threading.current_thread)
+        self.assertIsInstance(worker, threading.Thread)
+        self.assertIs(worker, worker.result())
+        worker.join()
+        self.assertFalse(worker.is_alive())
 
-        def work():
-            raise error
+    def test_sys_exit(self) -> None:
+        """Without a code it is an end like any other."""
+        self.assertIsNone(self.thread(sys.exit).result())
+        text = self.message_of(WorkerError, self.thread(sys.exit, "why", name="t2").result)
+        self.assertEqual("worker 't2' called sys.exit('why')", text)
 
-        self.assertIs(error, self.failure_of(work))
-        self.assertEqual(["in worker 'w'"], error.__notes__)
-
-    def test_what_is_no_exception_is_kept_too(self):
-        """A KeyboardInterrupt is not printed by Python's hook, but kept."""
-
-        def work():
-            raise KeyboardInterrupt
-
-        self.assertIsInstance(self.failure_of(work), KeyboardInterrupt)
-
-    def test_system_exit_is_silent(self):
-        """As in any other thread."""
-
-        def work():
-            raise SystemExit(3)
-
-        self.assertIsNone(self.failure_of(work))
-
-    def test_a_failed_thread_is_freed(self):
-        """Nothing of itf keeps it, its error or the locals of its target alive."""
-
-        class Held:
-            pass
-
-        seen = []
-
-        def work():
-            held = Held()
-            seen.append(weakref.ref(held))
-            raise ValueError(type(held))
-
-        self.failure_of(work)
-        gc.collect()
-        self.assertIsNone(seen[0]())
-
-    def test_one_that_still_runs_has_no_outcome(self):
-        """exception() with a short timeout names it."""
-        go = threading.Event()
-        worker = WorkerThread(target=go.wait, args=(DEADLINE,), name="w", daemon=True)
-        worker.start()
+    def test_unseen_failures(self) -> None:
+        """A failure is unseen until somebody looks."""
+        worker = self.thread(lambda: 1 / 0)
+        worker.join()
+        self.assertIsInstance(worker.unseen_failure(), ZeroDivisionError)
+        worker.exception()
         self.assertIsNone(worker.unseen_failure())
-        with self.assertRaisesRegex(TimeoutError, "^worker 'w' is still running after 0.01 s$"):
-            worker.exception(0.01)
-        go.set()
-        worker.join(DEADLINE)
 
-    def test_a_retired_one_does_not_start(self):
-        """Its environment has ended."""
-        worker = WorkerThread(target=int, name="w")
-        worker.retire()
-        with self.assertRaisesRegex(WorkerError, "^worker 'w' cannot start: "):
-            worker.start()
+    def test_deadlines(self) -> None:
+        """result() past its time says where all threads are; an explicit join() returns."""
+        gate = threading.Event()
 
-    def test_a_thread_that_has_ended_is_nowhere(self):
-        """describe_thread does not fail on it."""
-        worker = WorkerThread(target=int, name="w")
+        def stuck_here() -> None:
+            gate.wait(DEADLINE)
+
+        worker = self.thread(stuck_here, name="t3")
+        text = self.message_of(WorkerTimeoutError, lambda: worker.result(timeout=0.05))
+        self.assertTrue(text.startswith("worker 't3' is still running after 0.05 s, in result()\n"))
+        self.assertIn("in stuck_here", text)
+        worker.join(0.01)
+        self.home.default_timeout = 0.01
+        self.message_of(WorkerTimeoutError, worker.join)
+        self.assertEqual([worker], wait_for_threads([worker], 0.01))
+        gate.set()
+
+    def test_bad_input(self) -> None:
+        """Starting twice, joining before the start, arguments that do not fit: by name."""
+        worker = new_thread(self.home, int, name="t4")
+        self.assertEqual(
+            "join(): worker 't4' was not started; call start() first",
+            self.message_of(WorkerError, worker.join),
+        )
         worker.start()
-        worker.join(DEADLINE)
-        self.assertEqual("'w' (about to end)", describe_thread(worker))
+        self.assertEqual(
+            "worker 't4' was started before; make a new one",
+            self.message_of(WorkerError, worker.start),
+        )
+        with self.assertRaisesRegex(TypeError, "^worker 't5' cannot call <lambda>"):
+            new_thread(self.home, lambda: 0, (1,), name="t5")
+
+
+if __name__ == "__main__":
+    unittest.main()
