@@ -11,6 +11,7 @@ import os
 import pathlib
 import queue
 import socket
+import sys
 import tempfile
 import textwrap
 import threading
@@ -360,6 +361,7 @@ class RefusalTest(WorkerTestCase):
         self.assertIn("cannot send 'other' (itf.workers.processes.", text)
         self.assertIn("share a queue or an event with it instead", text)
 
+    @unittest.skipIf(sys.version_info < (3, 11, 5), "multiprocessing tells since 3.11.5")
     def test_a_primitive_made_for_fork(self) -> None:
         """It says why, and how to make one that can be sent."""
         lock = multiprocessing.get_context("fork").Lock()

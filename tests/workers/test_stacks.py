@@ -30,12 +30,19 @@ class StacksTest(WorkerTestCase):
         for method in METHODS:
             with self.subTest(method):
                 worker = self.started(stuck_here, method=method, name="w6")
-                self.assertTrue(eventually(lambda w=worker: "in in_a_thread" in w.stacks()))
+                line = stuck_here.__code__.co_firstlineno + 2
+                where = f'test_stacks.py", line {line} in stuck_here'
+                self.assertTrue(
+                    eventually(
+                        lambda w=worker, place=where: (
+                            "in in_a_thread" in (stacks := w.stacks()) and place in stacks
+                        )
+                    )
+                )
                 text = describe_worker(worker)
                 self.assertTrue(text.startswith(f"worker 'w6' (pid {worker.pid}): running\n"))
                 self.assertEqual(2, text.count("most recent call first"), text)
-                line = stuck_here.__code__.co_firstlineno + 2
-                self.assertIn(f'test_stacks.py", line {line} in stuck_here', text)
+                self.assertIn(where, text)
                 # Neither itf's own frames nor, in a forked worker, those of the test.
                 self.assertNotIn("workers/processes.py", text)
                 self.assertNotIn("in test_each_thread_of_a_worker", text)

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -232,9 +233,13 @@ class ParentKilledTest(unittest.TestCase):
 
     def check(self, method: str, *options: str) -> None:
         before = leftovers()
+        # multiprocessing's own directory of a process that is killed stays behind.
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
         with subprocess.Popen(
             [sys.executable, *options, "-c", SCRIPT, method],
             cwd=ROOT,
+            env=os.environ | {"TMPDIR": folder.name},
             stdout=subprocess.PIPE,
         ) as process:
             assert process.stdout is not None
