@@ -429,7 +429,8 @@ class CycleTest(ConfigTestCase):
         )
         self.cycle_of("a")
         handle.unregister()
-        self.config.on_config_change("a", None, "first")
+        event = self.config.on_config_change("a", None, "first")
+        self.assertEqual(event, self.config.get_change_log()[-1])
 
 
 class OverrideTest(ConfigTestCase):
