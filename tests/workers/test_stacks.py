@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 import unittest
@@ -20,16 +21,29 @@ class StacksTest(WorkerTestCase):
     def test_each_thread_of_a_worker(self) -> None:
         """Of one that waits, with a thread of its own, under any start method."""
 
-        def in_a_thread() -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+
+        def arrive(method: str, who: str) -> None:
+            os.close(os.open(f"{folder_name}/{method}-{who}", os.O_CREAT))
+
+        def in_a_thread(method: str) -> None:
+            arrive(method, "thread")
             threading.Event().wait(DEADLINE)
 
-        def stuck_here() -> None:
-            threading.Thread(target=in_a_thread, daemon=True).start()
+        def stuck_here(method: str) -> None:
+            threading.Thread(target=in_a_thread, args=(method,), daemon=True).start()
+            arrive(method, "main")
             threading.Event().wait(DEADLINE)
 
-        for method in METHODS:
+        folder_name = folder.name
+        for number, method in enumerate(METHODS, 1):
             with self.subTest(method):
-                worker = self.started(stuck_here, method=method, name="w6")
+                worker = self.started(stuck_here, method, method=method, name="w6")
+                # faulthandler may crash on threads that run while it looks.
+                self.assertTrue(
+                    eventually(lambda n=2 * number: len(os.listdir(folder_name)) == n, DEADLINE)
+                )
                 # In the first line of it or the second: starting a thread waits, too.
                 where = r'test_stacks\.py", line \d+ in stuck_here'
                 self.assertTrue(
