@@ -1,0 +1,11 @@
+"""What a test leaves behind: looked for, put back, told.
+
+kernel, settings, environment, names, tasks  what is there now, in microseconds
+snapshot                                     all of it, and what has come since
+threads, processes, descriptors              what is told of each, and their end
+origins, watching                            who made it, and where
+errors                                       what nobody can catch
+company                                      several tests at once
+guard, report                                around one test; what it has to say
+scopes, guarding                             around classes, modules, suites, blocks
+"""

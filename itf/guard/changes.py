@@ -1,0 +1,107 @@
+"""A setting of the process that is not what it was."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+from itf.texts import safe_repr
+
+__all__ = ["Attributes", "Change", "Setting", "Single", "list_of"]
+
+__unittest = True
+
+
+class Change(NamedTuple):
+    """A setting that is not what it was.
+
+    Attributes:
+        name: What it is called, in ``leak_ignore`` too.
+        before: What it was, as text.
+        after: What it is, as text.
+        restore: Makes it what it was.
+    """
+
+    name: str
+    before: str
+    after: str
+    restore: Callable[[], object]
+
+
+class Setting(Protocol):
+    """A setting, or a group of them."""
+
+    def read(self) -> Any:
+        """Return what it is now: something that is equal as long as nothing has changed."""
+
+    def changes(self, before: Any, after: Any) -> Iterable[Change]:
+        """Tell what has changed between two readings."""
+
+
+class Single(NamedTuple):
+    """A setting of one value, by how it is read and put back."""
+
+    name: str
+    read: Callable[[], Any]
+    restore: Callable[[Any], object]
+    text: Callable[[Any], str] = safe_repr
+
+    def changes(self, before: Any, after: Any) -> Iterable[Change]:
+        """Tell of the one change that there can be."""
+        yield Change(
+            self.name, self.text(before), self.text(after), lambda: self.restore(before)
+        )
+
+
+class Attributes:
+    """The settings that are attributes of one module, read all at once.
+
+    Args:
+        owner: The module.
+        names: The attributes, two at least.
+    """
+
+    def __init__(self, owner: Any, *names: str) -> None:
+        self._owner = owner
+        self._names = names
+        get = operator.attrgetter(*names)
+        self.read: Callable[[], tuple[Any, ...]] = lambda: get(owner)
+
+    def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterable[Change]:
+        """Tell of every attribute that is another object."""
+        for name, old, new in zip(self._names, before, after, strict=True):
+            if old is not new:
+                yield Change(
+                    f"{self._owner.__name__}.{name}",
+                    _object_text(old),
+                    _object_text(new),
+                    functools.partial(setattr, self._owner, name, old),
+                )
+
+
+def list_of(owner: Any, name: str) -> Single:
+    """Return the setting that is a list, changed in place or replaced."""
+
+    def read() -> tuple[int, tuple[Any, ...], list[Any]]:
+        value = getattr(owner, name)
+        return id(value), tuple(value), value
+
+    def restore(before: tuple[int, tuple[Any, ...], list[Any]]) -> None:
+        _, content, value = before
+        value[:] = content
+        setattr(owner, name, value)
+
+    return Single(
+        f"{owner.__name__}.{name}", read, restore, lambda reading: safe_repr(list(reading[1]))
+    )
+
+
+def _object_text(value: object) -> str:
+    """Name a function or a class by where it is; show anything else."""
+    name = getattr(value, "__qualname__", None)
+    module = getattr(value, "__module__", None)
+    if isinstance(name, str) and isinstance(module, str) and not isinstance(value, type):
+        return f"{module}.{name}"
+    return safe_repr(value)

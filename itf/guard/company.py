@@ -1,0 +1,154 @@
+"""Guards that stand at once: within one another, or next to one another in several threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final
+
+from itf.guard.leaks import Leak
+from itf.guard.origins import origins
+from itf.guard.snapshot import Snapshot, differences, take_snapshot
+from itf.guard.watching import watch
+
+if TYPE_CHECKING:
+    from itf.guard.guard import Guard
+
+__all__ = ["Company", "company"]
+
+__unittest = True
+
+
+class Company:
+    """The guards that stand in this process.
+
+    Alone, or within one another, whatever is new is the innermost guard's.
+    From the moment that two stand next to one another, each is only blamed for
+    what is known to be its own: what was there before the other came, and what
+    its threads, or theirs, have made since.  What nobody can be blamed for is
+    told, as a warning that names all of them, when the last of them has gone.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self) -> None:
+        # Held while guards come and go.
+        self._lock = threading.RLock()
+        self._standing: list[Guard] = []
+        # The names of those that stood next to one another, and what was
+        # before the first of them.
+        self._names: list[str] = []
+        self._before: Snapshot | None = None
+        self._declared: dict[Hashable, str] = {}
+        self._told: set[Hashable] = set()
+
+    def enter(self, guard: Guard) -> None:
+        """A guard is about to look."""
+        with self._lock:
+            self._standing = [other for other in self._standing if other.is_here()]
+            rivals = [other for other in self._standing if not guard.is_within(other)]
+            for rival in rivals:
+                if not rival.in_company and rival.before is not None:
+                    self._begin_company(rival)
+            if rivals:
+                self._join(guard)
+            self._standing.append(guard)
+
+    def leave(self, guard: Guard, before: Snapshot) -> None:
+        """A guard has looked for the last time."""
+        with self._lock:
+            if guard in self._standing:
+                self._standing.remove(guard)
+            if not guard.in_company:
+                return
+            if not any(other.in_company for other in self._standing):
+                self._end_company()
+            watch.release(trace=False)
+
+    def tell_outer(self, guard: Guard, leak: Leak) -> None:
+        """See to it that no other guard tells of this leak again."""
+        with self._lock:
+            self._told.add(leak.key)
+            for other in self._standing:
+                other.told.add(leak.key)
+
+    def is_of(self, leak: Leak, guard: Guard) -> bool:
+        """Say whether a leak is known to be that of a guard in company."""
+        if leak.key in guard.claimed:
+            return True
+        origin = origins.of(*_origin_key(leak))
+        owner = origin.guard() if origin is not None and origin.guard is not None else None
+        return owner is not None and (owner is guard or owner.is_within(guard))
+
+    def declare(self, before: Snapshot, why: str) -> None:
+        """Take all that is new since a moment for what may outlive a test."""
+        for leak in differences(before, take_snapshot()):
+            origin = origins.of(*_origin_key(leak))
+            owner = origin.guard() if origin is not None and origin.guard is not None else None
+            if owner is None or owner is origins.guard_here():
+                self._declared[leak.key] = why
+
+    def is_declared(self, leak: Leak) -> bool:
+        """Say whether a leak may outlive its test."""
+        return leak.key in self._declared
+
+    def renew(self) -> None:
+        """Make the lock anew, in a forked child: another thread may have held it."""
+        self._lock = threading.RLock()
+
+    def _begin_company(self, first: Guard) -> None:
+        """From here on one that stood alone does not any more; what is there is its own."""
+        before = first.before
+        if before is None:
+            return
+        if self._before is None:
+            self._before = before
+        first.claimed = {leak.key for leak in differences(before, take_snapshot())}
+        self._join(first)
+
+    def _join(self, guard: Guard) -> None:
+        guard.in_company = True
+        self._names.append(guard.name)
+        watch.acquire(trace=False)
+
+    def _end_company(self) -> None:
+        """Tell of what nobody can be blamed for, and put settings back."""
+        before, names, told = self._before, self._names, self._told
+        self._before, self._names, self._told = None, [], set()
+        if before is None:
+            return
+        left = [
+            leak
+            for leak in differences(before, take_snapshot())
+            if leak.key not in told and not self.is_declared(leak) and not _has_owner(leak)
+        ]
+        for leak in left:
+            text = leak.tell()
+            if leak.dimension in ("environment", "settings"):
+                leak.data.restore()
+            warnings.warn(
+                f"left behind by one of {', '.join(names)}, which ran at once: {text}",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+
+def _has_owner(leak: Leak) -> bool:
+    origin = origins.of(*_origin_key(leak))
+    return origin is not None and origin.guard is not None
+
+
+def _origin_key(leak: Leak) -> tuple[str, Hashable, Hashable]:
+    """Return under what kind, number and identity the making of a leak is remembered."""
+    key: tuple[Hashable, ...] = leak.key  # type: ignore[assignment]
+    kind = str(key[0])
+    return kind, key[1], key[2] if kind == "descriptor" else None
+
+
+company: Final = Company()
+"""The guards of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=company.renew)

@@ -1,0 +1,159 @@
+"""The environment: what `os.environ` has, and what the C library has behind its back."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from itf.guard.changes import Change
+from itf.guard.quick import environment
+from itf.texts import REDACTED, is_secret_key, safe_repr
+
+__all__ = ["Environment"]
+
+__unittest = True
+
+_POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
+
+# No process has as many variables; where the list should end and does not,
+# somebody else is writing in it.
+_MOST: Final = 100_000
+
+
+class _Reading(NamedTuple):
+    """What the environment is at one moment.
+
+    Attributes:
+        mapping: What is `os.environ`.
+        data: What is in it.
+        behind: What the C library has that `os.environ` does not know of; the
+            value is None for what it lacks.
+    """
+
+    mapping: Any
+    data: dict[Any, Any]
+    behind: tuple[tuple[bytes, bytes | None], ...]
+
+
+class Environment:
+    """The environment as a setting.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self) -> None:
+        # The list of pointers as it was last seen.  Every change replaces a
+        # pointer, so as long as they are the same there is nothing to compare.
+        self._pointers = b""
+        self._behind: tuple[tuple[bytes, bytes | None], ...] = ()
+
+    def read(self) -> _Reading:
+        """Return what it is now."""
+        data = environment()
+        if _libc_environ is not None:
+            address = _libc_environ.value
+            seen = self._pointers
+            if not address or not seen or ctypes.string_at(address, len(seen)) != seen:
+                self._read_behind(data)
+        return _Reading(os.environ, data, self._behind)
+
+    def changes(self, before: _Reading, after: _Reading) -> Iterable[Change]:
+        """Tell of every variable that has changed, and of an `os.environ` that was replaced."""
+        if after.mapping is not before.mapping:
+            yield Change(
+                "os.environ",
+                f"a mapping at {id(before.mapping):#x}",
+                f"a {type(after.mapping).__qualname__} at {id(after.mapping):#x}",
+                lambda: setattr(os, "environ", before.mapping),
+            )
+        for key in sorted({*before.data, *after.data}, key=_text):
+            old, new = before.data.get(key), after.data.get(key)
+            if old != new:
+                name = _text(key)
+                yield Change(name, _shown(name, old), _shown(name, new), _Putter(name, old))
+        known = dict(before.behind)
+        for raw, value in after.behind:
+            if raw not in known or known[raw] != value:
+                name = os.fsdecode(raw)
+                yield Change(
+                    f"{name} (behind os.environ)",
+                    _shown(name, after.data.get(raw)),
+                    _shown(name, value),
+                    _Putter(name, before.data.get(raw), behind=True),
+                )
+
+    def _read_behind(self, data: dict[Any, Any]) -> None:
+        """Compare the C library's variables with those of `os.environ`."""
+        theirs, self._pointers = _read_libc()
+        ours = {_bytes(key): _bytes(value) for key, value in data.items()}
+        self._behind = tuple(
+            (key, theirs.get(key))
+            for key in sorted({*theirs, *ours})
+            if theirs.get(key) != ours.get(key)
+        )
+
+
+class _Putter:
+    """Gives a variable the value that it had."""
+
+    def __init__(self, name: str, value: bytes | str | None, *, behind: bool = False) -> None:
+        self.name = name
+        self.value = value
+        self.behind = behind
+
+    def __call__(self) -> None:
+        if self.value is None:
+            if not self.behind:
+                os.environ.pop(self.name, None)
+            os.unsetenv(self.name)
+        elif self.behind:
+            os.putenv(self.name, _text(self.value))
+        else:
+            os.environ[self.name] = _text(self.value)
+
+
+def _find_libc_environ() -> ctypes.c_void_p | None:
+    if sys.platform != "linux":
+        return None
+    try:
+        return ctypes.c_void_p.in_dll(ctypes.CDLL(None), "environ")
+    except (OSError, ValueError):
+        return None
+
+
+_libc_environ: Final = _find_libc_environ()
+
+
+def _read_libc() -> tuple[dict[bytes, bytes], bytes]:
+    """Return the C library's variables, and the pointers to them."""
+    found: dict[bytes, bytes] = {}
+    address = _libc_environ.value if _libc_environ is not None else None
+    if not address:
+        return found, b""
+    count = 0
+    while count < _MOST:
+        entry = ctypes.c_char_p.from_address(address + count * _POINTER).value
+        if entry is None:
+            break
+        key, _, value = entry.partition(b"=")
+        # Of a name that is there twice, the first counts.
+        found.setdefault(key, value)
+        count += 1
+    return found, ctypes.string_at(address, (count + 1) * _POINTER)
+
+
+def _text(value: bytes | str) -> str:
+    return os.fsdecode(value) if isinstance(value, bytes) else str(value)
+
+
+def _bytes(value: Any) -> bytes:
+    return os.fsencode(value) if isinstance(value, bytes | str) else safe_repr(value).encode()
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "not set"
+    return REDACTED if is_secret_key(name) else safe_repr(_text(value))

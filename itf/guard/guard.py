@@ -1,0 +1,219 @@
+"""The guard: a look before, a look after, a second look, and what to do about it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Hashable, Sequence
+from typing import Any, Final, Literal
+
+from itf.guard.company import company
+from itf.guard.errors import error_hooks
+from itf.guard.leaks import IgnoreList, Leak
+from itf.guard.names import names, remove
+from itf.guard.origins import current_guard
+from itf.guard.processes import end_processes
+from itf.guard.report import LeakReport
+from itf.guard.snapshot import Snapshot, differences, take_snapshot
+from itf.guard.tasks import cancel
+from itf.guard.watching import watch
+from itf.proc import children, subreaper
+from itf.texts import safe_str
+
+__all__ = ["Guard", "GuardPolicy"]
+
+__unittest = True
+
+GuardPolicy = Literal["fail", "warn"]
+
+DEFAULT_GRACE: Final = 0.5
+"""Seconds that what is on its way out may take, in all."""
+
+# The first wait before a second look.  What ends by itself has mostly ended
+# after some of these; each next one is twice as long.
+_FIRST_WAIT: Final = 1e-6
+
+# What may end by itself.  A setting stays as it is.
+_PASSING: Final = frozenset(("threads", "processes", "descriptors", "files", "tasks", "shared"))
+
+
+class Guard:
+    """What stands around one test, one class or one module.
+
+    Args:
+        name: Whose leaks they are, for the report.
+        policy: ``fail``: all is put back; ``warn``: settings are.
+        ignore: What may be left behind.
+        trace: Whether it is remembered where things are made.
+        grace: Seconds until what is on its way out counts as left behind.
+        parent: The guard around this one; by default the one that stands here.
+
+    Thread safety: `begin` and `end` are called by one thread; several guards may
+    stand at once in several.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        policy: GuardPolicy = "fail",
+        ignore: IgnoreList | None = None,
+        trace: bool = False,
+        grace: float = DEFAULT_GRACE,
+        parent: Guard | None = None,
+    ) -> None:
+        self.name = name
+        self.parent = parent
+        # Leaks that guards within this one have told, or that are allowed.
+        self.told: set[Hashable] = set()
+        # With other tests around, only what is known to be this one's counts.
+        self.in_company = False
+        self.claimed: set[Hashable] = set()
+        self.weak = weakref.ref(self)
+        self.policy: GuardPolicy = policy
+        self._ignore = ignore
+        self._trace = trace
+        self._grace = grace
+        self._errors: list[Leak] = []
+        self._pid = 0
+        self._filters: Any = None
+        self.before: Snapshot | None = None
+
+    def begin(self) -> None:
+        """Look before."""
+        self._pid = os.getpid()
+        self._outer = current_guard.get()
+        if self.parent is None:
+            self.parent = self._outer
+        current_guard.set(self)
+        subreaper.acquire()
+        if self._trace:
+            watch.acquire(trace=True)
+        error_hooks.put_in(self)
+        self._filters = warnings.filters
+        company.enter(self)
+        self.before = take_snapshot()
+
+    def end(self) -> LeakReport | None:
+        """Look after, put back what was changed, and tell; None if nothing was left behind."""
+        before = self._stop()
+        if before is None:
+            return None
+        try:
+            leaks = self._left_behind(before)
+            report = LeakReport(self.name, leaks, traced=self._trace) if leaks else None
+            self._put_back(leaks)
+            return report
+        finally:
+            self._leave(before)
+
+    def abandon(self) -> None:
+        """Put settings back after a test that was broken off, without a judgement."""
+        before = self._stop()
+        if before is None:
+            return
+        try:
+            _restore(self._counted(differences(before, take_snapshot())))
+        finally:
+            self._leave(before)
+
+    def _stop(self) -> Snapshot | None:
+        """Return the look before, once; None also in a forked child, where nothing is ours."""
+        before, self.before = self.before, None
+        return before if self._pid == os.getpid() else None
+
+    def _leave(self, before: Snapshot) -> None:
+        company.leave(self, before)
+        error_hooks.take_out(self)
+        if self._trace:
+            watch.release(trace=True)
+        subreaper.release()
+        current_guard.set(self._outer)
+
+    def take(self, leak: Leak) -> None:
+        """Take an error that nobody could catch as this test's."""
+        self._errors.append(leak)
+
+    def is_here(self) -> bool:
+        """Say whether this guard stands in this process, and not in its parent."""
+        return self._pid == os.getpid()
+
+    def sees_warnings(self) -> bool:
+        """Say whether a warning would be nobody's: no `catch_warnings` is around."""
+        return warnings.filters is self._filters
+
+    def is_within(self, other: Guard) -> bool:
+        """Say whether this guard stands within another one."""
+        guard: Guard | None = self
+        while guard is not None:
+            if guard is other:
+                return True
+            guard = guard.parent
+        return False
+
+    def _left_behind(self, before: Snapshot) -> list[Leak]:
+        leaks = self._counted(differences(before, take_snapshot()))
+        if any(leak.dimension in _PASSING for leak in leaks):
+            leaks = self._second_look(before)
+        return leaks + [leak for leak in self._errors if not self._is_allowed(leak)]
+
+    def _second_look(self, before: Snapshot) -> list[Leak]:
+        """Look again and again, as long as the grace lasts, at what may end by itself."""
+        # What only a circle of garbage keeps alive is not left behind.
+        gc.collect()
+        wait, deadline = _FIRST_WAIT, time.monotonic() + self._grace
+        while True:
+            leaks = self._counted(differences(before, take_snapshot()))
+            left = deadline - time.monotonic()
+            if left <= 0 or not any(leak.dimension in _PASSING for leak in leaks):
+                return leaks
+            time.sleep(min(wait, left))
+            wait *= 2
+
+    def _counted(self, leaks: Sequence[Leak]) -> list[Leak]:
+        """Return those that count: this test's own, and neither told nor allowed."""
+        return [
+            leak
+            for leak in leaks
+            if leak.key not in self.told
+            and not company.is_declared(leak)
+            and (not self.in_company or company.is_of(leak, self))
+            and not self._is_allowed(leak)
+        ]
+
+    def _is_allowed(self, leak: Leak) -> bool:
+        if self._ignore is None or not self._ignore.allows(leak):
+            return False
+        company.tell_outer(self, leak)
+        return True
+
+    def _put_back(self, leaks: Sequence[Leak]) -> None:
+        for leak in leaks:
+            company.tell_outer(self, leak)
+        _restore(leaks)
+        if self.policy != "fail":
+            return
+        cancel([leak for leak in leaks if leak.noun in ("task", "asynchronous generator")])
+        doomed = [leak.data for leak in leaks if leak.dimension == "processes"]
+        if doomed:
+            end_processes(doomed, frozenset(children()) - frozenset(doomed))
+        for leak in leaks:
+            if leak.dimension in ("files", "shared"):
+                try:
+                    remove(leak.data)
+                except OSError as error:
+                    leak.text += f"; it could not be removed: {error}"
+        names.forget()
+
+
+def _restore(leaks: Sequence[Leak]) -> None:
+    for leak in leaks:
+        if leak.dimension not in ("environment", "settings"):
+            continue
+        try:
+            leak.data.restore()
+        except Exception as error:  # noqa: BLE001 - whatever a setting refuses with, the others are put back
+            leak.text += f", but that failed: {type(error).__name__}: {safe_str(error)}"

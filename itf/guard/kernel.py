@@ -1,0 +1,194 @@
+"""What the kernel knows of this process: its threads, its children, its descriptors.
+
+A look is taken before and after every test, so it must cost microseconds.  On
+Linux three descriptors are kept open for it: what they are asked for costs a
+tenth of what opening their paths anew would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import Final, NamedTuple
+
+from itf.proc import children
+
+__all__ = ["Descriptors", "Kernel", "Look", "descriptor_kind", "kernel"]
+
+__unittest = True
+
+Descriptors = dict[int, tuple[int, int]]
+"""The open descriptors, each with what tells one file from another: inode and device."""
+
+# Of an entry of /proc/self/task that has no thread but the main one.
+_LINKS_OF_ONE: Final = 3
+
+# More children than this fit into one read of their list, by far.
+_LIST_SIZE: Final = 1 << 16
+
+_FD_FOLDERS: Final = ("/proc/self/fd", "/dev/fd")
+
+
+class Look(NamedTuple):
+    """What the kernel said at one moment.
+
+    Attributes:
+        threads: The kernel's ids of the threads, those that Python did not start among them.
+        children: The pids of the children, as the kernel writes them.
+        descriptors: The open descriptors, without those that are kept for looking.
+    """
+
+    threads: frozenset[int]
+    children: bytes
+    descriptors: Descriptors
+
+
+class _Kept(NamedTuple):
+    """The three descriptors, and the inodes by which two of them are known again."""
+
+    pid: int
+    fds: int
+    tasks: int
+    children: int
+    fds_inode: int
+    tasks_inode: int
+
+
+class Kernel:
+    """A way to look at this process, quickly where the system allows it.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._kept: _Kept | None = None
+        # Held while the three descriptors are opened or let go.
+        self._lock = threading.RLock()
+        self._counts = False
+        self._descriptors: Descriptors = {}
+
+    def look(self) -> Look:
+        """Look at threads, children and descriptors."""
+        kept = self._kept
+        try:
+            if kept is None or kept.pid != os.getpid():
+                kept = self._open(kept)
+            tasks, fds = os.fstat(kept.tasks), os.fstat(kept.fds)
+            if tasks.st_ino != kept.tasks_inode or fds.st_ino != kept.fds_inode:
+                # Closed behind our back: the numbers are some other files' by now.
+                kept = self._open(kept)
+                tasks, fds = os.fstat(kept.tasks), os.fstat(kept.fds)
+            alone = tasks.st_nlink == _LINKS_OF_ONE
+            return Look(
+                frozenset((kept.pid,)) if alone else _threads(),
+                os.pread(kept.children, _LIST_SIZE, 0) if alone else _children(),
+                self._look_at_descriptors(kept, fds.st_size),
+            )
+        except OSError:
+            # No such kernel, or a full table of descriptors.
+            return Look(_threads(), _children(), _descriptors())
+
+    def _look_at_descriptors(self, kept: _Kept, count: int) -> Descriptors:
+        known = self._descriptors
+        if self._counts and count == len(known) + _KEPT and _is_as_it_was(known):
+            return known
+        found = _descriptors()
+        for number in (kept.fds, kept.tasks, kept.children):
+            found.pop(number, None)
+        self._descriptors = found
+        return found
+
+    def _open(self, old: _Kept | None) -> _Kept:
+        """Open the descriptors: at first use, in a forked child, after somebody closed them."""
+        with self._lock:
+            if self._kept is not old and self._kept is not None:
+                return self._kept
+            self._kept = None
+            opened: list[int] = []
+            try:
+                if old is not None:
+                    _close_inherited(old)
+                pid = os.getpid()
+                for path in ("/proc/self/fd", "/proc/self/task", f"/proc/self/task/{pid}/children"):
+                    opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                inodes = [os.fstat(number).st_ino for number in opened[:2]]
+            except OSError:
+                for number in opened:
+                    os.close(number)
+                raise
+            self._descriptors = {}
+            # From Linux 6.2 on, the size of this folder is the number of descriptors.
+            self._counts = os.fstat(opened[0]).st_size > 0
+            self._kept = _Kept(pid, *opened, *inodes)
+            return self._kept
+
+    def renew(self) -> None:
+        """Make the lock anew, in a forked child: another thread may have held it."""
+        self._lock = threading.RLock()
+
+
+_KEPT: Final = 3
+
+
+def _close_inherited(old: _Kept) -> None:
+    """Close what a forked child has of its parent's, unless it has closed that already."""
+    for number, inode in ((old.fds, old.fds_inode), (old.tasks, old.tasks_inode)):
+        with contextlib.suppress(OSError):
+            if os.fstat(number).st_ino == inode:
+                os.close(number)
+    with contextlib.suppress(OSError):
+        if descriptor_kind(old.children) == f"/proc/{old.pid}/task/{old.pid}/children":
+            os.close(old.children)
+
+
+def _is_as_it_was(known: Descriptors) -> bool:
+    try:
+        for number, identity in known.items():
+            status = os.fstat(number)
+            if (status[1], status[2]) != identity:
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def _threads() -> frozenset[int]:
+    with contextlib.suppress(OSError):
+        return frozenset(map(int, os.listdir("/proc/self/task")))
+    return frozenset(t.native_id or 0 for t in threading.enumerate() if t.is_alive())
+
+
+def _children() -> bytes:
+    return " ".join(map(str, sorted(children()))).encode()
+
+
+def _descriptors() -> Descriptors:
+    found: Descriptors = {}
+    for name in _listing():
+        # The descriptor of the listing itself is closed by now.
+        with contextlib.suppress(OSError):
+            status = os.fstat(int(name))
+            found[int(name)] = (status[1], status[2])
+    return found
+
+
+def _listing() -> list[str]:
+    for folder in _FD_FOLDERS:
+        with contextlib.suppress(OSError):
+            return os.listdir(folder)
+    return []
+
+
+def descriptor_kind(number: int) -> str:
+    """Return what the kernel calls an open descriptor: ``socket:[17]``, a path, ..."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/self/fd/{number}")
+    return "?"
+
+
+kernel: Final = Kernel()
+"""The one way of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=kernel.renew)

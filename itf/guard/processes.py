@@ -1,0 +1,153 @@
+"""Child processes that outlive a test: which, with all that came of them; and their end."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from itf.guard.leaks import Leak
+from itf.guard.origins import origins
+from itf.proc import children, command_of, descendants_of, reap, state_of
+
+__all__ = ["end_processes", "is_harmless_process", "new_processes", "pipes_of"]
+
+__unittest = True
+
+# What multiprocessing keeps for as long as the program runs.
+_HARMLESS: Final = (
+    "from multiprocessing.resource_tracker import main",
+    "from multiprocessing.semaphore_tracker import main",
+    "from multiprocessing.forkserver import main",
+)
+
+# How long processes may take to vanish after SIGKILL; longer only if the
+# kernel itself is stuck on their behalf.
+_KILL_WAIT: Final = 5.0
+
+_ZOMBIE: Final = "Z"
+
+
+def new_processes(before: bytes, after: bytes) -> Iterator[Leak]:
+    """Tell of the children that were not there before, orphans that came to us among them."""
+    known = set(before.split())
+    for word in after.split():
+        pid = int(word)
+        if word in known or is_harmless_process(pid):
+            continue
+        if state_of(pid) == _ZOMBIE and not _is_waited_for(pid):
+            continue
+        command = command_of(pid)
+        yield Leak(
+            "processes",
+            "process",
+            command,
+            ("process", pid),
+            lambda pid=pid, command=command: _told(pid, command),  # type: ignore[misc]
+            pid,
+        )
+
+
+def is_harmless_process(pid: int) -> bool:
+    """Say whether a process is one that multiprocessing keeps until the program ends."""
+    command = command_of(pid)
+    return any(text in command for text in _HARMLESS)
+
+
+def _is_waited_for(pid: int) -> bool:
+    """Say whether a process that has ended is one of this program, and not an adopted orphan.
+
+    Such an orphan, without us, init would have waited for.
+    """
+    return origins.is_forked(pid) or _object_of(pid) is not None
+
+
+def _object_of(pid: int) -> Any:
+    """Return the `Popen` or `multiprocessing` process that stands for a child; None if none."""
+    kinds = tuple(
+        kind
+        for module, name in (
+            ("subprocess", "Popen"),
+            ("multiprocessing.process", "BaseProcess"),
+        )
+        if (kind := getattr(sys.modules.get(module), name, None)) is not None
+    )
+    if not kinds:
+        return None
+    # Only for a report, so it may look through all objects.
+    for candidate in gc.get_objects():
+        if issubclass(type(candidate), kinds):
+            with contextlib.suppress(Exception):  # closed, or half made
+                if candidate.pid == pid:
+                    return candidate
+    return None
+
+
+def _told(pid: int, command: str) -> str:
+    origin = origins.text("process", pid, "started")
+    if state_of(pid) == _ZOMBIE:
+        return f"process {pid} ({command}){origin}, has ended, and nobody waited for it"
+    offspring = descendants_of(pid)
+    if not offspring:
+        return f"process {pid} ({command}){origin}"
+    listed = ", ".join(f"{child} ({command_of(child)})" for child in offspring)
+    return f"process {pid} ({command}){origin}, with {listed}"
+
+
+def pipes_of(pid: int) -> frozenset[str]:
+    """Return the pipes that a process and what came of it have open, as the kernel names them."""
+    found: set[str] = set()
+    for each in (pid, *descendants_of(pid)):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(f"/proc/{each}/fd"):
+                with contextlib.suppress(OSError):
+                    found.add(os.readlink(f"/proc/{each}/fd/{name}"))
+    return frozenset(text for text in found if text.startswith("pipe:"))
+
+
+def end_processes(pids: Iterable[int], spare: frozenset[int]) -> None:
+    """Kill processes with all that came of them, and take the status of those nobody waits for.
+
+    Args:
+        pids: Children of this process.
+        spare: Children that are not to be touched.
+    """
+    deadline = time.monotonic() + _KILL_WAIT
+    own = [pid for pid in pids if pid not in spare]
+    # Stopped first, for as long as more of them come to light: then none of
+    # them can start another while the others are being killed.
+    doomed: dict[int, None] = {}
+    while fresh := [pid for each in own for pid in (each, *descendants_of(each)) if pid not in doomed]:
+        doomed.update(dict.fromkeys(fresh))
+        _signal(fresh, signal.SIGSTOP)
+    _signal(doomed, signal.SIGKILL)
+    for pid in own:
+        _take(pid, deadline)
+    # Those whose parent was killed are ours by now.
+    for pid in children():
+        if pid in doomed:
+            reap(pid, deadline)
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def _take(pid: int, deadline: float) -> None:
+    """Wait for the end of a child; by its object, if it has one, which then knows its status."""
+    owner = _object_of(pid)
+    if owner is None:
+        reap(pid, deadline)
+    elif hasattr(owner, "communicate"):
+        with contextlib.suppress(Exception):  # whatever a subclass makes of it
+            owner.wait(timeout=max(0.0, deadline - time.monotonic()))
+    else:
+        with contextlib.suppress(Exception):
+            owner.join(max(0.0, deadline - time.monotonic()))

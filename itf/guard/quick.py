@@ -1,0 +1,55 @@
+"""Three questions whose usual way is too slow to be asked around every test.
+
+Each uses a private name of the standard library, and the public way where that
+name is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["environment", "locale_name", "signal_handlers"]
+
+__unittest = True
+
+SIGNALS: Final = tuple(sorted(map(int, signal.valid_signals())))
+
+
+def environment() -> dict[Any, Any]:
+    """Return a copy of what `os.environ` holds, encoded as it is in there.
+
+    `dict(os.environ)` decodes every key and value, and takes a hundred times as long.
+    """
+    data = getattr(os.environ, "_data", None)
+    # A test may have put any mapping in its place.
+    return data.copy() if type(data) is dict else dict(os.environ)
+
+
+def _getsignal() -> Callable[[int], Any]:
+    # `signal.getsignal` turns each answer into an enum, at ten times the price.
+    quick = getattr(sys.modules.get("_signal"), "getsignal", None)
+    return quick or signal.getsignal
+
+
+_get: Final = _getsignal()
+
+
+def signal_handlers() -> tuple[Any, ...]:
+    """Return the handlers of all signals, in the order of `SIGNALS`."""
+    return tuple(map(_get, SIGNALS))
+
+
+def locale_name() -> str | None:
+    """Return the name of the locale in all its categories; None if there is no way to know.
+
+    The module `locale` need not be imported for it.
+    """
+    try:
+        import _locale
+    except ImportError:
+        return None
+    return _locale.setlocale(_locale.LC_ALL)

@@ -1,0 +1,120 @@
+"""The guards around a class and a module, set up without their help.
+
+What `setUpClass` makes belongs to the class, and is looked for after
+`tearDownClass` and the class's cleanups; the module likewise.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import unittest
+import warnings
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final
+
+from itf.guard.guard import Guard
+from itf.guard.report import LeakReport
+
+__all__ = ["class_scope", "guard_class", "guard_module"]
+
+__unittest = True
+
+_MakeGuard = Callable[[type[Any]], Guard | None]
+
+# Where a class keeps the guard around it, for as long as it runs.
+_SCOPE: Final = "_itf_class_scope"
+
+
+def class_scope(cls: type[Any]) -> Guard | None:
+    """Return the guard around a class or, without one, around its module."""
+    guard = vars(cls).get(_SCOPE) or _module_guards.get(cls.__module__)
+    return guard if guard is not None and guard.before is not None else None
+
+
+def guard_class(cls: type[Any], make: _MakeGuard) -> None:
+    """Put a guard around the `setUpClass` that a class has; without one there is nothing to guard.
+
+    Args:
+        cls: The class.
+        make: Makes the guard; None if the class wants none.
+    """
+    inherited: Any = getattr(cls, "setUpClass", None)
+    function = getattr(inherited, "__func__", None)
+    if function is None or hasattr(function, "_itf_guarded"):
+        return
+    if getattr(function, "__module__", "").partition(".")[0] == "unittest":
+        return
+
+    @functools.wraps(function)
+    def setUpClass(cls: type[Any]) -> Any:
+        _begin_class(cls, make)
+        return function(cls)
+
+    setUpClass._itf_guarded = True  # type: ignore[attr-defined]
+    cls.setUpClass = classmethod(setUpClass)
+
+
+def _begin_class(cls: type[Any], make: _MakeGuard) -> None:
+    if class_scope(cls) is not None and vars(cls).get(_SCOPE) is not None:
+        return  # by way of super()
+    guard = make(cls)
+    if guard is None:
+        return
+    guard.parent = _module_guards.get(cls.__module__)
+    setattr(cls, _SCOPE, guard)
+    guard.begin()
+    # Cleanups run last first, so this one runs after all that the class adds.
+    cls.addClassCleanup(_end_class, cls, guard)
+
+
+def _end_class(cls: type[Any], guard: Guard) -> None:
+    setattr(cls, _SCOPE, None)
+    _tell(guard.end(), guard)
+
+
+def _tell(report: LeakReport | None, guard: Guard) -> None:
+    if report is None:
+        return
+    if guard.policy == "fail":
+        raise AssertionError(report.text)
+    warnings.warn(report.text, ResourceWarning, stacklevel=3)
+
+
+_module_guards: dict[str, Guard] = {}
+_modules_seen: set[str] = set()
+
+
+def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
+    """Put a guard around the `setUpModule` of a module; without one there is nothing to guard.
+
+    Args:
+        name: The module's name; it has been imported by now.
+        make: Makes the guard; None if there is to be none.
+        cls: A class of the module, whose policy counts.
+    """
+    if name in _modules_seen:
+        return
+    _modules_seen.add(name)
+    module: ModuleType | None = sys.modules.get(name)
+    function: Any = getattr(module, "setUpModule", None)
+    if module is None or not callable(function):
+        return
+
+    @functools.wraps(function)
+    def setUpModule() -> Any:
+        guard = make(cls)
+        if guard is not None:
+            guard.name = name
+            _module_guards[name] = guard
+            guard.begin()
+            unittest.addModuleCleanup(_end_module, name, guard)
+        return function()
+
+    module.setUpModule = setUpModule  # type: ignore[attr-defined]
+
+
+def _end_module(name: str, guard: Guard) -> None:
+    _module_guards.pop(name, None)
+    _tell(guard.end(), guard)

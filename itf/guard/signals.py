@@ -1,0 +1,135 @@
+"""Signal handlers, blocked signals and timers, as settings."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from itf.guard.changes import Change, Single
+from itf.guard.quick import SIGNALS, signal_handlers
+from itf.texts import safe_repr
+
+__all__ = ["SignalHandlers", "Timers", "blocked_signals"]
+
+__unittest = True
+
+_TIMERS: Final = {
+    name: getattr(signal, name)
+    for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+    if hasattr(signal, name)
+}
+
+
+class SignalHandlers:
+    """What each signal calls."""
+
+    def read(self) -> tuple[Any, ...]:
+        """Return the handlers, by signal."""
+        return signal_handlers()
+
+    def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterable[Change]:
+        """Tell of every signal that calls something else."""
+        for number, old, new in zip(SIGNALS, before, after, strict=True):
+            if old != new:
+                yield Change(
+                    f"signal {_name_of(number)}",
+                    _handler_text(old),
+                    _handler_text(new),
+                    _Handling(number, old),
+                )
+
+
+class _Handling:
+    """Gives a signal the handler that it had."""
+
+    def __init__(self, number: int, handler: Any) -> None:
+        self.number = number
+        self.handler = handler
+
+    def __call__(self) -> None:
+        # One that C code had set cannot be set from here: the signal does as by default.
+        known = signal.SIG_DFL if self.handler is None else self.handler
+        signal.signal(self.number, known)
+
+
+def _name_of(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return str(number)
+
+
+def _handler_text(handler: Any) -> str:
+    if handler is None:
+        return "a handler of C code"
+    with contextlib.suppress(ValueError):
+        return signal.Handlers(handler).name
+    return safe_repr(handler)
+
+
+class Timers:
+    """Which of the three interval timers run, and until when."""
+
+    def read(self) -> tuple[Any, ...]:
+        """Return what is left of each of them, and when that was read."""
+        timers = tuple(map(signal.getitimer, _TIMERS.values()))
+        # Of timers that run, what is left is never the same again; of those that
+        # do not, all readings are equal.
+        return timers if timers == _ALL_OFF else (*timers, time.monotonic())
+
+    def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterable[Change]:
+        """Tell of every timer that was started or stopped."""
+        for name, which, old, new in zip(_TIMERS, _TIMERS.values(), before, after, strict=False):
+            if bool(old[0]) != bool(new[0]):
+                yield Change(
+                    f"timer {name}",
+                    _timer_text(old),
+                    _timer_text(new),
+                    _Setting(which, old, before[-1]),
+                )
+
+
+_ALL_OFF: Final = ((0.0, 0.0),) * len(_TIMERS)
+
+
+class _Setting:
+    """Starts a timer anew that a test has stopped, or stops one."""
+
+    def __init__(self, which: int, timer: tuple[float, float], read_at: Any) -> None:
+        self.which = which
+        self.timer = timer
+        self.read_at = read_at
+
+    def __call__(self) -> None:
+        left, interval = self.timer
+        if left:
+            # What has passed since then has passed; one that is overdue fires at once.
+            left = max(1e-6, left - (time.monotonic() - self.read_at))
+        signal.setitimer(self.which, left, interval)
+
+
+def _timer_text(timer: tuple[float, float]) -> str:
+    left, interval = timer
+    if not left:
+        return "off"
+    return f"on, {left:.3g} s left" + (f", then every {interval:g} s" if interval else "")
+
+
+def _blocked() -> frozenset[int]:
+    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def blocked_signals() -> list[Single]:
+    """Return the setting that is the signals this thread does not let through."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return []
+    return [
+        Single(
+            "blocked signals",
+            _blocked,
+            lambda mask: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
+            lambda mask: ", ".join(map(_name_of, sorted(mask))) or "none",
+        )
+    ]

@@ -1,0 +1,180 @@
+"""Asyncio tasks and asynchronous generators that outlive a test.
+
+A loop is known from when it is made on; those that were there before asyncio
+was first looked at are found among all objects, once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import sys
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from itf.frames import site
+from itf.guard.leaks import Leak
+from itf.guard.origins import origins
+from itf.texts import safe_repr
+
+__all__ = ["Pending", "cancel", "look_at_tasks", "new_tasks"]
+
+__unittest = True
+
+Pending = frozenset[Any]
+"""Weak references to tasks that are not done, and to open asynchronous generators."""
+
+_NONE: Final[Pending] = frozenset()
+
+# How long what is cancelled may take to end.
+_CANCEL_WAIT: Final = 1.0
+
+_FRAMES_SHOWN: Final = 6
+
+_loops: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def look_at_tasks() -> Pending:
+    """Return what is pending now, in all loops."""
+    events = sys.modules.get("asyncio.base_events")
+    if events is None:
+        return _NONE
+    base = getattr(events, "BaseEventLoop", None)
+    if base is None or "asyncio" not in sys.modules:
+        return _NONE  # half imported, in another thread
+    if not hasattr(base.__init__, "_itf_watched"):
+        _watch_loops(base)
+    if not _loops:
+        return _NONE
+    asyncio = sys.modules["asyncio"]
+    found: set[Any] = set()
+    for loop in list(_loops):
+        tasks = asyncio.all_tasks(loop)
+        if loop.is_closed() and not tasks:
+            _loops.discard(loop)
+        found.update(map(weakref.ref, tasks))
+        # There is no public place where a loop says which generators it will close.
+        if not loop.is_closed():
+            for generator in list(getattr(loop, "_asyncgens", ())):
+                found.add(weakref.ref(generator))
+    return frozenset(found) if found else _NONE
+
+
+def _watch_loops(base: Any) -> None:
+    original = base.__init__
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+        _loops.add(self)
+
+    __init__._itf_watched = True  # type: ignore[attr-defined]
+    base.__init__ = __init__
+    for candidate in gc.get_objects():
+        if issubclass(type(candidate), base):
+            _loops.add(candidate)
+
+
+def new_tasks(before: Pending, after: Pending) -> Iterator[Leak]:
+    """Tell of what was not pending before."""
+    for reference in after - before:
+        pending = reference()
+        if pending is None or _is_over(pending):
+            continue
+        noun = "task" if hasattr(pending, "get_coro") else "asynchronous generator"
+        name = pending.get_name() if noun == "task" else pending.__qualname__
+        yield Leak(
+            "tasks",
+            noun,
+            name,
+            ("task", id(pending)),
+            lambda reference=reference, noun=noun, name=name: (  # type: ignore[misc]
+                f"{noun} {name!r}{_told(reference())}"
+            ),
+            reference,
+        )
+
+
+def _is_over(pending: Any) -> bool:
+    return pending.done() if hasattr(pending, "done") else pending.ag_frame is None
+
+
+def _told(pending: Any) -> str:
+    if pending is None:
+        return ""
+    if not hasattr(pending, "get_coro"):
+        frame = pending.ag_frame
+        return "" if frame is None else f", is open at {site(frame)}"
+    coroutine = pending.get_coro()
+    origin = origins.text("task", id(pending), "made")
+    named = getattr(coroutine, "__qualname__", None) or safe_repr(coroutine)
+    closed = "" if not pending.get_loop().is_closed() else ", of a loop that is closed"
+    frames = pending.get_stack(limit=_FRAMES_SHOWN)
+    # Of a suspended task there is but one; what it awaits has the others.
+    where = ", awaited from ".join(site(frame) for frame in _inwards(coroutine, frames))
+    return f" ({named}){origin}{closed}" + (f", is at {where}" if where else "")
+
+
+def _inwards(coroutine: Any, frames: list[Any]) -> list[Any]:
+    """Return the frames of a suspended coroutine and of what it awaits, innermost first."""
+    found: list[Any] = []
+    while coroutine is not None and len(found) < _FRAMES_SHOWN:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is None:
+            break
+        found.append(frame)
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+    return found[::-1] or frames
+
+
+def cancel(leaks: Iterable[Leak]) -> None:
+    """Cancel tasks, and close generators, as far as their loops can still run."""
+    by_loop: dict[Any, list[Any]] = {}
+    for leak in leaks:
+        pending = leak.data()
+        if pending is not None and not _is_over(pending):
+            by_loop.setdefault(_loop_of(pending), []).append(pending)
+    for loop, pending in by_loop.items():
+        if loop is None or loop.is_closed():
+            continue
+        tasks = [each for each in pending if hasattr(each, "cancel")]
+        generators = [each for each in pending if hasattr(each, "aclose")]
+        if loop.is_running():
+            # In another thread, or around us; either way it goes on by itself.
+            for task in tasks:
+                with contextlib.suppress(RuntimeError):  # closed in this moment
+                    loop.call_soon_threadsafe(task.cancel)
+            continue
+        with contextlib.suppress(RuntimeError):  # we are inside another running loop
+            _finish(loop, tasks, generators)
+
+
+def _loop_of(pending: Any) -> Any:
+    if hasattr(pending, "get_loop"):
+        return pending.get_loop()
+    return next((loop for loop in list(_loops) if pending in getattr(loop, "_asyncgens", ())), None)
+
+
+def _finish(loop: Any, tasks: list[Any], generators: list[Any]) -> None:
+    import asyncio
+
+    for task in tasks:
+        task.cancel()
+
+    async def wait() -> None:
+        closing = [asyncio.ensure_future(generator.aclose()) for generator in generators]
+        waiting = [*tasks, *closing]
+        done, _ = await asyncio.wait(waiting, timeout=_CANCEL_WAIT)
+        for task in done:
+            if not task.cancelled():
+                # Looked at, so that the loop does not tell of it as well: the
+                # task has been told already.
+                task.exception()
+
+    coroutine = wait()
+    try:
+        loop.run_until_complete(coroutine)
+    finally:
+        coroutine.close()

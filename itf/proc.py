@@ -1,0 +1,172 @@
+"""What the kernel tells of processes, and the switch that makes orphans come to this one."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import sys
+import threading
+import time
+from typing import Any, Final
+
+__all__ = [
+    "Subreaper",
+    "children",
+    "command_of",
+    "descendants_of",
+    "reap",
+    "state_of",
+    "subreaper",
+    "wait_for_end",
+]
+
+__unittest = True
+
+# Of a command line: enough to know a process by.
+_COMMAND_LENGTH: Final = 200
+
+
+def children(pid: int | str = "self") -> list[int]:
+    """Return the pids of a process's children, in whichever of its threads they were started.
+
+    Where the kernel does not tell, there are none.
+    """
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            # A thread, or the whole process, may end while we look.
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/children") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def descendants_of(pid: int) -> list[int]:
+    """Return the pids of all that came of a process and still hangs on it, parents first."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        offspring = children(waiting.pop(0))
+        found += offspring
+        waiting += offspring
+    return found
+
+
+def command_of(pid: int) -> str:
+    """Return a process's command line, or its name if it has none any more; bounded."""
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(2 * _COMMAND_LENGTH).rstrip(b"\0").split(b"\0")
+        text = " ".join(os.fsdecode(word) for word in words)
+        if not text:
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as name:
+                text = name.read().strip()
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+        return text if len(text) <= _COMMAND_LENGTH else f"{text[: _COMMAND_LENGTH - 3]}..."
+    return "?"
+
+
+def state_of(pid: int) -> str:
+    """Return the letter that the kernel has for a process's state (``Z``: ended, not waited for).
+
+    An empty text where there is no such process, or no way to know.
+    """
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        # The name, in brackets, may hold anything, brackets too.
+        return file.read().rpartition(b")")[2].split()[0].decode()
+    return ""
+
+
+def wait_for_end(pid: int, seconds: float) -> bool:
+    """Wait until a process has ended, without taking its status; say whether it has."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return True  # somebody else has taken it
+    try:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+    finally:
+        os.close(handle)
+
+
+def reap(pid: int, deadline: float) -> bool:
+    """Wait for the end of one child and take its status.
+
+    Args:
+        pid: The child.
+        deadline: Until when, on the clock of `time.monotonic`.
+
+    Returns:
+        Whether it is gone.
+    """
+    if not wait_for_end(pid, deadline - time.monotonic()):
+        return False
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return True
+
+
+class Subreaper:
+    """Makes this process the parent of its orphaned descendants, for as long as anyone needs it."""
+
+    _SET: Final = 36  # PR_SET_CHILD_SUBREAPER
+    _GET: Final = 37
+
+    def __init__(self) -> None:
+        # Held while the count, or what stood before it, is read or changed.
+        self._lock = threading.Lock()
+        self._count = 0
+        self._before = 0
+        self._pid = 0
+
+    def acquire(self) -> None:
+        """Switch it on, unless it is."""
+        with self._lock:
+            if self._pid != os.getpid():
+                # Forked: the count belongs to the parent, and so does the switch.
+                self._pid, self._count = os.getpid(), 0
+            self._count += 1
+            if self._count == 1:
+                self._before = self._get()
+                self._set(1)
+
+    def release(self) -> None:
+        """Put it back to what it was, unless somebody else still needs it."""
+        with self._lock:
+            if self._pid == os.getpid() and self._count:
+                self._count -= 1
+                if not self._count:
+                    self._set(self._before)
+
+    def _get(self) -> int:
+        value = ctypes.c_int()
+        _prctl(self._GET, ctypes.byref(value), 0, 0, 0)
+        return value.value
+
+    def _set(self, value: int) -> None:
+        _prctl(self._SET, value, 0, 0, 0)
+
+
+def _find_prctl() -> Any:
+    if sys.platform != "linux":
+        return lambda *args: 0
+    return ctypes.CDLL(None).prctl
+
+
+# Looked up once: the guard asks around every test.
+_prctl: Final = _find_prctl()
+
+
+subreaper: Final = Subreaper()
+"""The one switch of this process."""
+
+
+def _renew() -> None:
+    subreaper.__init__()  # type: ignore[misc]  # its lock may be held by a thread that is not here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
