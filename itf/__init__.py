@@ -5,8 +5,10 @@
 #   case.py, async_case.py   IntegrationTestCase, AsyncIntegrationTestCase
 #   fixtures/                the eleven fixtures, and how they reach a test
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
+#   guard/                   what a test leaves behind
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
+#   proc.py                  what the kernel tells of processes
 #   formats.py               the standard formats, to JSON and back
 #   notes.py  texts.py       notes on exceptions; what is shown of any object
 #   exceptions.py            what itf raises
@@ -93,6 +95,13 @@ if TYPE_CHECKING:
         event_from_json as event_from_json,
         event_to_json as event_to_json,
     )
+    from itf.guard.guarding import (
+        guard_capabilities as guard_capabilities,
+        guard_suite as guard_suite,
+        leak_guard as leak_guard,
+        outlives_test as outlives_test,
+    )
+    from itf.guard.report import LeakReport as LeakReport
     from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
     from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
     from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker
@@ -115,6 +124,7 @@ _MODULES = {
     "FormatError": "itf.exceptions",
     "IntegrationTestCase": "itf.case",
     "ItfError": "itf.exceptions",
+    "LeakReport": "itf.guard.report",
     "MockParserError": "itf.exceptions",
     "MockParserFactory": "itf.fixtures.mock_parser",
     "ParallelTestEnvironment": "itf.fixtures.parallel_environment",
@@ -143,7 +153,11 @@ _MODULES = {
     "event_from_json": "itf.formats",
     "event_to_json": "itf.formats",
     "fixture": "itf.fixtures.declaration",
+    "guard_capabilities": "itf.guard.guarding",
+    "guard_suite": "itf.guard.guarding",
+    "leak_guard": "itf.guard.guarding",
     "mock_parser_factory": "itf.fixtures.mock_parser",
+    "outlives_test": "itf.guard.guarding",
     "parallel_test_environment": "itf.fixtures.parallel_environment",
     "performance_monitor": "itf.fixtures.performance",
     "resource_monitor": "itf.fixtures.resource_monitoring",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
 import unittest
 import warnings
-from collections.abc import Callable, Generator
+import weakref
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Literal, NoReturn, get_args
 
@@ -23,6 +25,9 @@ from itf.fixtures.resource_monitoring import resource_monitor
 from itf.fixtures.sample_code import sample_code_files
 from itf.fixtures.workspace import temp_workspace
 from itf.frames import strip_own_frames
+from itf.guard.guard import DEFAULT_GRACE, Guard
+from itf.guard.scopes import guard_class, guard_module
+from itf.guard.terms import guard_around, guard_for
 from itf.interfaces.config_change import ConfigChangeObserver
 from itf.interfaces.error_propagation import ErrorPropagationMixin
 from itf.interfaces.resource_tracking import ResourceTracker
@@ -37,7 +42,7 @@ __unittest = True
 LeakPolicy = Literal["fail", "warn", "off"]
 
 # What unittest calls around the test method; wrapped as it is, if it is there.
-_STEPS: Final = ("setUp", "asyncSetUp", "tearDown", "asyncTearDown")
+_STEPS: Final = frozenset(("setUp", "asyncSetUp", "tearDown", "asyncTearDown"))
 
 # How many events of the timeline a failure shows.
 _EVENTS_SHOWN: Final = 20
@@ -52,15 +57,21 @@ class IntegrationTestCase(
     (``self.temp_workspace``) or as a parameter (``def test_x(self,
     temp_workspace)``), and torn down after the test.  When the test ends, in
     this order: the user's ``tearDown`` and cleanups; workers that still run are
-    stopped; fixtures are torn down, last first; errors nobody looked at, and
-    then resources nobody released, fail the test.  A test that fails shows the
-    last events of its timeline.
+    stopped; fixtures are torn down, last first; errors nobody looked at, then
+    resources nobody released, and then whatever else was left in the process
+    fail the test; what it changed in the process is put back.  A test that fails
+    shows the last events of its timeline.
 
     No method needs to be called by a subclass that overrides ``setUp`` and the like.
 
     Attributes:
-        leak_policy: What becomes of a test with resources that are still active
-            at its end: ``fail``, ``warn`` (a ResourceWarning), or ``off``.
+        leak_policy: What becomes of a test that left something behind: ``fail``;
+            ``warn``, a ResourceWarning, and only settings are put back; or ``off``.
+        leak_ignore: What may be left behind: names, patterns (``pump-*``),
+            dimensions (``threads``), or both (``threads:pump-*``).
+        leak_grace: Seconds until what is on its way out counts as left behind.
+        leak_trace: Whether it is remembered where things are made, to be told
+            with a leak; ``ITF_TRACE=1`` does it for all classes.
 
     Example:
         >>> class WorkspaceTest(IntegrationTestCase):
@@ -70,6 +81,9 @@ class IntegrationTestCase(
     """
 
     leak_policy: ClassVar[LeakPolicy] = "fail"
+    leak_ignore: ClassVar[Sequence[str]] = ()
+    leak_grace: ClassVar[float] = DEFAULT_GRACE
+    leak_trace: ClassVar[bool] = False
 
     # fill=False: their own parameters are options, not names of fixtures.
     temp_workspace = FixtureDeclaration(temp_workspace, fill=False)
@@ -87,27 +101,37 @@ class IntegrationTestCase(
     _itf_method_name: str
     _itf_own_keys: frozenset[str]
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        guard_class(cls, guard_around)
+
     def __init__(self, methodName: str = "runTest") -> None:
         before = frozenset(self.__dict__)
         super().__init__(methodName)
+        guard_module(type(self).__module__, guard_around, type(self))
         self._itf_method_name = methodName
         # What unittest keeps on an instance: made anew where it is unpickled.
         self._itf_own_keys = frozenset(self.__dict__) - before
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test, as `unittest.TestCase.run` does."""
-        with self._itf_running():
+        running = self._itf_begin()
+        try:
             return super().run(result)
+        finally:
+            self._itf_end(running)
 
     def debug(self) -> None:
         """Run the test without a result, as `unittest.TestCase.debug` does."""
-        with self._itf_running():
-            try:
-                super().debug()
-            except BaseException:
-                # unittest leaves the cleanups out; ours still put things back.
-                self._itf_abandon()
-                raise
+        running = self._itf_begin()
+        try:
+            super().debug()
+        except BaseException:
+            # unittest leaves the cleanups out; ours still put things back.
+            self._itf_abandon()
+            raise
+        finally:
+            self._itf_end(running)
 
     @contextmanager
     def subTest(self, msg: Any = ..., **params: Any) -> Generator[None]:
@@ -140,13 +164,15 @@ class IntegrationTestCase(
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Parallel runners send tests between processes.  What belongs to one run
-        # (locks, logs, the state of unittest) stays behind.
+        # (locks, logs, wrappers, the state of unittest) stays behind.
+        wrapped = self.__dict__.get("_itf_wrapped_steps", ())
         state = {
             key: value
             for key, value in self.__dict__.items()
             if key not in self._itf_own_keys
             and not key.startswith("_itf_")
             and key != self._itf_method_name
+            and key not in wrapped
         }
         return (_rebuild, (type(self), self._itf_method_name), state)
 
@@ -157,36 +183,55 @@ class IntegrationTestCase(
             fixtures = self.__dict__.setdefault("_itf_fixture_set", FixtureSet(self, self._itf_arm))
         return fixtures
 
-    @contextmanager
-    def _itf_running(self) -> Generator[None]:
-        """What is around one run: state of its own, the wrapped method, our cleanups."""
-        if self.__dict__.pop("_itf_has_run", False):
-            for key in [key for key in self.__dict__ if key.startswith("_itf_")]:
+    def _itf_begin(self) -> _Running:
+        """Begin one run: state of its own, the wrapped method, our cleanup."""
+        own = self.__dict__
+        if own.pop("_itf_has_run", False):
+            for key in [key for key in own if key.startswith("_itf_")]:
                 if key not in ("_itf_method_name", "_itf_own_keys"):
-                    del self.__dict__[key]
+                    del own[key]
         self.timeline = Timeline(self.id())
-        self.__dict__["_itf_error"] = None
+        own["_itf_error"] = None
         self._itf_arm()
         token = current_owner.set(self)
-        wrapped = [self._itf_method_name, *filter(self._itf_overrides, _STEPS)]
-        replaced = {name: self.__dict__[name] for name in wrapped if name in self.__dict__}
+        wrapped = (self._itf_method_name, *_steps_of(type(self)), *(own.keys() & _STEPS))
+        replaced = {name: own[name] for name in wrapped if name in own}
         for name in wrapped:
-            self.__dict__[name] = self._itf_wrapped(getattr(self, name))
-        try:
-            yield
-        finally:
-            for name in wrapped:
-                self.__dict__.pop(name, None)
-            self.__dict__.update(replaced)
-            current_owner.reset(token)
-            self.__dict__["_itf_has_run"] = True
+            own[name] = self._itf_wrapped(getattr(self, name))
+        own["setUp"] = self._itf_guarded(self.setUp)
+        own["_itf_wrapped_steps"] = {"setUp", *wrapped} - replaced.keys()
+        return token, wrapped, replaced
 
-    def _itf_overrides(self, name: str) -> bool:
-        """Say whether a step of the test does anything: unittest's own do nothing."""
-        if name in self.__dict__:
-            return True
-        owner = next((base for base in type(self).__mro__ if name in vars(base)), None)
-        return owner is not None and owner.__module__.partition(".")[0] != "unittest"
+    def _itf_end(self, running: _Running) -> None:
+        """End what `_itf_begin` began."""
+        token, wrapped, replaced = running
+        own = self.__dict__
+        for name in wrapped:
+            own.pop(name, None)
+        own.pop("setUp", None)
+        own.pop("_itf_wrapped_steps", None)
+        own.update(replaced)
+        current_owner.reset(token)
+        own["_itf_has_run"] = True
+        guard: Guard | None = own.pop("_itf_guard", None)
+        if guard is not None:
+            guard.abandon()  # Ctrl-C in a cleanup, after which no other is called
+
+    def _itf_guarded(self, set_up: Callable[..., Any]) -> Callable[..., Any]:
+        """Let the guard look right before `setUp`.
+
+        Not earlier: a runner may redirect stdout when a test starts, and a
+        TestCase for coroutines makes its loop before.
+        """
+
+        def begin_and_set_up(*args: Any) -> None:
+            guard = guard_for(self, self._itf_method_name)
+            if guard is not None:
+                self.__dict__["_itf_guard"] = guard
+                guard.begin()
+            set_up(*args)
+
+        return begin_and_set_up
 
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap the test method, or what is around it: fill in parameters, and see how it ends.
@@ -243,23 +288,32 @@ class IntegrationTestCase(
     def _itf_arm(self) -> None:
         """See to it that what ends a test is done, once, after all of the user's cleanups.
 
-        Cleanups run last first, so ours are added before any other can be.
-        They are several, for each may fail the test on its own.
+        Cleanups run last first, so ours is added before any other can be.
         """
         if self.__dict__.get("_itf_armed"):
             return
         self.__dict__["_itf_armed"] = True
-        for step in reversed(self._itf_steps()):
-            self.addCleanup(step)
-
-    def _itf_steps(self) -> list[Callable[[], None]]:
-        return [
+        self.__dict__["_itf_steps"] = [
             self._itf_stop_workers,
             self._itf_tear_down_fixtures,
             self._itf_check_errors,
             self._itf_check_resources,
             self._itf_disarm,
+            self._itf_check_leaks,
         ]
+        self.addCleanup(self._itf_finish)
+
+    def _itf_finish(self) -> None:
+        """Take the steps that end a test; after one that fails it, the others come in turn."""
+        steps = self.__dict__["_itf_steps"]
+        while steps:
+            step = steps.pop(0)
+            try:
+                step()
+            except BaseException:
+                if steps:
+                    self.addCleanup(self._itf_finish)
+                raise
 
     def _itf_stop_workers(self) -> None:
         self.__dict__["_itf_used"] = list(self._itf_fixtures.active())
@@ -335,6 +389,17 @@ class IntegrationTestCase(
             if isinstance(tracker, ErrorPropagationMixin):
                 tracker.forget_error_frames()
 
+    def _itf_check_leaks(self) -> None:
+        guard: Guard | None = self.__dict__.pop("_itf_guard", None)
+        report = guard.end() if guard is not None else None
+        if guard is None or report is None:
+            return
+        for leak in report.leaks:
+            self.timeline.record("leak", {"what": leak.noun, "name": leak.name})
+        if guard.policy == "fail":
+            raise self.failureException(report.text)
+        warnings.warn(report.text, ResourceWarning, stacklevel=2)
+
     def _itf_abandon(self) -> None:
         """Put things back after a run that unittest broke off, without judging it."""
         if self.__dict__.get("_itf_armed"):
@@ -348,6 +413,28 @@ class IntegrationTestCase(
         return [
             manager for manager in self.__dict__.get("_itf_used", ()) if isinstance(manager, kind)
         ]
+
+
+_Running = tuple[contextvars.Token[Any], tuple[str, ...], dict[str, Any]]
+
+
+_steps: weakref.WeakKeyDictionary[type[Any], tuple[str, ...]] = weakref.WeakKeyDictionary()
+
+
+def _steps_of(cls: type[Any]) -> tuple[str, ...]:
+    """Return which steps of a test do anything in a class: unittest's own do nothing."""
+    known = _steps.get(cls)
+    if known is not None:
+        return known
+    owners = {
+        name: next((base for base in cls.__mro__ if name in vars(base)), None) for name in _STEPS
+    }
+    found = _steps[cls] = tuple(
+        name
+        for name, owner in owners.items()
+        if owner is not None and owner.__module__.partition(".")[0] != "unittest"
+    )
+    return found
 
 
 def _rebuild(cls: type[IntegrationTestCase], method_name: str) -> IntegrationTestCase:

@@ -30,6 +30,7 @@ LAYERS = [
     ["itf.timeline"],
     ["itf.frames"],
     ["itf.forks"],
+    ["itf.proc"],
     ["itf.formats"],
     ["itf.notes"],
     ["itf.texts"],

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from itf.texts import safe_repr
 
-__all__ = ["Attributes", "Change", "Setting", "Single", "list_of"]
+__all__ = ["Change", "Setting", "Single", "list_of", "object_text"]
 
 __unittest = True
 
@@ -50,35 +48,7 @@ class Single(NamedTuple):
 
     def changes(self, before: Any, after: Any) -> Iterable[Change]:
         """Tell of the one change that there can be."""
-        yield Change(
-            self.name, self.text(before), self.text(after), lambda: self.restore(before)
-        )
-
-
-class Attributes:
-    """The settings that are attributes of one module, read all at once.
-
-    Args:
-        owner: The module.
-        names: The attributes, two at least.
-    """
-
-    def __init__(self, owner: Any, *names: str) -> None:
-        self._owner = owner
-        self._names = names
-        get = operator.attrgetter(*names)
-        self.read: Callable[[], tuple[Any, ...]] = lambda: get(owner)
-
-    def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterable[Change]:
-        """Tell of every attribute that is another object."""
-        for name, old, new in zip(self._names, before, after, strict=True):
-            if old is not new:
-                yield Change(
-                    f"{self._owner.__name__}.{name}",
-                    _object_text(old),
-                    _object_text(new),
-                    functools.partial(setattr, self._owner, name, old),
-                )
+        yield Change(self.name, self.text(before), self.text(after), lambda: self.restore(before))
 
 
 def list_of(owner: Any, name: str) -> Single:
@@ -98,7 +68,7 @@ def list_of(owner: Any, name: str) -> Single:
     )
 
 
-def _object_text(value: object) -> str:
+def object_text(value: object) -> str:
     """Name a function or a class by where it is; show anything else."""
     name = getattr(value, "__qualname__", None)
     module = getattr(value, "__module__", None)

@@ -6,17 +6,19 @@ import os
 import threading
 import warnings
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+from itf.guard.errors import ErrorHooks, watch_coroutines
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.guard.snapshot import Snapshot, differences, take_snapshot
 from itf.guard.watching import watch
+from itf.proc import subreaper
 
 if TYPE_CHECKING:
     from itf.guard.guard import Guard
 
-__all__ = ["Company", "company"]
+__all__ = ["SEES_COROUTINES", "Company", "company"]
 
 __unittest = True
 
@@ -37,6 +39,7 @@ class Company:
         # Held while guards come and go.
         self._lock = threading.RLock()
         self._standing: list[Guard] = []
+        self._hooks = ErrorHooks(self.guard_of)
         # The names of those that stood next to one another, and what was
         # before the first of them.
         self._names: list[str] = []
@@ -47,13 +50,11 @@ class Company:
     def enter(self, guard: Guard) -> None:
         """A guard is about to look."""
         with self._lock:
-            self._standing = [other for other in self._standing if other.is_here()]
-            rivals = [other for other in self._standing if not guard.is_within(other)]
-            for rival in rivals:
-                if not rival.in_company and rival.before is not None:
-                    self._begin_company(rival)
-            if rivals:
-                self._join(guard)
+            standing = self._standing
+            if standing and standing[-1] is not guard.parent:
+                self._check_for_rivals(guard)
+            subreaper.acquire()
+            self._hooks.put_in(guard)
             self._standing.append(guard)
 
     def leave(self, guard: Guard, before: Snapshot) -> None:
@@ -61,11 +62,38 @@ class Company:
         with self._lock:
             if guard in self._standing:
                 self._standing.remove(guard)
+            self._hooks.take_out(guard, last=not self._standing)
+            subreaper.release()
             if not guard.in_company:
                 return
             if not any(other.in_company for other in self._standing):
                 self._end_company()
             watch.release(trace=False)
+
+    def guard_of(self, thread: threading.Thread | None) -> Guard | None:
+        """Return the guard to which what happens in a thread belongs; None if nobody knows.
+
+        Args:
+            thread: The thread; None for the one that runs.
+        """
+        standing = [guard for guard in self._standing if guard.is_here()]
+        if not standing:
+            return None
+        guard = origins.guard_of(thread) if thread is not None else origins.guard_here()
+        if guard in standing:
+            return cast("Guard", guard)
+        # Nobody knows whose thread it is: it is the innermost test's, if there
+        # is but one at this time.
+        return None if any(other.in_company for other in standing) else standing[-1]
+
+    def _check_for_rivals(self, guard: Guard) -> None:
+        self._standing = [other for other in self._standing if other.is_here()]
+        rivals = [other for other in self._standing if not guard.is_within(other)]
+        for rival in rivals:
+            if not rival.in_company and rival.before is not None:
+                self._begin_company(rival)
+        if rivals:
+            self._join(guard)
 
     def tell_outer(self, guard: Guard, leak: Leak) -> None:
         """See to it that no other guard tells of this leak again."""
@@ -149,6 +177,8 @@ def _origin_key(leak: Leak) -> tuple[str, Hashable, Hashable]:
 
 company: Final = Company()
 """The guards of this process."""
+
+SEES_COROUTINES: Final = watch_coroutines(company.guard_of)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=company.renew)

@@ -3,85 +3,77 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import threading
 import traceback
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from itf.frames import exception_tree, site
 from itf.guard.leaks import Leak
-from itf.guard.origins import origins
 from itf.texts import safe_repr, safe_str
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-__all__ = ["SEES_COROUTINES", "ErrorHooks", "error_hooks"]
+__all__ = ["ErrorHooks", "watch_coroutines"]
 
 __unittest = True
+
 
 class ErrorHooks:
     """Python's hooks for errors that cannot be raised, with ours before them.
 
-    They are in place as long as any guard stands.  An error goes to the guard
-    of the test whose thread it came from; one that nobody takes goes on to the
-    hook that was there before.
+    An error goes to the guard that it belongs to; one that nobody takes goes
+    on to the hook that was there before.
 
-    Thread safety: every method, from any thread.
+    Args:
+        find: Returns the guard that an error of this thread belongs to, by
+            default of the one that runs; None if there is none, or if nobody knows.
+
+    Thread safety: the hooks may be called in any thread; they are put in and
+    taken out under the lock of whoever does so.
     """
 
-    def __init__(self) -> None:
-        # Held while the guards are counted and the hooks are put in or taken out.
-        self._lock = threading.RLock()
-        self._guards: list[Any] = []
-        # What was there before, each time that ours were put in.
+    def __init__(self, find: Callable[[threading.Thread | None], Any]) -> None:
+        self._find = find
+        # What was there before, each time that ours were put in, and for whom.
         self._before: list[tuple[Any, Any, Any]] = []
-        self._own: tuple[Any, Any] = (self._thread_hook, self._unraisable_hook)
+        self._thread_own = self._thread_hook
+        self._unraisable_own = self._unraisable_hook
 
     def put_in(self, guard: Any) -> None:
         """Put the hooks in place for a guard, over whatever is there."""
-        with self._lock:
-            self._guards.append(guard)
-            there = (threading.excepthook, sys.unraisablehook)
-            if there != self._own:
-                self._before.append((guard, *there))
-                threading.excepthook, sys.unraisablehook = self._own
+        before = (threading.excepthook, sys.unraisablehook)
+        if before[0] is not self._thread_own or before[1] is not self._unraisable_own:
+            self._before.append((guard, *before))
+            threading.excepthook = self._thread_own
+            sys.unraisablehook = self._unraisable_own
 
-    def take_out(self, guard: Any) -> None:
-        """Put back what was there before, unless another test still needs ours."""
-        with self._lock:
-            self._guards.remove(guard)
-            if not self._before or (self._guards and self._before[-1][0] is not guard):
-                return
-            if self._guards and not guard.is_within(self._guards[-1]):
-                return
-            place = len(self._before) - 1 if self._guards else 0
-            _, thread_hook, unraisable_hook = self._before[place]
-            del self._before[place:]
-            # Whoever has put something of their own over ours keeps it.
-            if threading.excepthook == self._own[0]:
-                threading.excepthook = thread_hook
-            if sys.unraisablehook == self._own[1]:
-                sys.unraisablehook = unraisable_hook
+    def take_out(self, guard: Any, *, last: bool) -> None:
+        """Put back what was there before a guard, unless somebody else still needs ours.
 
-    def renew(self) -> None:
-        """Make the lock anew, in a forked child: another thread may have held it."""
-        self._lock = threading.RLock()
+        Args:
+            guard: The guard that goes.
+            last: Whether it is the last one.
+        """
+        if not self._before or (not last and self._before[-1][0] is not guard):
+            return
+        place = 0 if last else -1
+        _, thread_hook, unraisable_hook = self._before[place]
+        del self._before[place:]
+        # Whoever has put something of their own over ours keeps it.
+        if threading.excepthook is self._thread_own:
+            threading.excepthook = thread_hook
+        if sys.unraisablehook is self._unraisable_own:
+            sys.unraisablehook = unraisable_hook
 
     def _taken(self, leak: Leak, thread: threading.Thread | None) -> bool:
         """Hand an error to the test that it belongs to; say whether there is one."""
-        guards = [guard for guard in self._guards if guard.is_here()]
-        if not guards:
+        guard = self._find(thread)
+        if guard is None:
             return False
-        guard = origins.guard_of(thread) if thread is not None else origins.guard_here()
-        if guard not in guards:
-            # Nobody knows whose thread it is: it is the innermost test's, if
-            # there is but one at this time.
-            if any(other.in_company for other in guards):
-                return False
-            guard = guards[-1]
         guard.take(leak)
         return True
 
@@ -108,18 +100,6 @@ class ErrorHooks:
         before = self._before[-1][2] if self._before else sys.__unraisablehook__
         before(args)
 
-    def take_coroutine(self, leak: Leak) -> bool:
-        """Hand a coroutine that was never awaited to the test; say whether there is one."""
-        guards = [guard for guard in self._guards if guard.is_here()]
-        return bool(guards) and guards[-1].sees_warnings() and self._taken(leak, None)
-
-
-error_hooks: Final = ErrorHooks()
-"""The hooks of this process."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=error_hooks.renew)
-
 
 def _error_leak(what: str, name: str, error: BaseException) -> Leak:
     """Describe an error, at once: it must not be kept, nor what its frames hold."""
@@ -129,7 +109,7 @@ def _error_leak(what: str, name: str, error: BaseException) -> Leak:
     return Leak("errors", "error", name, ("error", id(error), said), lambda: said)
 
 
-def _watch_coroutines() -> bool:
+def watch_coroutines(find: Callable[[threading.Thread | None], Any]) -> bool:
     """See to it that coroutines that are never awaited are told; say whether that can be.
 
     Python says it with a warning, which filters may hold back or show once
@@ -141,10 +121,13 @@ def _watch_coroutines() -> bool:
 
     @functools.wraps(original)
     def warn(coroutine: Any) -> None:
+        guard = find(None)
         # What somebody catches on purpose, with `catch_warnings` or
         # `assertWarns`, was looked at.
-        if not error_hooks.take_coroutine(_coroutine_leak(coroutine)):
+        if guard is None or not guard.sees_warnings():
             original(coroutine)
+        else:
+            guard.take(_coroutine_leak(coroutine))
 
     warnings._warn_unawaited_coroutine = warn  # type: ignore[attr-defined]
     return True
@@ -157,8 +140,3 @@ def _coroutine_leak(coroutine: Any) -> Leak:
     frame = sys._getframe(2)
     said = f"coroutine {name!r} was never awaited, {where}, dropped at {site(frame)}"
     return Leak("tasks", "coroutine", name, ("coroutine", id(coroutine), said), lambda: said)
-
-
-
-
-SEES_COROUTINES: Final = _watch_coroutines()

@@ -7,20 +7,19 @@ import os
 import time
 import warnings
 import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Literal
 
 from itf.guard.company import company
-from itf.guard.errors import error_hooks
 from itf.guard.leaks import IgnoreList, Leak
-from itf.guard.names import names, remove
+from itf.guard.names import remove
 from itf.guard.origins import current_guard
-from itf.guard.processes import end_processes
+from itf.guard.processes import end_processes, reap_orphans
 from itf.guard.report import LeakReport
 from itf.guard.snapshot import Snapshot, differences, take_snapshot
 from itf.guard.tasks import cancel
 from itf.guard.watching import watch
-from itf.proc import children, subreaper
+from itf.proc import children
 from itf.texts import safe_str
 
 __all__ = ["Guard", "GuardPolicy"]
@@ -44,7 +43,7 @@ class Guard:
     """What stands around one test, one class or one module.
 
     Args:
-        name: Whose leaks they are, for the report.
+        namer: Says whose leaks they are, for the report.
         policy: ``fail``: all is put back; ``warn``: settings are.
         ignore: What may be left behind.
         trace: Whether it is remembered where things are made.
@@ -57,7 +56,7 @@ class Guard:
 
     def __init__(
         self,
-        name: str,
+        namer: Callable[[], str],
         *,
         policy: GuardPolicy = "fail",
         ignore: IgnoreList | None = None,
@@ -65,7 +64,7 @@ class Guard:
         grace: float = DEFAULT_GRACE,
         parent: Guard | None = None,
     ) -> None:
-        self.name = name
+        self.namer = namer
         self.parent = parent
         # Leaks that guards within this one have told, or that are allowed.
         self.told: set[Hashable] = set()
@@ -78,9 +77,15 @@ class Guard:
         self._trace = trace
         self._grace = grace
         self._errors: list[Leak] = []
+        self._had_children = False
         self._pid = 0
         self._filters: Any = None
         self.before: Snapshot | None = None
+
+    @property
+    def name(self) -> str:
+        """Whose leaks they are."""
+        return self.namer()
 
     def begin(self) -> None:
         """Look before."""
@@ -89,10 +94,8 @@ class Guard:
         if self.parent is None:
             self.parent = self._outer
         current_guard.set(self)
-        subreaper.acquire()
         if self._trace:
             watch.acquire(trace=True)
-        error_hooks.put_in(self)
         self._filters = warnings.filters
         company.enter(self)
         self.before = take_snapshot()
@@ -104,7 +107,11 @@ class Guard:
             return None
         try:
             leaks = self._left_behind(before)
-            report = LeakReport(self.name, leaks, traced=self._trace) if leaks else None
+            if self._had_children:
+                reap_orphans()
+            if not leaks:
+                return None
+            report = LeakReport(self.name, leaks, traced=self._trace)
             self._put_back(leaks)
             return report
         finally:
@@ -127,10 +134,8 @@ class Guard:
 
     def _leave(self, before: Snapshot) -> None:
         company.leave(self, before)
-        error_hooks.take_out(self)
         if self._trace:
             watch.release(trace=True)
-        subreaper.release()
         current_guard.set(self._outer)
 
     def take(self, leak: Leak) -> None:
@@ -155,7 +160,9 @@ class Guard:
         return False
 
     def _left_behind(self, before: Snapshot) -> list[Leak]:
-        leaks = self._counted(differences(before, take_snapshot()))
+        after = take_snapshot()
+        self._had_children = bool(after.kernel.children)
+        leaks = self._counted(differences(before, after))
         if any(leak.dimension in _PASSING for leak in leaks):
             leaks = self._second_look(before)
         return leaks + [leak for leak in self._errors if not self._is_allowed(leak)]
@@ -206,7 +213,6 @@ class Guard:
                     remove(leak.data)
                 except OSError as error:
                     leak.text += f"; it could not be removed: {error}"
-        names.forget()
 
 
 def _restore(leaks: Sequence[Leak]) -> None:

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final, get_args
 
 from itf.frames import site
-from itf.guard.company import company
-from itf.guard.errors import SEES_COROUTINES
+from itf.guard.company import SEES_COROUTINES, company
 from itf.guard.guard import DEFAULT_GRACE, Guard, GuardPolicy
 from itf.guard.leaks import IgnoreList, Leak
 from itf.guard.names import SEES_FILES, SEES_SHARED
@@ -64,8 +63,9 @@ def leak_guard(
     Example:
         >>> import threading
         >>> stop = threading.Event()
-        >>> with leak_guard("upload", policy="warn", grace=0.0) as report:
-        ...     with warnings.catch_warnings():
+        >>> with warnings.catch_warnings(record=True):
+        ...     warnings.simplefilter("always")
+        ...     with leak_guard("upload", policy="warn", grace=0.0) as report:
         ...         threading.Thread(target=stop.wait, args=(60,), name="pump").start()
         >>> print(report.summary)
         SUMMARY: 1 thread leaked by upload
@@ -79,7 +79,7 @@ def leak_guard(
     traced = trace_wanted() if trace is None else trace
     report = LeakReport(name, traced=traced)
     guard = Guard(
-        name, policy=policy, ignore=IgnoreList(ignore, "ignore"), trace=traced, grace=grace
+        lambda: name, policy=policy, ignore=IgnoreList(ignore, "ignore"), trace=traced, grace=grace
     )
     guard.begin()
     try:
@@ -179,9 +179,9 @@ def guard_suite(
     traced = trace_wanted() if trace is None else trace
     allowed = IgnoreList(ignore, "ignore")
 
-    def make(owner: type[Any], name: str = "") -> Guard:
+    def make(owner: type[Any]) -> Guard:
         return Guard(
-            name or owner.__qualname__, policy=policy, ignore=allowed, trace=traced, grace=grace
+            lambda: owner.__qualname__, policy=policy, ignore=allowed, trace=traced, grace=grace
         )
 
     for test in _tests_of(suite):
@@ -237,7 +237,8 @@ class _GuardedTest:
         return guarded
 
     def _begin(self) -> None:
-        self._guard = self._make(type(self._test), self._test.id())
+        self._guard = self._make(type(self._test))
+        self._guard.namer = self._test.id
         self._guard.parent = class_scope(type(self._test))
         self._guard.begin()
 

@@ -7,6 +7,7 @@ compared.  What counts is what this process asked for.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import os
 import shutil
@@ -26,10 +27,14 @@ __unittest = True
 _SHARED_FOLDER: Final = "/dev/shm"  # noqa: S108 - where the kernel shows what is shared
 
 # What multiprocessing keeps until the program ends.
-_HARMLESS_PREFIX: Final = "pymp-"
+_HARMLESS: Final = f"{os.sep}pymp-"
 
 # How many files of a directory are counted for its size.
 _MOST_COUNTED: Final = 10_000
+
+
+# So many names are kept before it is looked which of them are still in use.
+_MANY: Final = 1_000
 
 
 class Name(NamedTuple):
@@ -59,6 +64,8 @@ class NameLog:
 
     def add(self, name: Name) -> None:
         """Remember a name; before there is anything under it, or after."""
+        if len(self._names) >= _MANY:
+            self._forget()
         number = next(self._numbers)
         self._names[number] = name
         self.last = number
@@ -86,8 +93,14 @@ class NameLog:
                     name,
                 )
 
-    def forget(self) -> None:
-        """Drop the names under which there is nothing, or that nobody will ask for again."""
+    def keep(self, path: str) -> None:
+        """Tell of a name no more: what is under it is meant to stay."""
+        for number, name in list(self._names.items()):
+            if name.path == path:
+                self._names.pop(number, None)
+
+    def _forget(self) -> None:
+        """Drop the names under which there is nothing, once there are many of them."""
         for number, name in list(self._names.items()):
             if not os.path.lexists(name.path):
                 self._names.pop(number, None)
@@ -202,8 +215,8 @@ class _Watched:
         # Of the probe for a usable directory there is only the first.
         if all(isinstance(part, str | bytes) for part in parts):
             folder, prefix, suffix = map(os.fsdecode, parts)  # type: ignore[arg-type]
-            if prefix != _HARMLESS_PREFIX:
-                path = os.path.join(os.path.abspath(folder), f"{prefix}{candidate}{suffix}")
+            path = os.path.join(os.path.abspath(folder), f"{prefix}{candidate}{suffix}")
+            if _HARMLESS not in path:
                 names.add(Name("file", path, path))
         return candidate
 
@@ -215,11 +228,12 @@ def _watch_shared() -> bool:
     every use; who imports those need not import it.
     """
     try:
-        import _multiprocessing
-        import _posixshmem
+        semaphores = importlib.import_module("_multiprocessing")
+        shared = importlib.import_module("_posixshmem")
     except ImportError:
         return False
-    open_shared: Callable[..., int] = _posixshmem.shm_open
+    open_shared: Callable[..., int] = shared.shm_open
+    original: type[Any] = semaphores.SemLock
 
     def shm_open(path: str, flags: int, mode: int = 0o777) -> int:
         descriptor = open_shared(path, flags, mode)
@@ -227,7 +241,7 @@ def _watch_shared() -> bool:
             names.add(Name("shared memory", f"{_SHARED_FOLDER}/{path.lstrip('/')}", path))
         return descriptor
 
-    class SemLock(_multiprocessing.SemLock):  # type: ignore[misc]
+    class SemLock(original):  # type: ignore[misc]
         __slots__ = ()
 
         def __new__(cls, kind: int, value: int, maxvalue: int, name: str, unlink: bool) -> Any:
@@ -238,8 +252,8 @@ def _watch_shared() -> bool:
             return lock
 
     SemLock.__module__ = "_multiprocessing"
-    _posixshmem.shm_open = shm_open
-    _multiprocessing.SemLock = SemLock  # type: ignore[misc]
+    shared.shm_open = shm_open  # type: ignore[attr-defined]
+    semaphores.SemLock = SemLock  # type: ignore[attr-defined]
     return sys.platform == "linux"
 
 

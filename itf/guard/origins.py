@@ -57,9 +57,7 @@ class Origins:
         self.tracing = False
         self._known: dict[tuple[str, Hashable], Origin] = {}
         self._forked: set[int] = set()
-        self._guards: weakref.WeakKeyDictionary[threading.Thread, Any] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._guards: weakref.WeakKeyDictionary[threading.Thread, Any] = weakref.WeakKeyDictionary()
 
     def remember(
         self, kind: str, number: Hashable, identity: Hashable = None, skip: int = 1
@@ -95,9 +93,7 @@ class Origins:
         origin = self._known.get((kind, number))
         return origin if origin is not None and origin.identity == identity else None
 
-    def text(
-        self, kind: str, number: Hashable, verb: str, identity: Hashable = None
-    ) -> str:
+    def text(self, kind: str, number: Hashable, verb: str, identity: Hashable = None) -> str:
         """Say where a thing was made: `` (started at ...)``, or nothing if that is not known."""
         origin = self.of(kind, number, identity)
         said = "" if origin is None else sight_text(origin.sight)
@@ -170,7 +166,7 @@ _MACHINERY: Final = (f"{os.sep}unittest{os.sep}", f"{os.sep}_pytest{os.sep}")
 
 def sight_text(sight: Sight) -> str:
     """Return a stack as text: ``file:line in function``, from the inside out, without itf."""
-    places = []
+    places: list[str] = []
     for code, offset in zip(sight[::2], sight[1::2], strict=True):
         if any(part in code.co_filename for part in _MACHINERY):
             if places:

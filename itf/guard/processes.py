@@ -15,7 +15,7 @@ from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.proc import children, command_of, descendants_of, reap, state_of
 
-__all__ = ["end_processes", "is_harmless_process", "new_processes", "pipes_of"]
+__all__ = ["end_processes", "is_harmless_process", "new_processes", "pipes_of", "reap_orphans"]
 
 __unittest = True
 
@@ -65,6 +65,20 @@ def _is_waited_for(pid: int) -> bool:
     Such an orphan, without us, init would have waited for.
     """
     return origins.is_forked(pid) or _object_of(pid) is not None
+
+
+def reap_orphans() -> None:
+    """Take the status of adopted orphans that have ended: nobody else will."""
+    for pid in children():
+        if pid not in _owned and state_of(pid) == _ZOMBIE:
+            if _is_waited_for(pid):
+                _owned.add(pid)
+            else:
+                reap(pid, time.monotonic())
+
+
+# Children that have ended and have an object somewhere that will wait for them.
+_owned: set[int] = set()
 
 
 def _object_of(pid: int) -> Any:
@@ -122,7 +136,9 @@ def end_processes(pids: Iterable[int], spare: frozenset[int]) -> None:
     # Stopped first, for as long as more of them come to light: then none of
     # them can start another while the others are being killed.
     doomed: dict[int, None] = {}
-    while fresh := [pid for each in own for pid in (each, *descendants_of(each)) if pid not in doomed]:
+    while fresh := [
+        pid for each in own for pid in (each, *descendants_of(each)) if pid not in doomed
+    ]:
         doomed.update(dict.fromkeys(fresh))
         _signal(fresh, signal.SIGSTOP)
     _signal(doomed, signal.SIGKILL)

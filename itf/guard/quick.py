@@ -1,4 +1,4 @@
-"""Three questions whose usual way is too slow to be asked around every test.
+"""Four questions whose usual way is too slow to be asked around every test.
 
 Each uses a private name of the standard library, and the public way where that
 name is missing.
@@ -12,7 +12,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["environment", "locale_name", "signal_handlers"]
+try:
+    import _locale
+except ImportError:
+    _locale = None  # type: ignore[assignment]
+
+__all__ = ["blocked", "environment", "locale_name", "signal_handlers"]
 
 __unittest = True
 
@@ -29,13 +34,18 @@ def environment() -> dict[Any, Any]:
     return data.copy() if type(data) is dict else dict(os.environ)
 
 
-def _getsignal() -> Callable[[int], Any]:
-    # `signal.getsignal` turns each answer into an enum, at ten times the price.
-    quick = getattr(sys.modules.get("_signal"), "getsignal", None)
-    return quick or signal.getsignal
+def _quick(name: str) -> Callable[..., Any]:
+    """Return a function of `signal` as C has it.
+
+    The public one turns each answer into an enum, at ten times the price.
+    """
+    public: Callable[..., Any] = getattr(signal, name, set)
+    quick: Callable[..., Any] = getattr(sys.modules.get("_signal"), name, public)
+    return quick
 
 
-_get: Final = _getsignal()
+_get: Final = _quick("getsignal")
+_mask: Final = _quick("pthread_sigmask")
 
 
 def signal_handlers() -> tuple[Any, ...]:
@@ -43,13 +53,15 @@ def signal_handlers() -> tuple[Any, ...]:
     return tuple(map(_get, SIGNALS))
 
 
+def blocked() -> set[int]:
+    """Return the signals that this thread does not let through."""
+    found: set[int] = _mask(signal.SIG_BLOCK, ())
+    return found
+
+
 def locale_name() -> str | None:
     """Return the name of the locale in all its categories; None if there is no way to know.
 
     The module `locale` need not be imported for it.
     """
-    try:
-        import _locale
-    except ImportError:
-        return None
-    return _locale.setlocale(_locale.LC_ALL)
+    return None if _locale is None else _locale.setlocale(_locale.LC_ALL)

@@ -106,7 +106,7 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
     def setUpModule() -> Any:
         guard = make(cls)
         if guard is not None:
-            guard.name = name
+            guard.namer = lambda: name
             _module_guards[name] = guard
             guard.begin()
             unittest.addModuleCleanup(_end_module, name, guard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -11,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from itf.guard.changes import Attributes, Change, Setting, Single, list_of
+from itf.guard.changes import Change, Setting, list_of, object_text
 from itf.guard.environment import Environment
 from itf.guard.log_settings import LogSettings
 from itf.guard.quick import locale_name
@@ -156,38 +157,77 @@ _OF_MODULES: Final = (
     ),
 )
 
-# Each with how it is read, and how it is put back.
-_SINGLES: Final = (
-    Single("cwd", _read_cwd, _restore_cwd),
-    Single("umask", _read_umask, os.umask, oct),
-    Single("locale", locale_name, _restore_locale),
-    Single(
-        "time zone",
-        lambda: (time.tzname, time.timezone, time.altzone, time.daylight),
-        _restore_time_zone,
-    ),
-    Single("recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
-    Single("switch interval", sys.getswitchinterval, sys.setswitchinterval),
-    Single("gc enabled", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
-    Single("gc thresholds", gc.get_threshold, lambda values: gc.set_threshold(*values)),
-    Single("gc debug flags", gc.get_debug, gc.set_debug),
-    Single("trace function", sys.gettrace, sys.settrace),
-    Single("profile function", sys.getprofile, sys.setprofile),
-    Single("threading trace function", threading.gettrace, threading.settrace),  # type: ignore[arg-type]
-    Single("threading profile function", threading.getprofile, threading.setprofile),  # type: ignore[arg-type]
+
+class _Plain:
+    """The settings of one value each, read by one function.
+
+    There are thirty of them, and a call for each would cost more than the
+    reading.  What stands in `read` at a place is named at the same place in
+    ``_PLAIN``.
+    """
+
+    def read(self) -> tuple[Any, ...]:
+        """Return what they are now, in the order of ``_PLAIN``."""
+        return (
+            _read_cwd(),
+            _read_umask(),
+            locale_name(),
+            (time.tzname, time.timezone, time.altzone, time.daylight),
+            sys.getrecursionlimit(),
+            sys.getswitchinterval(),
+            gc.isenabled(),
+            gc.get_threshold(),
+            gc.get_debug(),
+            sys.gettrace(),
+            sys.getprofile(),
+            threading.gettrace(),
+            threading.getprofile(),
+            sys.excepthook,
+            sys.unraisablehook,
+            sys.displayhook,
+            sys.stdin,
+            sys.stdout,
+            sys.stderr,
+            threading.excepthook,
+        )
+
+    def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[Change]:
+        """Tell of every one that is not what it was."""
+        for (name, restore), old, new in zip(_PLAIN, before, after, strict=True):
+            if old is not new and old != new:
+                text = oct if name == "umask" else object_text
+                yield Change(name, text(old), text(new), functools.partial(restore, old))
+
+
+def _attribute(owner: Any, name: str) -> tuple[str, Callable[[Any], object]]:
+    return f"{owner.__name__}.{name}", functools.partial(setattr, owner, name)
+
+
+_PLAIN: Final[tuple[tuple[str, Callable[[Any], object]], ...]] = (
+    ("cwd", _restore_cwd),
+    ("umask", os.umask),
+    ("locale", _restore_locale),
+    ("time zone", _restore_time_zone),
+    ("recursion limit", sys.setrecursionlimit),
+    ("switch interval", sys.setswitchinterval),
+    ("gc enabled", lambda on: gc.enable() if on else gc.disable()),
+    ("gc thresholds", lambda values: gc.set_threshold(*values)),
+    ("gc debug flags", gc.set_debug),
+    ("trace function", sys.settrace),
+    ("profile function", sys.setprofile),
+    ("threading trace function", threading.settrace),
+    ("threading profile function", threading.setprofile),
+    *(_attribute(sys, name) for name in ("excepthook", "unraisablehook", "displayhook")),
+    *(_attribute(sys, name) for name in ("stdin", "stdout", "stderr")),
+    _attribute(threading, "excepthook"),
 )
+
 
 ENVIRONMENT: Final = Environment()
 """The environment; apart from the others, for it is a dimension of its own."""
 
 SETTINGS: Final[tuple[Setting, ...]] = (
-    *_SINGLES,
-    Attributes(sys, "excepthook", "unraisablehook", "displayhook", "stdin", "stdout", "stderr"),
-    Single(
-        "threading.excepthook",
-        lambda: threading.excepthook,
-        lambda hook: setattr(threading, "excepthook", hook),
-    ),
+    _Plain(),
     *(list_of(sys, name) for name in ("path", "meta_path", "path_hooks", "argv")),
     _Modules(),
     _Filters(),

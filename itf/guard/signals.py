@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from itf.guard.changes import Change, Single
-from itf.guard.quick import SIGNALS, signal_handlers
+from itf.guard.quick import SIGNALS, blocked, signal_handlers
 from itf.texts import safe_repr
 
 __all__ = ["SignalHandlers", "Timers", "blocked_signals"]
@@ -117,10 +117,6 @@ def _timer_text(timer: tuple[float, float]) -> str:
     return f"on, {left:.3g} s left" + (f", then every {interval:g} s" if interval else "")
 
 
-def _blocked() -> frozenset[int]:
-    return frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-
-
 def blocked_signals() -> list[Single]:
     """Return the setting that is the signals this thread does not let through."""
     if not hasattr(signal, "pthread_sigmask"):
@@ -128,7 +124,7 @@ def blocked_signals() -> list[Single]:
     return [
         Single(
             "blocked signals",
-            _blocked,
+            blocked,
             lambda mask: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
             lambda mask: ", ".join(map(_name_of, sorted(mask))) or "none",
         )

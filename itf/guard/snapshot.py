@@ -33,9 +33,7 @@ class Snapshot(NamedTuple):
 
 def take_snapshot() -> Snapshot:
     """Look at the whole process."""
-    return Snapshot(
-        kernel.look(), names.last, look_at_tasks(), ENVIRONMENT.read(), read_settings()
-    )
+    return Snapshot(kernel.look(), names.last, look_at_tasks(), ENVIRONMENT.read(), read_settings())
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[Leak]:
@@ -56,9 +54,7 @@ def differences(before: Snapshot, after: Snapshot) -> list[Leak]:
     if before.tasks != after.tasks:
         found += new_tasks(before.tasks, after.tasks)
     if before.environment != after.environment:
-        found += _changed(
-            "environment", ENVIRONMENT.changes(before.environment, after.environment)
-        )
+        found += _changed("environment", ENVIRONMENT.changes(before.environment, after.environment))
     if before.settings != after.settings:
         found += _changed("settings", changes_of(before.settings, after.settings))
     return _grouped(found)

@@ -76,5 +76,3 @@ def _pid_of(value: object, pids: frozenset[int]) -> int | None:
         # What a process pool's thread has: a process by its pid.
         found += list(many)
     return next((pid for pid in found if type(pid) is int and pid in pids), None)
-
-

@@ -107,7 +107,15 @@ _FUNCTIONS: Final[tuple[tuple[Any, str, _Note], ...]] = (
     (builtins, "open", _note_file),
     *(
         (os, name, _note_number)
-        for name in ("open", "dup", "dup2", "memfd_create", "eventfd", "pidfd_open", "timerfd_create")
+        for name in (
+            "open",
+            "dup",
+            "dup2",
+            "memfd_create",
+            "eventfd",
+            "pidfd_open",
+            "timerfd_create",
+        )
     ),
     *((os, name, _note_numbers) for name in ("pipe", "pipe2", "openpty")),
     (select, "epoll", _note_file),

@@ -271,6 +271,9 @@ _MADE_BY_PYTHON: Final = frozenset(
         "__static_attributes__",
         "__weakref__",
         "_abc_impl",
+        # What a TestCase keeps of the run that is under way in this process.
+        "_class_cleanups",
+        "_itf_class_scope",
     }
 )
 

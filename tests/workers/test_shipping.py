@@ -170,6 +170,7 @@ class ShippingTest(WorkerTestCase):
                     outer.assertEqual((3, self.id()), worker.result())
 
         class Integration(IntegrationTestCase):
+            leak_policy = "off"  # what it starts belongs to the test around it
             test = Plain.test
 
         class Asynchronous(unittest.IsolatedAsyncioTestCase):
