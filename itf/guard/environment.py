@@ -27,12 +27,14 @@ class _Reading(NamedTuple):
     """What the environment is at one moment.
 
     Attributes:
+        identity: Tells one mapping from another: two are equal with the same in them.
         mapping: What is `os.environ`.
         data: What is in it.
         behind: What the C library has that `os.environ` does not know of; the
             value is None for what it lacks.
     """
 
+    identity: int
     mapping: Any
     data: dict[Any, Any]
     behind: tuple[tuple[bytes, bytes | None], ...]
@@ -58,7 +60,7 @@ class Environment:
             seen = self._pointers
             if not address or not seen or ctypes.string_at(address, len(seen)) != seen:
                 self._read_behind(data)
-        return _Reading(os.environ, data, self._behind)
+        return _Reading(id(os.environ), os.environ, data, self._behind)
 
     def changes(self, before: _Reading, after: _Reading) -> Iterable[Change]:
         """Tell of every variable that has changed, and of an `os.environ` that was replaced."""

@@ -30,8 +30,10 @@ def environment() -> dict[Any, Any]:
     `dict(os.environ)` decodes every key and value, and takes a hundred times as long.
     """
     data = getattr(os.environ, "_data", None)
-    # A test may have put any mapping in its place.
-    return data.copy() if type(data) is dict else dict(os.environ)
+    if type(data) is dict:
+        return data.copy()
+    # A test has put another mapping in its place.
+    return {os.fsencode(key): os.fsencode(value) for key, value in os.environ.items()}
 
 
 def _quick(name: str) -> Callable[..., Any]:
