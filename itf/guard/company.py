@@ -23,6 +23,10 @@ __all__ = ["SEES_COROUTINES", "Company", "company"]
 __unittest = True
 
 
+# Of the tests of a run in eight threads there may be thousands.
+_NAMES_SHOWN: Final = 8
+
+
 class Company:
     """The guards that stand in this process.
 
@@ -39,6 +43,8 @@ class Company:
         # Held while guards come and go.
         self._lock = threading.RLock()
         self._standing: list[Guard] = []
+        # The threads in which guards stand or stood: they are the runner's.
+        self._hosts: set[int] = set()
         self._hooks = ErrorHooks(self.guard_of)
         # The names of those that stood next to one another, and what was
         # before the first of them.
@@ -48,7 +54,7 @@ class Company:
         self._told: set[Hashable] = set()
 
     def enter(self, guard: Guard) -> None:
-        """A guard is about to look."""
+        """Let a guard stand, and look before."""
         with self._lock:
             standing = self._standing
             if standing and standing[-1] is not guard.parent:
@@ -56,19 +62,26 @@ class Company:
             subreaper.acquire()
             self._hooks.put_in(guard)
             self._standing.append(guard)
+            self._hosts.add(threading.get_native_id())
+            # Under the lock: whoever comes next must find it.
+            guard.before = take_snapshot()
 
     def leave(self, guard: Guard, before: Snapshot) -> None:
         """A guard has looked for the last time."""
         with self._lock:
             if guard in self._standing:
                 self._standing.remove(guard)
-            self._hooks.take_out(guard, last=not self._standing)
-            subreaper.release()
-            if not guard.in_company:
-                return
-            if not any(other.in_company for other in self._standing):
-                self._end_company()
-            watch.release(trace=False)
+            try:
+                if guard.in_company and not any(other.in_company for other in self._standing):
+                    self._end_company()
+            finally:
+                if all(guard.is_within(other) for other in self._standing):
+                    self._hooks.take_out(guard, last=not self._standing)
+                subreaper.release()
+                if guard.in_company:
+                    watch.release(trace=False)
+                if not self._standing:
+                    self._hosts.clear()
 
     def guard_of(self, thread: threading.Thread | None) -> Guard | None:
         """Return the guard to which what happens in a thread belongs; None if nobody knows.
@@ -90,7 +103,7 @@ class Company:
         self._standing = [other for other in self._standing if other.is_here()]
         rivals = [other for other in self._standing if not guard.is_within(other)]
         for rival in rivals:
-            if not rival.in_company and rival.before is not None:
+            if not rival.in_company:
                 self._begin_company(rival)
         if rivals:
             self._join(guard)
@@ -120,6 +133,9 @@ class Company:
 
     def is_declared(self, leak: Leak) -> bool:
         """Say whether a leak may outlive its test."""
+        if leak.dimension == "threads":
+            # Not what a test has made, but what it runs in, or another one does.
+            return leak.key in self._declared or leak.key[1] in self._hosts  # type: ignore[index]
         return leak.key in self._declared
 
     def renew(self) -> None:
@@ -152,12 +168,14 @@ class Company:
             for leak in differences(before, take_snapshot())
             if leak.key not in told and not self.is_declared(leak) and not _has_owner(leak)
         ]
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        others = f" and {len(names) - _NAMES_SHOWN} others" if len(names) > _NAMES_SHOWN else ""
         for leak in left:
             text = leak.tell()
             if leak.dimension in ("environment", "settings"):
                 leak.data.restore()
             warnings.warn(
-                f"left behind by one of {', '.join(names)}, which ran at once: {text}",
+                f"left behind by one of {shown}{others}, which ran at once: {text}",
                 ResourceWarning,
                 stacklevel=2,
             )

@@ -98,7 +98,6 @@ class Guard:
             watch.acquire(trace=True)
         self._filters = warnings.filters
         company.enter(self)
-        self.before = take_snapshot()
 
     def end(self) -> LeakReport | None:
         """Look after, put back what was changed, and tell; None if nothing was left behind."""
