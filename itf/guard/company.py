@@ -50,7 +50,6 @@ class Company:
         # before the first of them.
         self._names: list[str] = []
         self._before: Snapshot | None = None
-        self._declared: dict[Hashable, str] = {}
         self._told: set[Hashable] = set()
 
     def enter(self, guard: Guard) -> None:
@@ -108,8 +107,8 @@ class Company:
         if rivals:
             self._join(guard)
 
-    def tell_outer(self, guard: Guard, leak: Leak) -> None:
-        """See to it that no other guard tells of this leak again."""
+    def tell(self, leak: Leak) -> None:
+        """See to it that no guard that stands tells of this leak again."""
         with self._lock:
             self._told.add(leak.key)
             for other in self._standing:
@@ -123,20 +122,20 @@ class Company:
         owner = origin.guard() if origin is not None and origin.guard is not None else None
         return owner is not None and (owner is guard or owner.is_within(guard))
 
-    def declare(self, before: Snapshot, why: str) -> None:
-        """Take all that is new since a moment for what may outlive a test."""
+    def declare(self, before: Snapshot) -> None:
+        """Take all that is new since a moment for what may outlive a test.
+
+        For guards that stand, that is; to those that come it is not new.
+        """
         for leak in differences(before, take_snapshot()):
             origin = origins.of(*_origin_key(leak))
             owner = origin.guard() if origin is not None and origin.guard is not None else None
             if owner is None or owner is origins.guard_here():
-                self._declared[leak.key] = why
+                self.tell(leak)
 
-    def is_declared(self, leak: Leak) -> bool:
-        """Say whether a leak may outlive its test."""
-        if leak.dimension == "threads":
-            # Not what a test has made, but what it runs in, or another one does.
-            return leak.key in self._declared or leak.key[1] in self._hosts  # type: ignore[index]
-        return leak.key in self._declared
+    def is_host(self, leak: Leak) -> bool:
+        """Say whether a leak is a thread in which tests run: the runner's, not a test's."""
+        return leak.dimension == "threads" and leak.key[1] in self._hosts  # type: ignore[index]
 
     def renew(self) -> None:
         """Make the lock anew, in a forked child: another thread may have held it."""
@@ -166,7 +165,7 @@ class Company:
         left = [
             leak
             for leak in differences(before, take_snapshot())
-            if leak.key not in told and not self.is_declared(leak) and not _has_owner(leak)
+            if leak.key not in told and not self.is_host(leak) and not _has_owner(leak)
         ]
         shown = ", ".join(names[:_NAMES_SHOWN])
         others = f" and {len(names) - _NAMES_SHOWN} others" if len(names) > _NAMES_SHOWN else ""

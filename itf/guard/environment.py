@@ -23,6 +23,9 @@ _POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
 _MOST: Final = 100_000
 
 
+_OF_READLINE: Final = (b"LINES", b"COLUMNS")
+
+
 class _Reading(NamedTuple):
     """What the environment is at one moment.
 
@@ -91,9 +94,11 @@ class Environment:
         """Compare the C library's variables with those of `os.environ`."""
         theirs, self._pointers = _read_libc()
         ours = {_bytes(key): _bytes(value) for key, value in data.items()}
+        # GNU readline sets them when it is imported, for its children.
+        harmless = _OF_READLINE if "readline" in sys.modules else ()
         self._behind = tuple(
             (key, theirs.get(key))
-            for key in sorted({*theirs, *ours})
+            for key in sorted({*theirs, *ours}.difference(harmless))
             if theirs.get(key) != ours.get(key)
         )
 

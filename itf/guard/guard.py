@@ -185,7 +185,7 @@ class Guard:
             leak
             for leak in leaks
             if leak.key not in self.told
-            and not company.is_declared(leak)
+            and not company.is_host(leak)
             and (not self.in_company or company.is_of(leak, self))
             and not self._is_allowed(leak)
         ]
@@ -193,12 +193,12 @@ class Guard:
     def _is_allowed(self, leak: Leak) -> bool:
         if self._ignore is None or not self._ignore.allows(leak):
             return False
-        company.tell_outer(self, leak)
+        company.tell(leak)
         return True
 
     def _put_back(self, leaks: Sequence[Leak]) -> None:
         for leak in leaks:
-            company.tell_outer(self, leak)
+            company.tell(leak)
         _restore(leaks)
         if self.policy != "fail":
             return

@@ -137,7 +137,7 @@ def outlives_test(why: str) -> Generator[None]:
     try:
         yield
     finally:
-        company.declare(before, why)
+        company.declare(before)
 
 
 def guard_suite(

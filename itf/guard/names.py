@@ -7,6 +7,7 @@ compared.  What counts is what this process asked for.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import itertools
 import os
@@ -184,41 +185,34 @@ def _watch_temporary_files() -> bool:
     """See to it that every name that `tempfile` tries is remembered; say whether that can be.
 
     There is no public place through which all its functions go, whichever way
-    they were imported.
+    they were imported: all take their names from this sequence.
     """
-    original = getattr(tempfile, "_get_candidate_names", None)
-    if original is None:
+    sequence = getattr(tempfile, "_RandomNameSequence", None)
+    original = getattr(sequence, "__next__", None)
+    if sequence is None or original is None:
         return False
 
-    def watched() -> Iterator[str]:
-        return _Watched(original(), sys._getframe(1).f_locals)
+    @functools.wraps(original)
+    def __next__(self: Any) -> str:  # noqa: N807
+        candidate: str = original(self)
+        _remember_candidate(candidate, sys._getframe(1).f_locals)
+        return candidate
 
-    tempfile._get_candidate_names = watched  # type: ignore[attr-defined]
+    sequence.__next__ = __next__
     return True
 
 
-class _Watched:
-    """The names that `tempfile` tries, each remembered as the path that it will be."""
-
-    def __init__(self, candidates: Iterator[str], wanted: dict[str, Any]) -> None:
-        self._candidates = candidates
-        self._folder = wanted.get("dir")
-        self._prefix = wanted.get("prefix", wanted.get("pre"))
-        self._suffix = wanted.get("suffix", wanted.get("suf"))
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        candidate = next(self._candidates)
-        parts = (self._folder, self._prefix, self._suffix)
-        # Of the probe for a usable directory there is only the first.
-        if all(isinstance(part, str | bytes) for part in parts):
-            folder, prefix, suffix = map(os.fsdecode, parts)  # type: ignore[arg-type]
-            path = os.path.join(os.path.abspath(folder), f"{prefix}{candidate}{suffix}")
-            if _HARMLESS not in path:
-                names.add(Name("file", path, path))
-        return candidate
+def _remember_candidate(candidate: str, wanted: dict[str, Any]) -> None:
+    """Remember the path that a function of `tempfile`, with these variables, makes of a name."""
+    folder = wanted.get("dir")
+    prefix = wanted.get("prefix", wanted.get("pre"))
+    suffix = wanted.get("suffix", wanted.get("suf"))
+    # Others, who only want a random name, have not all three.
+    if all(isinstance(part, str | bytes) for part in (folder, prefix, suffix)):
+        folder, prefix, suffix = map(os.fsdecode, (folder, prefix, suffix))  # type: ignore[arg-type]
+        path = os.path.join(os.path.abspath(folder), f"{prefix}{candidate}{suffix}")
+        if _HARMLESS not in path:
+            names.add(Name("file", path, path))
 
 
 def _watch_shared() -> bool:

@@ -19,7 +19,7 @@ from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.texts import safe_repr
 
-__all__ = ["Pending", "cancel", "look_at_tasks", "new_tasks"]
+__all__ = ["Pending", "cancel", "executor_threads", "look_at_tasks", "new_tasks"]
 
 __unittest = True
 
@@ -60,6 +60,19 @@ def look_at_tasks() -> Pending:
             for generator in list(getattr(loop, "_asyncgens", ())):
                 found.add(weakref.ref(generator))
     return frozenset(found) if found else _NONE
+
+
+def executor_threads() -> set[Any]:
+    """Return the threads that loops which are not closed keep for what blocks.
+
+    They end with their loop; a loop that is left behind is told by its
+    descriptors.  There is no public way to a loop's executor.
+    """
+    found: set[Any] = set()
+    for loop in list(_loops):
+        if not loop.is_closed():
+            found.update(getattr(getattr(loop, "_default_executor", None), "_threads", ()))
+    return found
 
 
 def _watch_loops(base: Any) -> None:

@@ -11,6 +11,7 @@ from types import FrameType
 from itf.frames import where_is
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
+from itf.guard.tasks import executor_threads
 
 __all__ = ["blocked_on", "new_threads", "thread_frame"]
 
@@ -23,8 +24,11 @@ def new_threads(before: frozenset[int], after: frozenset[int]) -> Iterator[Leak]
     if not fresh:
         return
     known = {thread.native_id: thread for thread in threading.enumerate()}
+    of_loops = executor_threads()
     for native in sorted(fresh):
         thread = known.get(native)
+        if thread in of_loops:
+            continue
         name = thread.name if thread is not None else _native_name(native)
         yield Leak(
             "threads",

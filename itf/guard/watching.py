@@ -10,6 +10,7 @@ import _thread
 import builtins
 import contextlib
 import functools
+import importlib
 import io
 import os
 import select
@@ -53,9 +54,13 @@ class _Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Known to pickle by its name, as the original is.
-        return str(self.original.__name__)
+        return _find, (self.original.__module__, self.original.__name__)
+
+
+def _find(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 def _identity(number: int) -> tuple[int, int] | None:

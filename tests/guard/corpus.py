@@ -256,7 +256,9 @@ def wait_for_command(pid: int, command: str) -> None:
 @planted("1 process", r"process \d+ \(sleep 30\)")
 def orphan_of_a_shell() -> Generator[None]:
     shell = subprocess.run(
-        ["sh", "-c", "setsid sleep 30 >/dev/null 2>&1 & echo $!"], stdout=subprocess.PIPE, check=True
+        ["sh", "-c", "setsid sleep 30 >/dev/null 2>&1 & echo $!"],
+        stdout=subprocess.PIPE,
+        check=True,
     )
     orphan = int(shell.stdout)
     wait_for_command(orphan, "sleep")
@@ -267,9 +269,7 @@ def orphan_of_a_shell() -> Generator[None]:
 @planted("1 process", r"with \d+ \(sleep 30\)")
 def process_with_a_child() -> Generator[None]:
     # Reads until it is told to go on, and starts another one before that.
-    shell = subprocess.Popen(
-        ["sh", "-c", "sleep 30 & echo ready; wait"], stdout=subprocess.PIPE
-    )
+    shell = subprocess.Popen(["sh", "-c", "sleep 30 & echo ready; wait"], stdout=subprocess.PIPE)
     assert shell.stdout is not None
     shell.stdout.readline()
     shell.stdout.close()
@@ -908,4 +908,3 @@ def error_in_a_finalizer() -> Generator[None]:
 
     Dying()
     yield
-
