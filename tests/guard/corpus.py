@@ -904,7 +904,7 @@ def error_in_a_thread() -> Generator[None]:
 def error_in_a_finalizer() -> Generator[None]:
     class Dying:
         def __del__(self) -> None:
-            1 // BEFORE.divisor  # noqa: B018
+            1 // BEFORE.divisor
 
     Dying()
     yield

@@ -248,7 +248,7 @@ class CompanyTest(unittest.TestCase):
                 with leak_guard(f"test {number}", grace=0.05):
                     meeting.wait(TIMEOUT)
                     if number:
-                        _run_thread(lambda: [][0])
+                        _run_thread(lambda: {}[number])
                     meeting.wait(TIMEOUT)
             except AssertionError as error:
                 return str(error)
@@ -256,7 +256,7 @@ class CompanyTest(unittest.TestCase):
 
         none, said = in_threads(2, body)
         self.assertIsNone(none)
-        self.assertIn("died of IndexError", said)
+        self.assertIn("died of KeyError", said)
         self.assertIn("SUMMARY: 1 error leaked by test 1", said)
 
     def test_a_forked_child_leaves_the_guards_alone(self) -> None:
