@@ -71,8 +71,8 @@ def _count(number: int, what: str) -> str:
 
 
 def _is_pythons(kind: type | None) -> bool:
-    top = getattr(kind, "__module__", "").partition(".")[0]
-    return top in sys.stdlib_module_names and top != "__main__"
+    top = str(getattr(kind, "__module__", "")).partition(".")[0]
+    return top in sys.stdlib_module_names
 
 
 def _step(steps: tuple[int, ...]) -> str:
@@ -110,10 +110,11 @@ def _shown(thing: object) -> str:
 
 def _held(thing: object) -> str:
     """Say what refers to an object, one step far."""
-    holders = [holder for holder in gc.get_referrers(thing) if not _is_passing(holder)]
+    holders = list(itertools.filterfalse(_is_passing, gc.get_referrers(thing)))
     if not holders:
         return "held by nothing that the collector knows: C code, or a frame that runs"
-    told = [_tell_holder(holder, thing) for holder in holders[:_MOST_HOLDERS]]
+    # No comprehension, in which Python 3.11 refers to the object by a cell.
+    told = list(map(_tell_holder, holders[:_MOST_HOLDERS], itertools.repeat(thing)))
     if len(holders) > len(told):
         told.append(f"{len(holders) - len(told)} more")
     return f"held by {' and '.join(told)}"
