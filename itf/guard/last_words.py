@@ -58,7 +58,7 @@ class _Hook:
         setattr(owner, name, self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        if not (self.live and self.take(*args)):
+        if not (self.live and self.take(*args, **kwargs)):
             self.before(*args, **kwargs)
 
     def is_on_top(self) -> bool:
@@ -83,7 +83,12 @@ class LastWords:
 
     def __init__(self, take: Taker, *, renew: bool) -> None:
         def take_warning(
-            message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            *_: object,
+            **__: object,
         ) -> bool:
             text = safe_str(message) if isinstance(message, Warning) else message
             return take(category, text, f"{filename}:{lineno}", _source_of_warning())
