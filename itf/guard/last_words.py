@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from itf.frames import module_of, user_frame
+from itf.frames import module_of
 from itf.texts import safe_repr, safe_str
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _WATCHED: Final = (
 # there may be a hook of another in between.
 _FRAMES_TO_MESSAGE: Final = 8
 
+_OWN: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep
 
 
@@ -91,7 +92,9 @@ class LastWords:
             **__: object,
         ) -> bool:
             text = safe_str(message) if isinstance(message, Warning) else message
-            return take(category, text, f"{filename}:{lineno}", _source_of_warning())
+            # A function of itf's may stand where Python's own warns of a coroutine.
+            place = _place_of_drop() if filename.startswith(_OWN) else f"{filename}:{lineno}"
+            return take(category, text, place, _source_of_warning())
 
         def take_unraisable(args: UnraisableHookArgs) -> bool:
             text = safe_str(args.exc_value) if args.exc_value else ""
@@ -176,13 +179,25 @@ def _source_of_warning() -> object:
 
 def _place_of(args: UnraisableHookArgs) -> str:
     """Return the ``file:line`` at which something unraisable was raised."""
-    frame, line = user_frame(), 0
-    # Raised in C, it has no traceback, or one through `warnings` alone: then the
-    # frame that dropped the object is the one that we were called from.
-    for entry, number in traceback.walk_tb(args.exc_traceback):
-        if module_of(entry) != "warnings":
-            frame, line = entry, number
-    return f"{frame.f_code.co_filename}:{line or frame.f_lineno}"
+    place = ""
+    for frame, line in traceback.walk_tb(args.exc_traceback):
+        if not _is_between(frame):
+            place = f"{frame.f_code.co_filename}:{line}"
+    # Raised in C, it has no traceback, or one that does not reach the user's code.
+    return place or _place_of_drop()
+
+
+def _place_of_drop() -> str:
+    """Return the ``file:line`` at which the user's code dropped what is being freed."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_between(frame):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _is_between(frame: types.FrameType) -> bool:
+    """Say whether a frame stands between the user's code and our hook."""
+    return module_of(frame).partition(".")[0] in ("itf", "warnings")
 
 
 def made_at(thing: object) -> str:
