@@ -241,23 +241,23 @@ def _added(
     *args: object,
 ) -> array.array[int]:
     """Call a function, and return how much it adds to each kind, each container, and blocks."""
+    added = array.array("q", bytes(8 * (len(suspects.kinds) + len(suspects.containers) + 1)))
     _settle(suspects, registries)
-    added = _look(suspects)
     added[-1] = _blocks()
+    _count(suspects, added, -1)
     function(*args)
     _settle(suspects, registries)
     added[-1] = _blocks() - added[-1]
-    after = _look(suspects)
-    for place in range(len(added) - 1):
-        added[place] = after[place] - added[place]
+    _count(suspects, added, 1)
     return added
 
 
-def _look(suspects: _Suspects) -> array.array[int]:
-    """Return how many of each kind, and how long each container; the last place is for blocks."""
+def _count(suspects: _Suspects, counts: array.array[int], sign: int) -> None:
+    """Add or subtract how many there are of each kind, and how long each container is."""
     kinds = Counter(map(type, gc.get_objects()))
-    counts = [kinds[kind] for kind in suspects.kinds]
-    return array.array("q", [*counts, *map(_length, suspects.containers), 0])
+    now = [*(kinds[kind] for kind in suspects.kinds), *map(_length, suspects.containers)]
+    for place, count in enumerate(now):
+        counts[place] += sign * count
 
 
 def _blocks() -> int:
@@ -288,7 +288,6 @@ def _settle(suspects: _Suspects, registries: list[tuple[dict[Any, Any], set[Any]
     for registry, keys in registries:
         for key in registry.keys() - keys:
             registry.pop(key, None)
-    collect()
 
 
 def _clear_lookups() -> None:
