@@ -95,6 +95,7 @@ if TYPE_CHECKING:
         event_from_json as event_from_json,
         event_to_json as event_to_json,
     )
+    from itf.guard.growth import assert_no_growth as assert_no_growth
     from itf.guard.guarding import (
         guard_capabilities as guard_capabilities,
         guard_suite as guard_suite,
@@ -147,6 +148,7 @@ _MODULES = {
     "WorkerTimeoutError": "itf.exceptions",
     "WorkspaceError": "itf.exceptions",
     "WorkspaceEscapeError": "itf.exceptions",
+    "assert_no_growth": "itf.guard.growth",
     "async_test_runner": "itf.fixtures.async_runner",
     "config_change_tracker": "itf.fixtures.config_tracking",
     "error_tracking_context": "itf.fixtures.error_tracking",

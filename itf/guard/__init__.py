@@ -5,6 +5,8 @@ snapshot                                     all of it, and what has come since
 threads, processes, descriptors              what is told of each, and their end
 origins, watching                            who made it, and where
 errors                                       what nobody can catch
+garbage, last_words                          what a test leaves to the collector
+growth, growth_report                        what grows from call to call
 company                                      several tests at once
 guard, report                                around one test; what it has to say
 scopes, guarding                             around classes, modules, suites, blocks
