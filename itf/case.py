@@ -25,6 +25,7 @@ from itf.fixtures.resource_monitoring import resource_monitor
 from itf.fixtures.sample_code import sample_code_files
 from itf.fixtures.workspace import temp_workspace
 from itf.frames import strip_own_frames
+from itf.guard.growth import assert_no_growth
 from itf.guard.guard import DEFAULT_GRACE, Guard
 from itf.guard.scopes import guard_class, guard_module
 from itf.guard.terms import guard_around, guard_for
@@ -72,6 +73,8 @@ class IntegrationTestCase(
         leak_grace: Seconds until what is on its way out counts as left behind.
         leak_trace: Whether it is remembered where things are made, to be told
             with a leak; ``ITF_TRACE=1`` does it for all classes.
+        gc_check: Whether garbage is collected after each test, and what that
+            frees without its having been closed is told of this test.
 
     Example:
         >>> class WorkspaceTest(IntegrationTestCase):
@@ -84,6 +87,9 @@ class IntegrationTestCase(
     leak_ignore: ClassVar[Sequence[str]] = ()
     leak_grace: ClassVar[float] = DEFAULT_GRACE
     leak_trace: ClassVar[bool] = False
+    gc_check: ClassVar[bool] = False
+
+    assert_no_growth = staticmethod(assert_no_growth)
 
     # fill=False: their own parameters are options, not names of fixtures.
     temp_workspace = FixtureDeclaration(temp_workspace, fill=False)

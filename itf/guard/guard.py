@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Literal
 
 from itf.guard.company import company
+from itf.guard.garbage import Garbage, GarbageCheck
 from itf.guard.leaks import IgnoreList, Leak
 from itf.guard.names import remove
 from itf.guard.origins import current_guard
@@ -49,6 +50,8 @@ class Guard:
         trace: Whether it is remembered where things are made.
         grace: Seconds until what is on its way out counts as left behind.
         parent: The guard around this one; by default the one that stands here.
+        garbage: Collects at the end, and tells what that, or the test itself,
+            has freed without closing it; None for no collection.
 
     Thread safety: `begin` and `end` are called by one thread; several guards may
     stand at once in several.
@@ -63,6 +66,7 @@ class Guard:
         trace: bool = False,
         grace: float = DEFAULT_GRACE,
         parent: Guard | None = None,
+        garbage: GarbageCheck | None = None,
     ) -> None:
         self.namer = namer
         self.parent = parent
@@ -76,6 +80,7 @@ class Guard:
         self._ignore = ignore
         self._trace = trace
         self._grace = grace
+        self._garbage = garbage
         self._errors: list[Leak] = []
         self._had_children = False
         self._pid = 0
@@ -96,6 +101,8 @@ class Guard:
         current_guard.set(self)
         if self._trace:
             watch.acquire(trace=True)
+        if self._garbage is not None:
+            self._garbage.begin()
         self._filters = warnings.filters
         company.enter(self)
 
@@ -106,6 +113,8 @@ class Guard:
             return None
         try:
             leaks = self._left_behind(before)
+            if self._garbage is not None:
+                leaks += self._dropped(self._garbage)
             if self._had_children:
                 reap_orphans()
             if not leaks:
@@ -123,6 +132,8 @@ class Guard:
             return
         try:
             _restore(self._counted(differences(before, take_snapshot())))
+            if self._garbage is not None:
+                self._garbage.end()
         finally:
             self._leave(before)
 
@@ -130,6 +141,11 @@ class Guard:
         """Return the look before, once; None also in a forked child, where nothing is ours."""
         before, self.before = self.before, None
         return before if self._pid == os.getpid() else None
+
+    def _dropped(self, garbage: GarbageCheck) -> list[Leak]:
+        """Return what was freed without being closed."""
+        leaks = [_garbage_leak(found) for found in garbage.end()]
+        return [leak for leak in leaks if not self._is_allowed(leak)]
 
     def _leave(self, before: Snapshot) -> None:
         company.leave(self, before)
@@ -212,6 +228,25 @@ class Guard:
                     remove(leak.data)
                 except OSError as error:
                     leak.text += f"; it could not be removed: {error}"
+
+
+_GARBAGE_NOUNS: Final = {
+    "resource": "unclosed resource",
+    "coroutine": "coroutine",
+    "uncollectable": "uncollectable type",
+}
+
+
+def _garbage_leak(found: Garbage) -> Leak:
+    noun = _GARBAGE_NOUNS[found.kind]
+    where = f" ({found.where})" if found.where else ""
+    return Leak(
+        "garbage",
+        noun,
+        found.type_name,
+        ("garbage", found),
+        lambda: f"{noun}: {found.text}{where}",
+    )
 
 
 def _restore(leaks: Sequence[Leak]) -> None:

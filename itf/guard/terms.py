@@ -7,6 +7,7 @@ import warnings
 import weakref
 from typing import Any, Final
 
+from itf.guard.garbage import GarbageCheck
 from itf.guard.guard import Guard
 from itf.guard.guarding import trace_wanted
 from itf.guard.leaks import IgnoreList
@@ -38,6 +39,7 @@ class Terms:
                 "it is a number of seconds, 0 or more"
             )
         self.trace = bool(cls.leak_trace) or trace_wanted()
+        self.garbage = GarbageCheck() if cls.gc_check else None
         self._cls = weakref.ref(cls)
         self._ran: set[str] = set()
         self._awaits_end = False
@@ -56,6 +58,13 @@ class Terms:
         if cls is None:
             return
         _known.pop(cls, None)
+        if self.garbage is not None:
+            for found in self.garbage.close():
+                warnings.warn(
+                    f"{cls.__qualname__} dropped, after the test that made it: {found.text}",
+                    ResourceWarning,
+                    stacklevel=2,
+                )
         # Of a class of which only some tests were run, nobody knows; and an
         # entry that was inherited may be of use to another class.
         whole = ran.issuperset(unittest.TestLoader().getTestCaseNames(cls))
@@ -95,6 +104,7 @@ def guard_for(test: Any, method: str) -> Guard | None:
         trace=terms.trace,
         grace=terms.grace,
         parent=class_scope(cls),
+        garbage=terms.garbage,
     )
 
 

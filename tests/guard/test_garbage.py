@@ -123,8 +123,8 @@ class FoundTest(MachineryTestCase):
         """io.FileIO warns from C; once dropped, once in a circle."""
 
         def drop():
-            open(os.devnull)  # noqa: SIM115
-            held = [open(os.devnull, "rb")]  # noqa: SIM115
+            open(os.devnull)
+            held = [open(os.devnull, "rb")]
             held.append(held)
 
         first, second = after(drop)
@@ -193,7 +193,7 @@ class FoundTest(MachineryTestCase):
         """By tracemalloc; of a coroutine also by its origin."""
 
         def drop():
-            held = [open(os.devnull, "rb")]  # noqa: SIM115
+            held = [open(os.devnull, "rb")]
             held.append(held)
             answer()
 
@@ -236,7 +236,7 @@ class FiltersTest(MachineryTestCase):
 
         def drop():
             warnings.simplefilter("error")
-            open(os.devnull)  # noqa: SIM115
+            open(os.devnull)
             Connection()
             answer()
 

@@ -684,6 +684,62 @@ class GuardSuiteTest(unittest.TestCase):
         self.assertIs(threading.excepthook, threading.__excepthook__)
 
 
+class GarbageTest(unittest.TestCase):
+    """`gc_check` of a class."""
+
+    def test_what_is_dropped_is_told_of_its_test(self) -> None:
+        """Unclosed resources, in circles too; the next test is told of nothing."""
+
+        class Case(IntegrationTestCase):
+            gc_check = True
+
+            def test_a_drops(self) -> None:
+                open(__file__)
+                circle: list[Any] = [socket.socket()]
+                circle.append(circle)
+
+            def test_b_drops_nothing(self) -> None:
+                with open(__file__):
+                    """Closed."""
+
+        result = unittest.TestResult()
+        unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
+        self.assertEqual([], result.errors)
+        ((test, text),) = result.failures
+        self.assertEqual("test_a_drops", test._testMethodName)
+        self.assertRegex(text, r"unclosed resource: unclosed file .*test_guarding\.py")
+        self.assertRegex(text, r"unclosed resource: unclosed <socket\.socket")
+        self.assertIn(f"SUMMARY: 2 unclosed resources leaked by {test.id()}", text)
+
+    def test_what_is_ignored(self) -> None:
+        """By the dimension, or the type."""
+        for entry in ("garbage", "garbage:*TextIOWrapper"):
+            with self.subTest(entry):
+
+                class Case(IntegrationTestCase):
+                    gc_check = True
+                    leak_ignore: ClassVar[list[str]] = [entry]
+
+                    def test(self) -> None:
+                        open(__file__)
+
+                self.assertEqual([], run_method(Case).failures)
+
+    def test_growth_is_asserted_of_a_test(self) -> None:
+        """As a method of the TestCase."""
+        kept: list[object] = []
+
+        class Request:
+            """What grows."""
+
+        class Case(IntegrationTestCase):
+            def test(self) -> None:
+                self.assert_no_growth(lambda: kept.append(Request()), rounds=3)
+
+        ((_, text),) = run_method(Case).failures
+        self.assertIn("Request", text)
+
+
 class CapabilitiesTest(unittest.TestCase):
     def test_every_dimension_is_told(self) -> None:
         """Whether it is seen on this platform."""
