@@ -119,27 +119,26 @@ class Subreaper:
         # Held while the count, or what stood before it, is read or changed.
         self._lock = threading.Lock()
         self._count = 0
-        self._before = 0
-        self._pid = 0
+        self._before: int | None = None
 
     def acquire(self) -> None:
         """Switch it on, unless it is."""
         with self._lock:
-            if self._pid != os.getpid():
-                # Forked: the count belongs to the parent, and so does the switch.
-                self._pid, self._count = os.getpid(), 0
             self._count += 1
             if self._count == 1:
-                self._before = self._get()
-                self._set(1)
+                if self._before is None:
+                    # Asked once: to ask costs as much as to switch it.
+                    self._before = self._get()
+                if not self._before:
+                    self._set(1)
 
     def release(self) -> None:
         """Put it back to what it was, unless somebody else still needs it."""
         with self._lock:
-            if self._pid == os.getpid() and self._count:
+            if self._count:
                 self._count -= 1
-                if not self._count:
-                    self._set(self._before)
+                if not self._count and not self._before:
+                    self._set(0)
 
     def _get(self) -> int:
         value = ctypes.c_int()
@@ -165,7 +164,8 @@ subreaper: Final = Subreaper()
 
 
 def _renew() -> None:
-    subreaper.__init__()  # type: ignore[misc]  # its lock may be held by a thread that is not here
+    # The switch is not inherited; its lock may be held by a thread that is not here.
+    subreaper.__init__()  # type: ignore[misc]
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from itf.texts import safe_repr
 
-__all__ = ["Change", "Setting", "Single", "list_of", "object_text"]
+__all__ = ["Change", "Setting", "Single", "object_text"]
 
 __unittest = True
 
@@ -49,23 +49,6 @@ class Single(NamedTuple):
     def changes(self, before: Any, after: Any) -> Iterable[Change]:
         """Tell of the one change that there can be."""
         yield Change(self.name, self.text(before), self.text(after), lambda: self.restore(before))
-
-
-def list_of(owner: Any, name: str) -> Single:
-    """Return the setting that is a list, changed in place or replaced."""
-
-    def read() -> tuple[int, tuple[Any, ...], list[Any]]:
-        value = getattr(owner, name)
-        return id(value), tuple(value), value
-
-    def restore(before: tuple[int, tuple[Any, ...], list[Any]]) -> None:
-        _, content, value = before
-        value[:] = content
-        setattr(owner, name, value)
-
-    return Single(
-        f"{owner.__name__}.{name}", read, restore, lambda reading: safe_repr(list(reading[1]))
-    )
 
 
 def object_text(value: object) -> str:

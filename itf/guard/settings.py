@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from itf.guard.changes import Change, Setting, list_of, object_text
+from itf.guard.changes import Change, Setting, object_text
 from itf.guard.environment import Environment
 from itf.guard.log_settings import LogSettings
 from itf.guard.quick import locale_name
@@ -74,23 +74,46 @@ class _Modules:
                 )
 
 
-class _Filters:
-    """The filters of `warnings`, whose C code has to be told when they are put back."""
+class _Lists:
+    """The lists that are changed in place, or replaced, read at once."""
 
-    _list: Final = list_of(warnings, "filters")
+    def read(self) -> tuple[Any, ...]:
+        """Return which lists they are, and what is in them, in the order of ``_LISTS``."""
+        path, meta, hooks, argv = sys.path, sys.meta_path, sys.path_hooks, sys.argv
+        filters = warnings.filters
+        # By id, too: a list that was replaced by an equal one is a change.
+        return (
+            (id(path), id(meta), id(hooks), id(argv), id(filters)),
+            (path, meta, hooks, argv, filters),
+            (tuple(path), tuple(meta), tuple(hooks), tuple(argv), tuple(filters)),
+        )
 
-    def read(self) -> Any:
-        return self._list.read()
+    def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[Change]:
+        """Tell of every list that is another one, or has something else in it."""
+        rows = zip(_LISTS, *before, *after, strict=True)
+        for (owner, name), old_id, old, content, new_id, _, new_content in rows:
+            if old_id != new_id or content != new_content:
+                yield Change(
+                    f"{owner.__name__}.{name}",
+                    safe_repr(list(content)),
+                    safe_repr(list(new_content)),
+                    functools.partial(_restore_list, owner, name, old, content),
+                )
 
-    def changes(self, before: Any, after: Any) -> Iterator[Change]:
-        for change in self._list.changes(before, after):
-            yield change._replace(restore=lambda: self._restore(before))
 
-    def _restore(self, before: Any) -> None:
-        self._list.restore(before)
+_LISTS: Final = (
+    *((sys, name) for name in ("path", "meta_path", "path_hooks", "argv")),
+    (warnings, "filters"),
+)
+
+
+def _restore_list(owner: Any, name: str, value: list[Any], content: tuple[Any, ...]) -> None:
+    value[:] = content
+    setattr(owner, name, value)
+    if owner is warnings:
         # Entering and leaving makes the C code read the filters anew.
         with warnings.catch_warnings():
-            self._list.restore(before)
+            value[:] = content
 
 
 class _OfModule:
@@ -228,9 +251,8 @@ ENVIRONMENT: Final = Environment()
 
 SETTINGS: Final[tuple[Setting, ...]] = (
     _Plain(),
-    *(list_of(sys, name) for name in ("path", "meta_path", "path_hooks", "argv")),
+    _Lists(),
     _Modules(),
-    _Filters(),
     LogSettings(),
     SignalHandlers(),
     Timers(),

@@ -16,6 +16,8 @@ __all__ = ["SignalHandlers", "Timers", "blocked_signals"]
 
 __unittest = True
 
+_getitimer: Final[Any] = getattr(signal, "getitimer", None)
+
 _TIMERS: Final = {
     name: getattr(signal, name)
     for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
@@ -74,7 +76,7 @@ class Timers:
 
     def read(self) -> tuple[Any, ...]:
         """Return what is left of each of them, and when that was read."""
-        timers = tuple(map(signal.getitimer, _TIMERS.values()))
+        timers = tuple(map(_getitimer, _NUMBERS))
         # Of timers that run, what is left is never the same again; of those that
         # do not, all readings are equal.
         return timers if timers == _ALL_OFF else (*timers, time.monotonic())
@@ -91,6 +93,7 @@ class Timers:
                 )
 
 
+_NUMBERS: Final = tuple(_TIMERS.values())
 _ALL_OFF: Final = ((0.0, 0.0),) * len(_TIMERS)
 
 
