@@ -16,6 +16,7 @@ __all__ = [
     "children",
     "command_of",
     "descendants_of",
+    "parent_of",
     "reap",
     "state_of",
     "subreaper",
@@ -72,10 +73,20 @@ def state_of(pid: int) -> str:
 
     An empty text where there is no such process, or no way to know.
     """
+    return _status_of(pid)[0]
+
+
+def parent_of(pid: int) -> int:
+    """Return the pid of a process's parent; 0 where that cannot be known."""
+    return int(_status_of(pid)[1])
+
+
+def _status_of(pid: int) -> tuple[str, str]:
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
         # The name, in brackets, may hold anything, brackets too.
-        return file.read().rpartition(b")")[2].split()[0].decode()
-    return ""
+        state, parent, *_ = file.read().rpartition(b")")[2].split()
+        return state.decode(), parent.decode()
+    return "", "0"
 
 
 def wait_for_end(pid: int, seconds: float) -> bool:

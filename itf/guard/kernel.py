@@ -12,7 +12,7 @@ import os
 import threading
 from typing import Final, NamedTuple
 
-from itf.proc import children
+from itf.proc import children, command_of
 
 __all__ = ["Descriptors", "Kernel", "Look", "descriptor_kind", "kernel"]
 
@@ -26,6 +26,8 @@ _LINKS_OF_ONE: Final = 3
 
 # More children than this fit into one read of their list, by far.
 _LIST_SIZE: Final = 1 << 16
+
+_FORKSERVER: Final = "from multiprocessing.forkserver import main"
 
 _FD_FOLDERS: Final = ("/proc/self/fd", "/dev/fd")
 
@@ -67,6 +69,9 @@ class Kernel:
         self._lock = threading.RLock()
         self._counts = False
         self._descriptors: Descriptors = {}
+        # Of each child that was there at the last look, whether it is a
+        # forkserver; None if that is not yet sure.
+        self._servers: dict[bytes, bool | None] = {}
 
     def look(self) -> Look:
         """Look at threads, children and descriptors."""
@@ -80,14 +85,31 @@ class Kernel:
                 kept = self._open(kept)
                 tasks, fds = os.fstat(kept.tasks), os.fstat(kept.fds)
             alone = tasks.st_nlink == _LINKS_OF_ONE
+            listed = os.pread(kept.children, _LIST_SIZE, 0) if alone else _children()
             return Look(
                 frozenset((kept.pid,)) if alone else _threads(),
-                os.pread(kept.children, _LIST_SIZE, 0) if alone else _children(),
+                self._with_forkserver(listed) if listed else listed,
                 self._look_at_descriptors(kept, fds.st_size),
             )
         except OSError:
             # No such kernel, or a full table of descriptors.
-            return Look(_threads(), _children(), _descriptors())
+            return Look(_threads(), self._with_forkserver(_children()), _descriptors())
+
+    def _with_forkserver(self, listed: bytes) -> bytes:
+        """Add the processes that a forkserver has forked for us: they are its children."""
+        found = [listed]
+        known = self._servers
+        self._servers = {}
+        for pid in listed.split():
+            serves = known.get(pid)
+            if serves is None:
+                serves = _FORKSERVER in command_of(int(pid))
+            # That a process is none is believed from the second look on: it may
+            # still have to become another program.
+            self._servers[pid] = serves if serves or pid in known else None
+            if serves:
+                found += [str(child).encode() for child in children(int(pid))]
+        return b" ".join(found)
 
     def _look_at_descriptors(self, kept: _Kept, count: int) -> Descriptors:
         known = self._descriptors

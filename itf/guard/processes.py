@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
-from itf.proc import children, command_of, descendants_of, reap, state_of
+from itf.proc import children, command_of, descendants_of, parent_of, reap, state_of
 
 __all__ = ["end_processes", "is_harmless_process", "new_processes", "pipes_of", "reap_orphans"]
 
@@ -56,7 +56,8 @@ def new_processes(before: bytes, after: bytes) -> Iterator[Leak]:
 def is_harmless_process(pid: int) -> bool:
     """Say whether a process is one that multiprocessing keeps until the program ends."""
     command = command_of(pid)
-    return any(text in command for text in _HARMLESS)
+    # What a forkserver forks has the same command line, and another parent.
+    return any(text in command for text in _HARMLESS) and parent_of(pid) == os.getpid()
 
 
 def _is_waited_for(pid: int) -> bool:

@@ -306,6 +306,16 @@ def multiprocessing_process() -> Generator[None]:
     worker.close()
 
 
+@planted("1 process", r"process \d+ \(")
+def process_of_a_forkserver() -> Generator[None]:
+    worker = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(TIMEOUT,))
+    worker.start()
+    yield
+    worker.kill()
+    worker.join()
+    worker.close()
+
+
 @planted("1 process", r"process \d+ \(sleep 30\)")
 def process_of_a_thread() -> Generator[None]:
     started: list[subprocess.Popen[bytes]] = []
