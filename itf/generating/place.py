@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from itf.exceptions import WorkspaceError
+from itf.forks import lock_of
 from itf.generating.names import check_lengths, parts_of, refuse
 from itf.generating.walk import HAS_FOLDERS, Spot, Walk, refuse_link
 from itf.notes import add_note
@@ -87,8 +88,7 @@ class Place:
         if not HAS_FOLDERS:
             yield self._checked_spot(parts, make, follow)
             return
-        made = self._made.add if make else None
-        walk = Walk(self.root, parts, made=made, follow=follow)
+        walk = Walk(self.root, parts, make=self._make if make else None, follow=follow)
         try:
             yield walk.arrive()
         finally:
@@ -97,14 +97,22 @@ class Place:
     def _checked_spot(self, parts: Parts, make: bool, follow: bool) -> Spot:
         # For a system that has no better way: checked first, and used after that.
         path = self.path_of(parts)
-        real = pathlib.Path(os.path.realpath(path if follow else path.parent))
+        if not follow:
+            if os.path.realpath(path.parent) != str(path.parent):
+                raise NotADirectoryError(
+                    errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)
+                )
+            return Spot(None, str(path.parent), parts)
+        real = pathlib.Path(os.path.realpath(path))
         if not real.is_relative_to(self.root):
             refuse_link(self.root, parts)
-        way = (real if follow else real / path.name).relative_to(self.root).parts
+        if real.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        way = real.relative_to(self.root).parts
         for depth in range(1, len(way)) if make else ():
+            folder = self.path_of(way[:depth])
             with contextlib.suppress(FileExistsError):
-                os.mkdir(self.path_of(way[:depth]))
-                self._made.add(way[:depth])
+                self._make(way[:depth], lambda folder=folder: os.mkdir(folder))  # type: ignore[misc]
         return Spot(None, str(self.path_of(way[:-1])), way)
 
     def make_folder(self, parts: Parts) -> None:
@@ -133,13 +141,27 @@ class Place:
         with self.spot(parts[:-1] + _ANY, make=True) as beside:
             spot = beside._replace(parts=(*beside.parts[:-1], parts[-1]))
             try:
-                make(spot)
+                self._make(spot.parts, lambda: make(spot))
             except FileExistsError:
                 path = str(self.path_of(parts))
                 raise FileExistsError(
                     errno.EEXIST, "this name is taken; give another", path
                 ) from None
-            self._made.add(spot.parts)
+
+    def _make(self, parts: Parts, make: Callable[[], object]) -> None:
+        """Make something that must not be there yet, and know that it was made here."""
+        # Held, so that of two threads that want the same one, the one that is
+        # late does not take it for something of the user's.
+        with lock_of(self, "_itf_making"):
+            known = parts in self._made
+            # Known before it is there, so that no interruption leaves it behind.
+            self._made.add(parts)
+            try:
+                make()
+            except OSError:
+                if not known:
+                    self._made.discard(parts)
+                raise
 
     def write(
         self, parts: Parts, chunks: Iterable[bytes | memoryview], mode: int | None = None
@@ -172,16 +194,23 @@ class Place:
             Its size in bytes.
         """
         with self.spot(parts, make=True) as spot:
+            old = spot.status()
+            if old is not None and stat.S_ISDIR(old.st_mode):
+                # Now, and not when all of it is written.
+                raise IsADirectoryError(
+                    errno.EISDIR, os.strerror(errno.EISDIR), str(self.path_of(parts))
+                )
             name = f".itf-{os.urandom(8).hex()}"
             draft = spot._replace(parts=(*spot.parts[:-1], name))
             # Known before it is there, so that no interruption leaves it behind.
             self._made.add(draft.parts)
             try:
-                size = self._draft(draft, fill, mode, parts)
-                if spot.status() is None:
-                    self._made.add(spot.parts)
-                os.replace(draft.name, spot.name, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
-            except BaseException:
+                size = self._draft(draft, fill, mode)
+                self._put(draft, spot)
+            except BaseException as error:
+                if isinstance(error, OSError):
+                    # The system does not say of which file, or names the draft.
+                    error.filename, error.filename2 = str(self.path_of(parts)), None
                 # What cannot be removed now is at the end, or is told then.
                 with contextlib.suppress(OSError):
                     os.unlink(draft.name, dir_fd=spot.folder)
@@ -189,25 +218,24 @@ class Place:
             self._made.discard(draft.parts)
         return size
 
-    def _draft(
-        self, draft: Spot, fill: Callable[[int], int], mode: int | None, parts: Parts
-    ) -> int:
-        file = -1
+    def _put(self, draft: Spot, spot: Spot) -> None:
+        """Give a draft its name."""
+        if spot.status() is None:
+            self._made.add(spot.parts)
+        os.replace(draft.name, spot.name, src_dir_fd=spot.folder, dst_dir_fd=spot.folder)
+
+    def _draft(self, draft: Spot, fill: Callable[[int], int], mode: int | None) -> int:
+        file = os.open(draft.name, _NEW_FILE, 0o666, dir_fd=draft.folder)
         try:
-            file = os.open(draft.name, _NEW_FILE, 0o666, dir_fd=draft.folder)
             size = fill(file)
             if mode is not None and os.chmod in os.supports_fd:
                 os.chmod(file, mode)
         except OSError as error:
-            # The system does not say of which file, or names the draft.
-            error.filename = str(self.path_of(parts))
-            if file >= 0:
-                reached = os.lseek(file, 0, os.SEEK_CUR)
-                add_note(error, f"{reached} bytes of it had been written; they are removed again")
+            reached = os.lseek(file, 0, os.SEEK_CUR)
+            add_note(error, f"{reached} bytes of it had been written; they are removed again")
             raise
         finally:
-            if file >= 0:
-                os.close(file)
+            os.close(file)
         if mode is not None and os.chmod not in os.supports_fd:
             os.chmod(draft.name, mode)
         return size

@@ -71,8 +71,8 @@ class Walk:
     Args:
         root: The directory.
         parts: The way to the name.
-        made: Called with the way to each folder that was missing, and that the
-            walk made; None to make none.
+        make: Called for each folder that is missing, with the way to it and a
+            function that makes it; None if none is to be made.
         follow: Follow links that stay inside, the name itself too; else none.
     """
 
@@ -81,12 +81,12 @@ class Walk:
         root: pathlib.Path,
         parts: tuple[str, ...],
         *,
-        made: Callable[[tuple[str, ...]], object] | None,
+        make: Callable[[tuple[str, ...], Callable[[], object]], object] | None,
         follow: bool,
     ) -> None:
         self._root = root
         self._parts = parts
-        self._made = made
+        self._make = make
         self._follow = follow
         self._folder = -1
         # The way so far, without links.
@@ -137,7 +137,7 @@ class Walk:
         try:
             self._folder = os.open(self._root, _FOLDER)
         except FileNotFoundError:
-            if self._made is None:
+            if self._make is None:
                 raise
             # A test may have removed the whole.
             with contextlib.suppress(FileExistsError):
@@ -153,16 +153,13 @@ class Walk:
         try:
             folder = self._open(part)
         except FileNotFoundError as error:
-            if self._made is None:
+            if self._make is None:
                 error.filename = self._path_of(part)
                 raise
-            try:
-                os.mkdir(part, dir_fd=self._folder)
-                self._made((*self._at, part))
-            except FileExistsError:
-                folder = self._open(part)  # another thread made it
-            else:
-                folder = self._open(part)
+            # If it exists now, another thread has made it, or another program.
+            with contextlib.suppress(FileExistsError):
+                self._make((*self._at, part), lambda: os.mkdir(part, dir_fd=self._folder))
+            folder = self._open(part)
         if folder is None:
             return False
         self.close()

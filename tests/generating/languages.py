@@ -40,7 +40,7 @@ def has_tool(language: str) -> bool:
 
 
 def problem_of(path: pathlib.Path, language: str, *options: str) -> str | None:
-    """Return what the language's tool, or without it the structure, says against a file, or None."""
+    """Return what the language's tool, or without it the structure, says against a file."""
     if not has_tool(language):
         return structural_problem(path.read_bytes())
     suffix, command = _CHECKS[language]
