@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from typing import Final
@@ -10,10 +11,14 @@ from itf.generating.arguments import as_bytes, check_count
 from itf.generating.place import Place, write_all
 from itf.generating.trees import Tree, plan_tree
 from itf.generating.walk import Spot
+from itf.texts import safe_repr
 
-__all__ = ["LOOPS", "make_folder", "make_loop", "make_sparse", "make_unreadable"]
+__all__ = ["LOOPS", "can_be_read", "make_folder", "make_loop", "make_sparse", "make_unreadable"]
 
 __unittest = True
+
+# What the systems count the bytes of a file with.
+_LARGEST: Final = 2**63 - 1
 
 LOOPS: Final = ("links", "folder")
 """The kinds of `make_loop`."""
@@ -54,8 +59,19 @@ def make_unreadable(place: Place, parts: Parts, content: str | bytes | Tree) -> 
     place.change_mode(parts, 0)
 
 
+def can_be_read(path: str | os.PathLike[str]) -> bool:
+    """Say whether this thread can read a file or list a folder, whatever its permissions are."""
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except PermissionError:
+        return False
+    return True
+
+
 def make_sparse(place: Place, parts: Parts, size: int, data: Mapping[int, bytes]) -> None:
     """Make a file of holes, with data at some offsets."""
+    if not isinstance(data, Mapping):
+        raise TypeError(f"data must be a mapping of offsets, got {safe_repr(data)}")
     islands: dict[int, bytes] = {}
     for offset, piece in data.items():
         island = as_bytes("data", piece)
@@ -65,6 +81,8 @@ def make_sparse(place: Place, parts: Parts, size: int, data: Mapping[int, bytes]
         islands[offset] = island
 
     def fill(file: int) -> int:
+        if size > _LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         os.truncate(file, size)
         for offset, island in islands.items():
             os.lseek(file, offset, os.SEEK_SET)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 __all__ = ["PROJECT_LANGUAGES", "check_package_name", "plan_project"]
@@ -25,22 +25,41 @@ _MOST_IMPORTS: Final = 3
 class _Module(NamedTuple):
     """A file of the project.  A folder's own comes before all that is in the folder."""
 
+    package: str
     number: int
     folder: tuple[str, ...]
     name: str
     """Without a suffix; empty for the folder's own file."""
     imports: tuple[_Module, ...]
     """All of them of lower numbers, so that there is no circle."""
+    inner: list[str]
+    """What is in the folder, if it is the folder's own file."""
 
     @property
     def path(self) -> tuple[str, ...]:
         return (*self.folder, self.name) if self.name else self.folder
 
+    def total(self, own: str = "NUMBER") -> str:
+        return " + ".join([own, *(f"NUMBER_{other.number}" for other in self.imports)])
+
+
+class _Language(NamedTuple):
+    top: str
+    """The name of the project's own file."""
+    own: str
+    """The name of a folder's own file."""
+    suffix: str
+    render: Callable[[_Module], str]
+
+    def path_of(self, module: _Module) -> tuple[str, ...]:
+        own = self.own if module.folder else self.top
+        return (*module.folder, (module.name or own) + self.suffix)
+
 
 def plan_project(
     package: str, files: int, depth: int, seed: int, language: str
 ) -> Iterator[tuple[tuple[str, ...], bytes]]:
-    """Yield the files of a project: the parts of its path below the project's folder, and its text.
+    """Yield the files of a project: the parts of the path in the project's folder, and the text.
 
     The same arguments give the same project, in every version of Python.
 
@@ -52,14 +71,9 @@ def plan_project(
         seed: Chooses one project among all of this size.
         language: One of `PROJECT_LANGUAGES`.
     """
-    modules = _modules(files, depth, seed)
-    render = PROJECT_LANGUAGES[language]
-    inner: dict[tuple[str, ...], list[str]] = {}
-    for module in modules[1:]:
-        *folder, name = module.path
-        inner.setdefault(tuple(folder), []).append(name)
-    for module in modules:
-        yield render(package, module, [] if module.name else inner.get(module.folder, []))
+    kind = PROJECT_LANGUAGES[language]
+    for module in _modules(package, files, depth, seed):
+        yield kind.path_of(module), kind.render(module).encode()
 
 
 def check_package_name(name: str) -> None:
@@ -72,134 +86,164 @@ def check_package_name(name: str) -> None:
         raise ValueError(f"{name!r} is not a name that Python can import; give an identifier")
 
 
-def _modules(files: int, depth: int, seed: int) -> list[_Module]:
+def _modules(package: str, files: int, depth: int, seed: int) -> list[_Module]:
     # Of all that a Random has, random() alone gives the same in every version.
-    number = random.Random(seed).random  # not for secrets
+    number = random.Random(seed).random
 
     def below(end: int) -> int:
         return int(number() * end)
 
     modules: list[_Module] = []
-    folders: list[tuple[str, ...]] = []
+    folders: list[_Module] = []
 
-    def add(folder: tuple[str, ...], name: str) -> None:
+    def add(folder: tuple[str, ...], name: str) -> _Module:
         count = len(modules)
-        chosen = sorted({below(count) for _ in range(below(_MOST_IMPORTS + 1))}) if count else []
+        chosen = sorted({below(count) for _ in range(below(_MOST_IMPORTS + 1) if count else 0)})
         imports = tuple(modules[other] for other in chosen)
-        modules.append(_Module(count, folder, name, imports))
+        modules.append(_Module(package, count, folder, name, imports, []))
+        return modules[-1]
 
-    def add_folder(above: tuple[str, ...], word: str) -> None:
-        folders.append((*above, f"{word}_{len(modules)}"))
-        add(folders[-1], "")
-
-    folders.append(())
-    add((), "")
+    folders.append(add((), ""))
     while len(modules) < files:
-        word = _FOLDERS[below(len(_FOLDERS))]
-        above = folders[below(len(folders))]
-        if len(folders) <= depth:
-            add_folder(folders[-1], word)  # first of all, as deep as it goes
-        elif len(above) < depth and below(_FILES_A_FOLDER) == 0:
-            add_folder(above, word)
+        # First of all as deep as it goes, then here and there.
+        deepest = len(folders) <= depth
+        above = folders[-1 if deepest else below(len(folders))]
+        if deepest or (len(above.folder) < depth and below(_FILES_A_FOLDER) == 0):
+            name = f"{_FOLDERS[below(len(_FOLDERS))]}_{len(modules)}"
+            folders.append(add((*above.folder, name), ""))
         else:
-            add(above, f"{_MODULES[below(len(_MODULES))]}_{len(modules)}")
+            name = f"{_MODULES[below(len(_MODULES))]}_{len(modules)}"
+            add(above.folder, name)
+        above.inner.append(name)
     return modules
 
 
-def _total(module: _Module, own: str = "NUMBER") -> str:
-    return " + ".join([own, *(f"NUMBER_{other.number}" for other in module.imports)])
-
-
-def _python(package: str, module: _Module, inner: list[str]) -> tuple[tuple[str, ...], bytes]:
+def _python(module: _Module) -> str:
     n = module.number
-    lines = [f'"""Module {n} of a generated project."""', ""]
+    imports, numbers = [], []
     for other in module.imports:
+        source = ".".join((module.package, *other.path))
+        name = f"NUMBER_{other.number}"
         # Each of the ways to import that there are, in turn.
-        source = ".".join((package, *other.path))
-        if (n + other.number) % 3 == 0:
-            lines.append(f"import {source} as module_{other.number}")
-            lines.append(f"NUMBER_{other.number} = module_{other.number}.NUMBER")
-        elif (n + other.number) % 3 == 1:
-            lines.append(f"from {source} import NUMBER as NUMBER_{other.number}")
-        else:
-            # One dot is the module's own folder, each further one the folder above.
-            up = "." * (len(module.folder) + 1)
-            way = ".".join(other.path)
-            lines.append(f"from {up}{way} import NUMBER as NUMBER_{other.number}")
-    lines += ["", f"NUMBER = {n}", "", "", f"def total_{n}():"]
-    lines += [
-        f'    """Return {n} and the numbers of what is imported."""',
-        f"    return {_total(module)}",
-    ]
-    lines += [
-        "",
-        "",
-        f"class Thing{n}:",
-        f'    """Has the number {n}."""',
-        "",
-        "    number = NUMBER",
-    ]
-    name = (*module.folder, f"{module.name or '__init__'}.py")
-    return name, ("\n".join(lines) + "\n").encode()
+        match (n + other.number) % 3:
+            case 0:
+                imports.append(f"import {source} as module_{other.number}")
+                numbers.append(f"{name} = module_{other.number}.NUMBER")
+            case 1:
+                imports.append(f"from {source} import NUMBER as {name}")
+            case _:
+                # One dot is the module's own folder, each further one the folder above.
+                source = "." * (len(module.folder) + 1) + ".".join(other.path)
+                imports.append(f"from {source} import NUMBER as {name}")
+    return f'''"""Module {n} of a generated project."""
+
+{_block(imports)}{_lines(numbers)}NUMBER = {n}
 
 
-def _javascript(package: str, module: _Module, inner: list[str]) -> tuple[tuple[str, ...], bytes]:
+def total_{n}():
+    """Return {n} and the numbers of what is imported."""
+    return {module.total()}
+
+
+class Thing{n}:
+    """Has the number {n}."""
+
+    number = NUMBER
+'''
+
+
+def _javascript(module: _Module) -> str:
     n = module.number
-    lines = [f"// Module {n} of a generated project.", '"use strict";', ""]
     up = "../" * len(module.folder) or "./"
-    for other in module.imports:
-        way = "/".join((*other.folder, f"{other.name or 'index'}.js"))
-        lines.append(f'const {{ NUMBER: NUMBER_{other.number} }} = require("{up}{way}");')
-    lines += [
-        "",
-        f"const NUMBER = {n};",
-        "",
-        f"function total_{n}() {{",
-        f"  return {_total(module)};",
-        "}",
-    ]
-    lines += ["", f"class Thing{n} {{", "  number() {", "    return NUMBER;", "  }", "}"]
-    lines += ["", f"module.exports = {{ NUMBER, total_{n}, Thing{n} }};"]
-    name = (*module.folder, f"{module.name or 'index'}.js")
-    return name, ("\n".join(lines) + "\n").encode()
+    block = _block(
+        f'const {{ NUMBER: NUMBER_{other.number} }} = require("{up}{_way(other, "javascript")}");'
+        for other in module.imports
+    )
+    return f"""// Module {n} of a generated project.
+"use strict";
+
+{block}const NUMBER = {n};
+
+function total_{n}() {{
+  return {module.total()};
+}}
+
+class Thing{n} {{
+  number() {{
+    return NUMBER;
+  }}
+}}
+
+module.exports = {{ NUMBER, total_{n}, Thing{n} }};
+"""
 
 
-def _rust(package: str, module: _Module, inner: list[str]) -> tuple[tuple[str, ...], bytes]:
+def _rust(module: _Module) -> str:
     n = module.number
-    lines = [f"//! Module {n} of a generated project.", ""]
-    lines += [f"pub mod {name};" for name in inner]
-    for other in module.imports:
-        way = "::".join(("crate", *other.path, "NUMBER"))
-        lines.append(f"use {way} as NUMBER_{other.number};")
-    lines += ["", f"pub const NUMBER: i64 = {n};", "", f"pub fn total_{n}() -> i64 {{"]
-    lines += [f"    {_total(module)}", "}", "", f"pub struct Thing{n};", "", f"impl Thing{n} {{"]
-    lines += ["    pub fn number(&self) -> i64 {", "        NUMBER", "    }", "}"]
-    own = "mod.rs" if module.folder else "lib.rs"
-    name = (*module.folder, f"{module.name}.rs" if module.name else own)
-    return name, ("\n".join(lines) + "\n").encode()
+    block = _block(f"pub mod {name};" for name in module.inner)
+    block += _block(
+        f"use {'::'.join(('crate', *other.path))}::NUMBER as NUMBER_{other.number};"
+        for other in module.imports
+    )
+    return f"""//! Module {n} of a generated project.
+
+{block}pub const NUMBER: i64 = {n};
+
+pub fn total_{n}() -> i64 {{
+    {module.total()}
+}}
+
+pub struct Thing{n};
+
+impl Thing{n} {{
+    pub fn number(&self) -> i64 {{
+        NUMBER
+    }}
+}}
+"""
 
 
-def _c(package: str, module: _Module, inner: list[str]) -> tuple[tuple[str, ...], bytes]:
+def _c(module: _Module) -> str:
     n = module.number
-    guard = f"MODULE_{n}"
-    lines = [
-        f"/* Module {n} of a generated project. */",
-        f"#ifndef {guard}",
-        f"#define {guard}",
-        "",
-    ]
     up = "../" * len(module.folder)
-    for other in module.imports:
-        way = "/".join((*other.folder, f"{other.name or 'index'}.h"))
-        lines.append(f'#include "{up}{way}"')
-    lines += ["", f"#define NUMBER_{n} {n}L", "", f"static inline long total_{n}(void)", "{"]
-    lines += [f"    return {_total(module, f'NUMBER_{n}')};", "}", ""]
-    lines += [f"struct thing_{n} {{", "    long number;", "};", "", f"#endif /* {guard} */"]
-    name = (*module.folder, f"{module.name or 'index'}.h")
-    return name, ("\n".join(lines) + "\n").encode()
+    block = _block(f'#include "{up}{_way(other, "c")}"' for other in module.imports)
+    return f"""/* Module {n} of a generated project. */
+#ifndef MODULE_{n}
+#define MODULE_{n}
+
+{block}#define NUMBER_{n} {n}L
+
+static inline long total_{n}(void)
+{{
+    return {module.total(f"NUMBER_{n}")};
+}}
+
+struct thing_{n} {{
+    long number;
+}};
+
+#endif /* MODULE_{n} */
+"""
 
 
-PROJECT_LANGUAGES: Final[
-    dict[str, Callable[[str, _Module, list[str]], tuple[tuple[str, ...], bytes]]]
-] = {"python": _python, "javascript": _javascript, "rust": _rust, "c": _c}
-"""By language, what writes a module of it."""
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _block(lines: Iterable[str]) -> str:
+    """Return lines with an empty one after them, if there are any."""
+    text = _lines(lines)
+    return f"{text}\n" if text else ""
+
+
+def _way(module: _Module, language: str) -> str:
+    return "/".join(PROJECT_LANGUAGES[language].path_of(module))
+
+
+PROJECT_LANGUAGES: Final = {
+    "python": _Language("__init__", "__init__", ".py", _python),
+    "javascript": _Language("index", "index", ".js", _javascript),
+    "rust": _Language("lib", "mod", ".rs", _rust),
+    "c": _Language("index", "index", ".h", _c),
+}
+"""By language, how a module of it is called and what is in it."""
