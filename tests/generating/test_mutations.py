@@ -18,8 +18,8 @@ _KINDS = {"flip", "set", "insert", "delete", "double", "swap", "truncate"}
 _LARGE = 64 * 1024 * 1024
 
 
-# Of 200 mutations of the source, with the seeds from 0 on.
-_DIGEST = "c9dd5020ef9ca4bc"
+# Of 60 mutations of the source, with the seeds from 0 on.
+_DIGEST = "c47874fb03880135"
 
 
 def undone(content: bytes, mutation: Mutation) -> bytes:
@@ -45,7 +45,7 @@ class MutateTest(unittest.TestCase):
         """Each mutation changes the content by a few bytes, and can be taken back."""
         for content in (b"", b"a", b"aa", b"\x00" * 40, _SOURCE):
             kinds = set()
-            for seed in range(300):
+            for seed in range(80):
                 new, mutation = self.mutated(content, seed)
                 with self.subTest(content=content, seed=seed, mutation=mutation):
                     self.assertNotEqual(content, new)
@@ -57,9 +57,9 @@ class MutateTest(unittest.TestCase):
 
     def test_the_same_seed_does_the_same(self) -> None:
         """In every version of Python; another seed does something else."""
-        results = [self.mutated(_SOURCE, seed) for seed in range(200)]
-        self.assertEqual(results, [self.mutated(_SOURCE, seed) for seed in range(200)])
-        self.assertGreater(len({new for new, _ in results}), 150)
+        results = [self.mutated(_SOURCE, seed) for seed in range(60)]
+        self.assertEqual(results, [self.mutated(_SOURCE, seed) for seed in range(60)])
+        self.assertGreater(len({new for new, _ in results}), 50)
         digest = hashlib.sha256(b"|".join(new for new, _ in results)).hexdigest()
         self.assertEqual(_DIGEST, digest[:16])
 
@@ -150,7 +150,8 @@ class MutateTest(unittest.TestCase):
                 "workspace, and would be damaged there, too; make a copy of it",
                 str(caught.exception),
             )
-            self.assertFalse(any(pathlib.Path(folder, f"{_LARGE}").read_bytes()))
+            outside = pathlib.Path(folder, f"{_LARGE}").read_bytes()
+            self.assertEqual(_LARGE, outside.count(b"\0"))
 
     def test_eight_threads_on_one_file(self) -> None:
         """All of the damage is done, none is lost: each one's words fit the next one's file."""
