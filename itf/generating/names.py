@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 from itf.exceptions import WorkspaceEscapeError
 from itf.texts import safe_repr
 
-__all__ = ["check_lengths", "parts_of", "refuse"]
+__all__ = ["as_given", "check_lengths", "parts_of", "refuse"]
 
 __unittest = True
 
@@ -62,7 +62,7 @@ def check_lengths(parts: tuple[str, ...], root: pathlib.Path) -> None:
             raise OSError(
                 errno.ENAMETOOLONG,
                 f"a name of {size} bytes, and the file system takes {most}; shorten",
-                part,
+                as_given(part),
             )
     # With the zero byte that ends a path in C.
     size, most = len(os.fsencode(root.joinpath(*parts))) + 1, _limit("PC_PATH_MAX", root)
@@ -70,7 +70,7 @@ def check_lengths(parts: tuple[str, ...], root: pathlib.Path) -> None:
         raise OSError(
             errno.ENAMETOOLONG,
             f"a path of {size - 1} bytes, and the system opens {most - 1}; shorten",
-            os.path.join(*parts),
+            as_given(os.path.join(*parts)),
         )
 
 
@@ -93,6 +93,11 @@ def _on_disk(part: str) -> str:
         raise ValueError(
             f"{part!r} is not the name of a file: no name on disk has a {part[error.start]!r}"
         ) from None
+
+
+def as_given(part: str) -> str:
+    """Return the text of a name on disk: what `parts_of` was given for it."""
+    return os.fsencode(part).decode("utf-8", "surrogateescape")
 
 
 def _limit(name: str, root: pathlib.Path) -> int:

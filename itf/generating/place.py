@@ -210,7 +210,9 @@ class Place:
             except BaseException as error:
                 if isinstance(error, OSError):
                     # The system does not say of which file, or names the draft.
-                    error.filename, error.filename2 = str(self.path_of(parts)), None
+                    error.filename = str(self.path_of(parts))
+                    if error.filename2 is not None:
+                        del error.filename2  # a None would be shown
                 # What cannot be removed now is at the end, or is told then.
                 with contextlib.suppress(OSError):
                     os.unlink(draft.name, dir_fd=spot.folder)

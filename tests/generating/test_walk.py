@@ -191,24 +191,20 @@ class LinksInsideTest(WalkTestCase):
         self.assertEqual(0o700, stat.S_IMODE(self.root.stat().st_mode))
 
 
-class WithoutFoldersTest(fixture_tests.EscapeTest):
+class _WithoutFolders(unittest.TestCase):
+    def setUp(self) -> None:
+        patch = mock.patch("itf.generating.place.HAS_FOLDERS", False)
+        patch.start()
+        self.addCleanup(patch.stop)
+        super().setUp()
+
+
+class WithoutFoldersTest(_WithoutFolders, fixture_tests.EscapeTest):
     """The same names are refused on a system that cannot hold a folder open."""
 
-    def setUp(self) -> None:
-        patch = mock.patch("itf.generating.place.HAS_FOLDERS", False)
-        patch.start()
-        self.addCleanup(patch.stop)
-        super().setUp()
 
-
-class GivenWithoutFoldersTest(fixture_tests.GivenDirectoryTest):
+class GivenWithoutFoldersTest(_WithoutFolders, fixture_tests.GivenDirectoryTest):
     """And what was made is removed there, and nothing else."""
-
-    def setUp(self) -> None:
-        patch = mock.patch("itf.generating.place.HAS_FOLDERS", False)
-        patch.start()
-        self.addCleanup(patch.stop)
-        super().setUp()
 
 
 if __name__ == "__main__":
