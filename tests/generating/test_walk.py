@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -45,16 +46,17 @@ class WalkTestCase(unittest.TestCase):
         self.root = self.both / "root"
         self.outside = self.both / "outside"
 
+        (self.outside / "inner").mkdir(parents=True)
+        for name in ("file", "a", "own"):
+            (self.outside / "inner" / name).write_text("kept")
+        (self.outside / "inner" / "large").touch()
+        os.truncate(self.outside / "inner" / "large", 1 << 27)
+
     def build(self) -> TestFileGenerator:
-        """Make both directories anew, with the same names in both."""
-        for place in (self.root, self.outside):
-            if place.exists():
-                shutil.rmtree(place)
-            (place / "inner").mkdir(parents=True)
-        (self.root / "inner").rmdir()
-        for name in ("inner/file", "inner/a", "inner/own"):
-            (self.outside / name).write_text("kept")
-        os.truncate(os.open(self.outside / "inner" / "large", os.O_RDWR | os.O_CREAT), 1 << 27)
+        """Make the directory anew, with names in it that there are outside, too."""
+        if self.root.exists():
+            shutil.rmtree(self.root)
+        self.root.mkdir()
         files = file_generator(self.root)
         files.setUp()
         files.create_file("folder/inner/own", "of the generator")
@@ -105,17 +107,18 @@ class SwappedFolderTest(WalkTestCase):
         files = self.build()
         before = self.seen()
         refused = False
-        with happening_at(number, lambda: self.swap(folder)) as calls, warnings.catch_warnings():
+        with (
+            happening_at(number, lambda: self.swap(folder)) as calls,
+            warnings.catch_warnings(),
+            contextlib.suppress(OSError),  # the folder was moved away from under it
+        ):
             warnings.simplefilter("ignore", RuntimeWarning)
             try:
                 action(files)
             except WorkspaceEscapeError:
                 refused = True
-            except OSError:
-                pass  # the folder was moved away from under it
         self.assertEqual(before, self.seen())
-        with warnings.catch_warnings():
-            files.tearDown()
+        files.tearDown()
         self.assertEqual(before, self.seen())
         if (self.both / "moved").exists():
             for path in (self.both / "moved").rglob("*"):
