@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import pathlib
@@ -159,7 +160,7 @@ class LimitsTest(PlaceTestCase):
                 self.files.create_file(f"folder/{name}xx", "")
             size = len(f"{name}xx".encode())
             self.assertEqual(
-                f"[Errno 36] a name of {size} bytes, and the file system takes {most}; shorten: "
+                f"[Errno {errno.ENAMETOOLONG}] a name of {size} bytes, and the file system takes {most}; shorten: "
                 f"'{name}xx'",
                 str(caught.exception),
             )
