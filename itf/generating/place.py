@@ -74,50 +74,61 @@ class Place:
         return self.root.joinpath(*parts)
 
     @contextlib.contextmanager
-    def spot(self, parts: Parts, *, make: bool = False, follow: bool = True) -> Iterator[Spot]:
+    def spot(
+        self,
+        parts: Parts,
+        *,
+        make: bool = False,
+        follow: bool = True,
+        follow_last: bool = True,
+    ) -> Iterator[Spot]:
         """Find a name, and hold its folder open meanwhile.
 
         Args:
             parts: The way to it.
             make: Make the folders that are missing.
-            follow: Follow links that stay inside, the name itself too; else none.
+            follow: Follow links on the way, if they stay inside; else there may be none.
+            follow_last: Follow the name itself, too, if it is a link.
 
         Raises:
             WorkspaceEscapeError: A link leads out.
         """
         if not HAS_FOLDERS:
-            yield self._checked_spot(parts, make, follow)
+            yield self._checked_spot(parts, make, follow, follow_last)
             return
-        walk = Walk(self.root, parts, make=self._make if make else None, follow=follow)
+        walk = Walk(
+            self.root,
+            parts,
+            make=self._make if make else None,
+            follow=follow,
+            follow_last=follow_last,
+        )
         try:
             yield walk.arrive()
         finally:
             walk.close()
 
-    def _checked_spot(self, parts: Parts, make: bool, follow: bool) -> Spot:
+    def _checked_spot(self, parts: Parts, make: bool, follow: bool, follow_last: bool) -> Spot:
         # For a system that has no better way: checked first, and used after that.
         path = self.path_of(parts)
-        if not follow:
-            if os.path.realpath(path.parent) != str(path.parent):
-                raise NotADirectoryError(
-                    errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)
-                )
-            return Spot(None, str(path.parent), parts)
-        real = pathlib.Path(os.path.realpath(path))
+        folder = os.path.realpath(path.parent)
+        if not follow and folder != str(path.parent):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
+        real = pathlib.Path(os.path.realpath(path) if follow_last else folder)
         if not real.is_relative_to(self.root):
             refuse_link(self.root, parts)
-        if real.is_symlink():
+        if follow_last and real.is_symlink():
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-        way = real.relative_to(self.root).parts
+        way = (real if follow_last else real / path.name).relative_to(self.root).parts
         for depth in range(1, len(way)) if make else ():
-            folder = self.path_of(way[:depth])
+            above = self.path_of(way[:depth])
             with contextlib.suppress(FileExistsError):
-                self._make(way[:depth], lambda folder=folder: os.mkdir(folder))  # type: ignore[misc]
+                self._make(way[:depth], lambda above=above: os.mkdir(above))  # type: ignore[misc]
         return Spot(None, str(self.path_of(way[:-1])), way)
 
     def make_folder(self, parts: Parts) -> None:
         """Make a folder, and those above it, unless they are there."""
-        with self.spot(parts + _ANY, make=True):
+        with self.spot(parts + _ANY, make=True, follow_last=False):
             return
 
     def write_tree(self, planned: Mapping[Parts, bytes | None]) -> None:
@@ -138,8 +149,7 @@ class Place:
         Raises:
             FileExistsError: The name is taken.
         """
-        with self.spot(parts[:-1] + _ANY, make=True) as beside:
-            spot = beside._replace(parts=(*beside.parts[:-1], parts[-1]))
+        with self.spot(parts, make=True, follow_last=False) as spot:
             try:
                 self._make(spot.parts, lambda: make(spot))
             except FileExistsError:
@@ -271,9 +281,10 @@ class Place:
 
     def change_mode(self, parts: Parts, mode: int) -> None:
         """Change the permissions of a file or folder, which is no link."""
-        with self.spot(parts, follow=False) as spot:
+        with self.spot(parts, follow=False, follow_last=False) as spot:
             if not hasattr(os, "O_PATH"):
-                os.chmod(spot.name, mode, dir_fd=spot.folder)
+                follows = os.chmod not in os.supports_follow_symlinks
+                os.chmod(spot.name, mode, dir_fd=spot.folder, follow_symlinks=follows)
                 return
             # Of this very file: by its name one could be led away by a link.
             file = os.open(spot.name, os.O_PATH | os.O_NOFOLLOW, dir_fd=spot.folder)
@@ -321,7 +332,7 @@ class Place:
         # It is gone, or there is something else where its folder was.
         with (
             contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            self.spot(parts, follow=False) as spot,
+            self.spot(parts, follow=False, follow_last=False) as spot,
         ):
             status = spot.status()
             if status is None:

@@ -73,7 +73,8 @@ class Walk:
         parts: The way to the name.
         make: Called for each folder that is missing, with the way to it and a
             function that makes it; None if none is to be made.
-        follow: Follow links that stay inside, the name itself too; else none.
+        follow: Follow links on the way, if they stay inside; else there may be none.
+        follow_last: Follow the name itself, too, if it is a link.
     """
 
     def __init__(
@@ -83,11 +84,13 @@ class Walk:
         *,
         make: Callable[[tuple[str, ...], Callable[[], object]], object] | None,
         follow: bool,
+        follow_last: bool,
     ) -> None:
         self._root = root
         self._parts = parts
         self._make = make
         self._follow = follow
+        self._follow_last = follow_last
         self._folder = -1
         # The way so far, without links.
         self._at: tuple[str, ...] = ()
@@ -113,7 +116,9 @@ class Walk:
                 continue
             if todo and self._enter(part):
                 continue
-            link = self._read_link(part, last=not todo) if todo or self._follow else None
+            link = None
+            if todo or self._follow_last:
+                link = self._read_link(part, last=not todo)
             if link is None and not todo:
                 return Spot(self._folder, str(self._root.joinpath(*self._at)), (*self._at, part))
             detours += 1
@@ -144,9 +149,14 @@ class Walk:
                 os.mkdir(self._root, stat.S_IRWXU)
             self._folder = os.open(self._root, _FOLDER)
         except OSError as error:
-            if error.errno in _NO_FOLDER and self._root.is_symlink():
+            if error.errno not in _NO_FOLDER or not self._root.is_symlink():
+                raise
+            if self._follow:
                 refuse_link(self._root, self._parts)
-            raise
+            # No link may be on this way, and the root is one by now.
+            raise NotADirectoryError(
+                errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root)
+            ) from None
 
     def _enter(self, part: str) -> bool:
         """Open the next folder, made if need be; False if there is something else."""

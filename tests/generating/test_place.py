@@ -160,8 +160,8 @@ class LimitsTest(PlaceTestCase):
                 self.files.create_file(f"folder/{name}xx", "")
             size = len(f"{name}xx".encode())
             self.assertEqual(
-                f"[Errno {errno.ENAMETOOLONG}] a name of {size} bytes, and the file system takes {most}; shorten: "
-                f"'{name}xx'",
+                f"[Errno {errno.ENAMETOOLONG}] a name of {size} bytes, and the file system takes "
+                f"{most}; shorten: '{name}xx'",
                 str(caught.exception),
             )
         self.assertFalse((self.root / "folder").exists())

@@ -161,6 +161,18 @@ class LinksInsideTest(WalkTestCase):
         self.leads("to_deep", "folder/deep", "x", "x")
         self.leads("folder/back", "../to_deep/..", "folder/back/q", "folder/q")
 
+    def test_a_link_called_like_any_name(self) -> None:
+        """What is made new, and folders, go where they are to go, whatever lies beside them."""
+        for name in ("-", "*"):
+            (self.root / "folder" / name).symlink_to(self.outside)
+        self.files.create_symlink_loop("folder/a")
+        self.files.create_tree({"folder": {"inner": {}, "new": {}}})
+        self.files.create_project("folder/package", files=1)
+        made = {"-", "*", "a", "a-2", "inner", "new", "package"}
+        self.assertEqual(made, set(os.listdir(self.root / "folder")))
+        for name in ("-", "*"):
+            (self.root / "folder" / name).unlink()
+
     def test_up_and_out(self) -> None:
         """A link that goes above the root is refused, also if it came back."""
         for target in ("..", "../outside", "../root/folder", "folder/../../root", "/", "//etc"):
