@@ -6,6 +6,7 @@
 #   fixtures/                the eleven fixtures, and how they reach a test
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   guard/                   what a test leaves behind
+#   generating/              files, trees and projects to test with
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
         event_from_json as event_from_json,
         event_to_json as event_to_json,
     )
+    from itf.generating.mutations import Mutation as Mutation
     from itf.guard.growth import assert_no_growth as assert_no_growth
     from itf.guard.guarding import (
         guard_capabilities as guard_capabilities,
@@ -128,6 +130,7 @@ _MODULES = {
     "LeakReport": "itf.guard.report",
     "MockParserError": "itf.exceptions",
     "MockParserFactory": "itf.fixtures.mock_parser",
+    "Mutation": "itf.generating.mutations",
     "ParallelTestEnvironment": "itf.fixtures.parallel_environment",
     "PerformanceMonitor": "itf.fixtures.performance",
     "ResourceError": "itf.exceptions",
