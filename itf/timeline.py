@@ -31,6 +31,10 @@ _T = TypeVar("_T")
 DEFAULT_CAPACITY: Final = 10_000
 
 
+# A screenful; who pins more has mistaken it for the log.
+_MAX_PINNED: Final = 20
+
+
 class BoundedLog(Generic[_T]):
     """The newest entries in order, and how many were dropped.
 
@@ -89,6 +93,7 @@ class Timeline:
         self.test = test
         self.started_ns = time.monotonic_ns()
         self._log: BoundedLog[TimelineEvent] = BoundedLog(capacity)
+        self._pinned: dict[str, None] = {}
 
     def record(self, kind: str, data: Mapping[str, Any] | None = None) -> TimelineEvent:
         """Append an event and return it, as a copy.
@@ -123,6 +128,20 @@ class Timeline:
             if kind is None or event["kind"] == kind
         ]
 
+    def pin(self, text: str) -> None:
+        """Keep a line that `describe` shows whatever happens later, such as a seed.
+
+        Args:
+            text: What is needed to make the same run again; once is enough.
+        """
+        if len(self._pinned) < _MAX_PINNED:
+            self._pinned[_one_line(text)] = None
+
+    @property
+    def pinned(self) -> list[str]:
+        """The lines that were pinned, in order."""
+        return list(self._pinned)
+
     def __iter__(self) -> Iterator[TimelineEvent]:
         return iter(self.events())
 
@@ -150,6 +169,7 @@ class Timeline:
         total = len(events) + self.dropped
         name = f" of {self.test}" if self.test else ""
         lines = [f"timeline{name} (last {len(shown)} of {total} events):"]
+        lines += [f"  {text}" for text in self._pinned]
         lines += [f"  {self._line(event)}" for event in shown]
         return "\n".join(lines)
 

@@ -1,0 +1,10 @@
+"""Faults: when a call fails and how, put into any function for the time of a test."""
+
+# schedule.py    which calls are hit
+# outcome.py     what becomes of a call that is hit
+# counting.py    the count of calls, exact across threads and processes
+# gate.py        what a hanging call waits for
+# plan.py        FaultPlan: all of these together
+# wrapping.py    a function that asks a plan first, and looks like the one it stands for
+# site.py        one attribute of a module, class or object, and the plans on it
+# injection.py   inject_faults: put in, taken out again

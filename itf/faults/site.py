@@ -1,0 +1,344 @@
+"""One attribute of a module, a class or an object, and the plans that are on it."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import itertools
+import types
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from itf.exceptions import FaultInjectionError, InjectedFaultError
+from itf.faults.outcome import INJECTED, fresh_error
+from itf.faults.plan import FaultPlan, Hit
+from itf.faults.wrapping import wrap
+from itf.forks import lock_of
+from itf.notes import add_note
+from itf.texts import safe_repr
+from itf.timeline import Timeline
+
+__all__ = ["Layer", "Site", "label_of", "put", "take"]
+
+__unittest = True
+
+_MISSING: Final = object()
+
+
+_Pairs: TypeAlias = list[tuple["Layer", Hit]]
+Blank: TypeAlias = Callable[[Hit, tuple[Any, ...], dict[str, Any]], Any]
+
+
+class Layer:
+    """A plan at one place.
+
+    Attributes:
+        plan: The plan.
+        timeline: Where its hits are told.
+        label: What it is in, for messages.
+        about: What is told with each of them.
+        blank: What becomes of a call that is hit where the plan does not say
+            it; called with the hit and the arguments of the call.
+    """
+
+    def __init__(
+        self,
+        plan: FaultPlan,
+        timeline: Timeline,
+        label: str,
+        about: dict[str, Any],
+        blank: Blank | None,
+    ) -> None:
+        self.plan = plan
+        self.timeline = timeline
+        self.label = label
+        self.about = about
+        self.blank = blank
+
+    def tell(self, hit: Hit) -> None:
+        """Put a hit on the timeline, and wake those who wait for it."""
+        self.timeline.record(
+            "fault",
+            {
+                **self.about,
+                "action": "hit",
+                "call": hit.call,
+                "plan": str(hit.plan),
+                "outcome": hit.outcome.describe(),
+            },
+        )
+        hit.plan.announce()
+
+
+class _Off:
+    """No plan: every call passes."""
+
+    tick = itertools.repeat(True).__next__
+
+
+class _Stack:
+    """Several plans, as if each had a function of its own around those that were there before."""
+
+    def __init__(self, layers: tuple[Layer, ...]) -> None:
+        self._layers = layers
+
+    def tick(self) -> object:
+        """Take a ticket of each, down to the one that ends the call."""
+        pairs: _Pairs = []
+        for layer in reversed(self._layers):
+            ticket = layer.plan.tick()
+            if ticket:
+                continue
+            hits = layer.plan.claim(ticket).hits
+            pairs += [(layer, hit) for hit in hits]
+            if any(hit.outcome.ends_call or hit.outcome.is_blank for hit in hits):
+                break
+        return _Stacked(pairs) if pairs else True
+
+
+class _Stacked:
+    """The ticket of a call that is hit by several plans."""
+
+    def __init__(self, pairs: _Pairs) -> None:
+        self.pairs = pairs
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Site:
+    """One attribute, which is replaced as long as there are plans on it.
+
+    Attributes:
+        plan: Gives each call its ticket.
+
+    Raises:
+        AttributeError: The target has no such attribute.
+        FaultInjectionError: It cannot be replaced, or not by a function.
+    """
+
+    plan: Any = _Off
+
+    def __init__(self, target: Any, name: str) -> None:
+        self._target = target
+        self._name = name
+        self._layers: tuple[Layer, ...] = ()
+        # All layers there were, by plan: a call may still be on its way.
+        self._seen: dict[Any, Layer] = {}
+        found = _find(target, name)
+        self._own = _namespace(target).get(name, _MISSING)
+        self._installed = self._replacement(found)
+        self._set(self._installed)
+
+    def add(self, layer: Layer) -> None:
+        """Put a plan on top of those that are there."""
+        self._seen[layer.plan] = layer
+        self._show((*self._layers, layer))
+
+    def remove(self, layer: Layer) -> None:
+        """Take a plan away; with the last one, everything is as it was."""
+        self._show(tuple(other for other in self._layers if other is not layer))
+        # If somebody else has replaced it meanwhile, and puts back what was
+        # there: that lets every call pass.
+        if not self._layers and self.is_in_place:
+            if self._own is _MISSING:
+                _setter(self._target).__delattr__(self._target, self._name)
+            else:
+                self._set(self._own)
+
+    def _show(self, layers: tuple[Layer, ...]) -> None:
+        self._layers = layers
+        match layers:
+            case ():
+                self.plan = _Off
+            case (layer,):
+                self.plan = layer.plan
+            case _:
+                self.plan = _Stack(layers)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the attribute is now what we have put there."""
+        return _namespace(self._target).get(self._name) is self._installed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no plan on it, and it need not be kept in mind."""
+        return not self._layers and not self.is_in_place
+
+    def strike(
+        self, plan: Any, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bool, Any]:
+        """Do what happens to a call that is hit; say whether that ended it, and its value."""
+        for layer, hit in self._pairs(plan, ticket):
+            layer.tell(hit)
+            if hit.outcome.waits:
+                hit.plan.wait_out(hit.outcome, layer.label)
+            if hit.outcome.ends_call or hit.outcome.is_blank:
+                return True, self._end(layer, hit, args, kwargs)
+        return False, None
+
+    async def strike_async(
+        self, plan: Any, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bool, Any]:
+        """Do what happens to a call of a coroutine function."""
+        for layer, hit in self._pairs(plan, ticket):
+            layer.tell(hit)
+            if hit.outcome.waits:
+                await hit.plan.wait_out_async(hit.outcome, layer.label)
+            if hit.outcome.ends_call or hit.outcome.is_blank:
+                return True, self._end(layer, hit, args, kwargs)
+        return False, None
+
+    def _pairs(self, plan: Any, ticket: object) -> _Pairs:
+        if isinstance(ticket, _Stacked):
+            return ticket.pairs
+        layer = self._seen[plan]
+        return [(layer, hit) for hit in plan.claim(ticket).hits]
+
+    def _end(self, layer: Layer, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        outcome = hit.outcome
+        if outcome.raises is not None:
+            error = fresh_error(outcome.raises, hit.number)
+            add_note(error, f"{INJECTED}{hit.plan} as call {hit.call} of {layer.label}")
+            raise error
+        if not outcome.is_blank:
+            return outcome.returns
+        if layer.blank is not None:
+            return layer.blank(hit, args, kwargs)
+        raise InjectedFaultError(
+            f"{layer.label}: call {hit.call} fails, as {hit.plan} has it", layer.label, hit.call
+        )
+
+    def _set(self, value: Any) -> None:
+        target, name = self._target, self._name
+        try:
+            _setter(target).__setattr__(target, name, value)
+        except (AttributeError, TypeError) as error:
+            what = safe_repr(target)
+            if isinstance(target, type):
+                advice = "derive a class from it, or inject into the function that calls it"
+            else:
+                advice = f"inject into its class, {type(target).__qualname__}"
+            raise FaultInjectionError(
+                f"cannot inject faults into {name!r} of {what}: it takes no attributes ({error}); "
+                f"{advice}"
+            ) from error
+
+    def _replacement(self, found: Any) -> Any:
+        target, name = self._target, self._name
+        if isinstance(target, type):
+            return self._for_class(found)
+        if isinstance(target, types.ModuleType):
+            return wrap(self._function(found), self)
+        if hasattr(type(found), "__set__"):
+            kind = "property" if isinstance(found, property) else type(found).__name__
+            raise FaultInjectionError(
+                f"{name!r} of {safe_repr(target)} is a {kind} of its class; "
+                f"inject into that: inject_faults({type(target).__qualname__}, {name!r}, plan)"
+            )
+        if name[:2] == name[-2:] == "__":
+            raise FaultInjectionError(
+                f"Python looks up {name!r} of {safe_repr(target)} on its class, never on the "
+                f"object; inject into that: "
+                f"inject_faults({type(target).__qualname__}, {name!r}, plan)"
+            )
+        return wrap(self._function(getattr(target, name)), self)
+
+    def _for_class(self, found: Any) -> Any:
+        if isinstance(found, staticmethod | classmethod):
+            return type(found)(wrap(self._function(found.__func__), self))
+        if isinstance(found, property):
+            return found.getter(wrap(self._function(found.fget), self))
+        if isinstance(found, functools.cached_property):
+            made = functools.cached_property(wrap(self._function(found.func), self))
+            made.__set_name__(self._target, self._name)
+            return made
+        wrapper = wrap(self._function(found), self)
+        # What binds no `self` is not to be given one.
+        return wrapper if hasattr(type(found), "__get__") else staticmethod(wrapper)
+
+    def _function(self, found: Any) -> Callable[..., Any]:
+        label = label_of(self._target, self._name)
+        if isinstance(found, type):
+            raise FaultInjectionError(
+                f"{label} is a class, which has to stay one; inject into its constructor: "
+                f"inject_faults({found.__qualname__}, '__init__', plan)"
+            )
+        if not callable(found):
+            raise FaultInjectionError(
+                f"{label} is {safe_repr(found)}, which is no function; faults can be "
+                "injected into what is called, and into properties"
+            )
+        function: Callable[..., Any] = found
+        return function
+
+
+def _namespace(target: Any) -> Any:
+    """Return what a target has of its own, by name."""
+    return getattr(target, "__dict__", {})
+
+
+def _setter(target: Any) -> Any:
+    """Return the class whose way to set attributes leaves aside what the target's own may do."""
+    return type if isinstance(target, type) else object
+
+
+def _find(target: Any, name: str) -> Any:
+    """Return an attribute as it is kept, not as it is looked up."""
+    classes = target.__mro__ if isinstance(target, type) else type(target).__mro__
+    places = classes if isinstance(target, type) else (target, *classes)
+    for place in places:
+        if name in _namespace(place):
+            return _namespace(place)[name]
+    # A module, or an object, may make it when it is asked for.
+    found = _MISSING if isinstance(target, type) else getattr(target, name, _MISSING)
+    if found is not _MISSING:
+        return found
+    close = difflib.get_close_matches(name, dir(target), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise AttributeError(f"{_name(target)} has no attribute {name!r}{hint}", name=name, obj=target)
+
+
+def _name(target: Any) -> str:
+    if isinstance(target, types.ModuleType):
+        return target.__name__
+    if isinstance(target, type):
+        return f"{target.__module__}.{target.__qualname__}"
+    return safe_repr(target)
+
+
+def label_of(target: Any, name: str) -> str:
+    """Return what an attribute is called in messages, such as ``shop.cache.load``."""
+    if isinstance(target, types.ModuleType | type):
+        return f"{_name(target)}.{name}"
+    return f"{_name(type(target))}.{name}"
+
+
+class _Sites:
+    """Where plans are now, by target and name; a lock, held while that changes."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[int, str], Site] = {}
+
+
+_sites = _Sites()
+
+
+def put(target: Any, name: str, layer: Layer) -> Site:
+    """Put a plan on an attribute; what is undone with `take`."""
+    key = id(target), name
+    with lock_of(_sites):
+        site = _sites.places.get(key)
+        if site is None or not site.is_in_place:
+            site = _sites.places[key] = Site(target, name)
+        site.add(layer)
+        return site
+
+
+def take(site: Site, layer: Layer) -> None:
+    """Take a plan from an attribute again."""
+    with lock_of(_sites):
+        site.remove(layer)
+        for key in [key for key, other in _sites.places.items() if other.is_idle]:
+            del _sites.places[key]
