@@ -6,5 +6,6 @@
 # gate.py        what a hanging call waits for
 # plan.py        FaultPlan: all of these together
 # wrapping.py    a function that asks a plan first, and looks like the one it stands for
+# layer.py       a plan at one place: what happens there to a call that is hit
 # site.py        one attribute of a module, class or object, and the plans on it
 # injection.py   inject_faults: put in, taken out again

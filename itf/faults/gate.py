@@ -48,14 +48,17 @@ class Sleepers:
         self._wakers = {}
 
     def wait_for(
-        self, condition: Callable[[], bool], seconds: float | None, *, is_shared: bool
+        self,
+        condition: Callable[[], bool],
+        seconds: float | None,
+        is_shared: Callable[[], bool],
     ) -> bool:
         """Sleep until a condition holds, and say whether it does.
 
         Args:
             condition: What to wait for.
             seconds: How long at most; None is for ever.
-            is_shared: Whether another process may bring it about.
+            is_shared: Says whether another process may bring it about.
         """
         end = None if seconds is None else time.monotonic() + seconds
         awake = threading.Event()
@@ -65,14 +68,17 @@ class Sleepers:
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
                     return False
-                awake.wait(_slice(left, is_shared))
+                awake.wait(_slice(left, _POLL if is_shared() else _SLICE))
                 awake.clear()
         finally:
             self._wakers.pop(awake, None)
         return True
 
     async def wait_for_async(
-        self, condition: Callable[[], bool], seconds: float | None, *, is_shared: bool
+        self,
+        condition: Callable[[], bool],
+        seconds: float | None,
+        is_shared: Callable[[], bool],
     ) -> bool:
         """Wait as `wait_for` does, in a coroutine, by the clock of its loop."""
         import asyncio
@@ -92,7 +98,7 @@ class Sleepers:
                     return False
                 # Without a slice where nothing needs it: on a loop whose clock
                 # jumps from timer to timer, slices would be gone in no time.
-                await asyncio.wait([future], timeout=_slice(left, True) if is_shared else left)
+                await asyncio.wait([future], timeout=_slice(left, _POLL) if is_shared() else left)
         finally:
             self._wakers.pop(key, None)
 
@@ -109,6 +115,5 @@ def _set(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _slice(left: float | None, is_shared: bool) -> float:
-    longest = _POLL if is_shared else _SLICE
+def _slice(left: float | None, longest: float) -> float:
     return longest if left is None else min(left, longest)

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Any
 
 from itf.exceptions import FaultInjectionError
+from itf.faults.layer import Blank, Layer
 from itf.faults.plan import FaultPlan
-from itf.faults.site import Blank, Layer, Site, label_of, put, take
+from itf.faults.site import Site, label_of, put, take
 from itf.forks import lock_of
 from itf.texts import safe_repr
 from itf.timeline import TimelineOwner

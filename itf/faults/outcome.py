@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import threading
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, TypedDict
 
 from itf.texts import safe_repr
 
-__all__ = ["INJECTED", "NOTHING", "PASS", "How", "Outcome", "fresh_error", "outcome_of", "seconds"]
+__all__ = [
+    "INJECTED",
+    "NOTHING",
+    "PARTS",
+    "PASS",
+    "How",
+    "Outcome",
+    "fresh_error",
+    "outcome_of",
+    "seconds",
+]
 
 __unittest = True
 
@@ -47,7 +58,8 @@ class How(TypedDict, total=False):
     then: Any
 
 
-class Outcome(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Outcome:
     """What becomes of a call that is hit: first the delay, then the hang, then how it ends.
 
     Attributes:
@@ -56,6 +68,9 @@ class Outcome(NamedTuple):
         delay: Seconds; None where nothing was said of it.
         hang: Whether it hangs until it is let go.
         timeout: How many seconds it may hang; None is for ever.
+        waits: Whether the call takes time.
+        is_blank: Whether nothing at all was said.
+        ends_call: Whether the call never reaches the function that it was made for.
     """
 
     raises: BaseException | type[BaseException] | None = None
@@ -63,21 +78,20 @@ class Outcome(NamedTuple):
     delay: float | None = None
     hang: bool = False
     timeout: float | None = 60.0
+    # Worked out once, for they are asked for at each hit.
+    waits: bool = dataclasses.field(init=False)
+    is_blank: bool = dataclasses.field(init=False)
+    ends_call: bool = dataclasses.field(init=False)
 
-    @property
-    def is_blank(self) -> bool:
-        """Whether nothing at all was said."""
-        return not (self.ends_call or self.delay is not None or self.hang)
-
-    @property
-    def ends_call(self) -> bool:
-        """Whether the call never reaches the function that it was made for."""
-        return self.raises is not None or self.returns is not NOTHING
-
-    @property
-    def waits(self) -> bool:
-        """Whether the call takes time."""
-        return bool(self.delay or self.hang)
+    def __post_init__(self) -> None:
+        waits = self.delay is not None or self.hang
+        ends = self.raises is not None or self.returns is not NOTHING
+        for name, value in (
+            ("waits", waits),
+            ("is_blank", not waits and not ends),
+            ("ends_call", ends or not waits),
+        ):
+            object.__setattr__(self, name, value)
 
     def describe(self) -> str:
         """Say it in a few words."""
@@ -94,6 +108,10 @@ class Outcome(NamedTuple):
         return ", ".join(said) or "fails"
 
 
+PARTS: Final = tuple(field.name for field in dataclasses.fields(Outcome) if field.init)
+"""The parts of an outcome that can be said."""
+
+
 def outcome_of(maker: str, how: Mapping[str, Any]) -> Outcome:
     """Return an outcome that was checked.
 
@@ -105,11 +123,10 @@ def outcome_of(maker: str, how: Mapping[str, Any]) -> Outcome:
         TypeError: A part is not of its type, or there is no such part.
         ValueError: The parts contradict one another, or make no sense.
     """
-    unknown = how.keys() - {*Outcome._fields, "then"}
+    unknown = how.keys() - {*PARTS, "then"}
     if unknown:
         raise TypeError(
-            f"{maker} does not take {', '.join(sorted(unknown))}; "
-            f"it takes {', '.join(Outcome._fields)}, then"
+            f"{maker} does not take {', '.join(sorted(unknown))}; it takes {', '.join(PARTS)}, then"
         )
     parts = Outcome(**{name: value for name, value in how.items() if name != "then"})
     if parts.raises is not None and parts.returns is not NOTHING:
@@ -120,7 +137,8 @@ def outcome_of(maker: str, how: Mapping[str, Any]) -> Outcome:
     if not isinstance(parts.hang, bool):
         raise TypeError(f"{maker}: hang must be True or False, got {safe_repr(parts.hang)}")
     timeout = parts.timeout
-    return parts._replace(
+    return dataclasses.replace(
+        parts,
         raises=_checked_error(maker, parts.raises),
         delay=None if parts.delay is None else seconds(maker, "delay", parts.delay),
         timeout=None if timeout is None else seconds(maker, "timeout", timeout),

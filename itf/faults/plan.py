@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import operator
 import os
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeAlias, Unpack, cast, overload
 
 from itf.exceptions import FaultTimeoutError, ItfError
@@ -18,7 +19,7 @@ from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule, Tickets
 from itf.forks import lock_of
 from itf.texts import safe_repr
 
-__all__ = ["FaultPlan", "Hit", "Struck"]
+__all__ = ["FaultPlan", "Hit", "Struck", "Ticking"]
 
 __unittest = True
 
@@ -40,15 +41,27 @@ class Hit(NamedTuple):
 
 
 class Struck:
-    """A ticket that says by which plans a call is hit; false, as all tickets of hits are."""
+    """A ticket that says by which plan a call is hit; false, as all tickets of hits are."""
 
-    __slots__ = ("hits",)
+    __slots__ = ("hit",)
 
-    def __init__(self, *hits: Hit) -> None:
-        self.hits = hits
+    def __init__(self, hit: Hit) -> None:
+        self.hit = hit
 
     def __bool__(self) -> bool:
         return False
+
+
+class Ticking(Protocol):
+    """Where a plan is.
+
+    Attributes:
+        tick: Takes a ticket for a call: false if the call is hit.
+    """
+
+    tick: Callable[[], object]
+
+    def __hash__(self) -> int: ...
 
 
 class _CallsMaker(Protocol):
@@ -209,9 +222,8 @@ class FaultPlan:
         base = outcome_of(maker, how)
         hits = [number for number, item in enumerate(items, start=1) if item is not PASS]
         plan = cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), how)
-        plan._outcomes = [
-            outcome_of(maker, base._asdict() | {_end_of(items[number - 1]): items[number - 1]})
-            for number in hits
+        plan.outcomes = [
+            dataclasses.replace(base, **_end_of(maker, items[number - 1])) for number in hits
         ]
         return plan
 
@@ -231,28 +243,30 @@ class FaultPlan:
         return plan
 
     def _set_up(self, state: _State) -> None:
-        self._text, self._schedule, self._outcomes, self._then, self.seed = state
+        self._text, self.schedule, self.outcomes, self._then, self.seed = state
         self._page: SharedPage | None = None
         self._uid = b""
         self._released = False
         self._uses = 0
         self._sleepers = Sleepers()
-        self._watchers = Sleepers()
+        self.watchers = Sleepers()
         numbers = iter(range(1, ENDLESS))
         self._tickets = Tickets(numbers, numbers)
         if self._then is None:
-            self._tickets = self._schedule.tickets()
+            self._tickets = self.schedule.tickets()
             # In the place of the method, which needs the numbers of calls.
             self.__dict__["tick"] = self._tickets.take
-        # How many hits are on a timeline, of all that there are.
+        # How many hits are on a timeline of this process, of those since others count, too.
         self._told = itertools.repeat(None, ENDLESS)
-        self._claims = iter(range(1, ENDLESS))
+        self._told_before = 0
+        self._layers: weakref.WeakSet[Ticking] = weakref.WeakSet()
+        self.claims = iter(range(1, ENDLESS))
         _plans.add(self)
 
     @property
     def hits(self) -> int:
         """How many calls were hit."""
-        return self._schedule.hits(self._count())
+        return self.schedule.hits(self._count())
 
     def _count(self) -> int:
         page = self._page
@@ -270,9 +284,7 @@ class FaultPlan:
         """
         limit = None if timeout is None else seconds("wait_until_hit()", "timeout", timeout)
         hits = _number("wait_until_hit()", "hits", hits)
-        if not self._watchers.wait_for(
-            lambda: self.hits >= hits, limit, is_shared=self._page is not None
-        ):
+        if not self.watchers.wait_for(lambda: self.hits >= hits, limit, self._is_shared):
             times = "" if hits == 1 else f" {hits} times"
             raise FaultTimeoutError(
                 f"{self} was not hit{times} within {limit:g} s; it has had "
@@ -294,7 +306,7 @@ class FaultPlan:
         """Take a call's ticket: false if it is hit."""
         page = self._page
         call = cast(int, self._tickets.take()) if page is None else page.next_call()
-        schedule = self._schedule
+        schedule = self.schedule
         if schedule.is_hit(call):
             return Struck(self._hit(call, schedule.hits(call)))
         then = self._then
@@ -308,11 +320,14 @@ class FaultPlan:
         if isinstance(ticket, Struck):
             return ticket
         # Of two threads that are hit at once each gets one of the two numbers.
-        number = next(self._claims)
-        return Struck(self._hit(self._schedule.call_of(number), number))
+        return Struck(self.hit(next(self.claims)))
+
+    def hit(self, number: int) -> Hit:
+        """Return the n-th hit."""
+        return self._hit(self.schedule.call_of(number), number)
 
     def _hit(self, call: int, number: int) -> Hit:
-        outcomes = self._outcomes
+        outcomes = self.outcomes
         return Hit(self, call, number, outcomes[min(number, len(outcomes)) - 1])
 
     def seeded(self) -> list[FaultPlan]:
@@ -320,18 +335,24 @@ class FaultPlan:
         later = [] if self._then is None else self._then.seeded()
         return later if self.seed is None else [self, *later]
 
+    def enlist(self, layer: Ticking) -> None:
+        """Give a layer the function that takes tickets, and another one when that changes."""
+        with lock_of(self):
+            layer.tick = self.tick
+            self._layers.add(layer)
+
     def announce(self) -> None:
         """Take note that a hit was told, and have those who wait for one look at the count."""
-        next(self._told)
-        if self._watchers:
-            self._watchers.wake()
+        if self._page is not None:
+            next(self._told)
+        if self.watchers:
+            self.watchers.wake()
 
     def untold_hits(self) -> int:
-        """Return how many hits there were in other processes, that were not told before."""
-        told = ENDLESS - operator.length_hint(self._told)
-        untold = self.hits - told if self._page is not None else 0
-        for _ in range(untold):
-            next(self._told)
+        """Return how many hits there were in other processes since this was asked for."""
+        told = self._told_before + ENDLESS - operator.length_hint(self._told)
+        untold = max(0, self.hits - told) if self._page is not None else 0
+        self._told_before += untold
         return untold
 
     def wait_out(self, outcome: Outcome, target: str) -> None:
@@ -340,20 +361,18 @@ class FaultPlan:
         Raises:
             FaultTimeoutError: It hung for longer than it may.
         """
-        shared = self._page is not None
         wait_for = self._sleepers.wait_for
-        if outcome.delay:
-            wait_for(self._lets_go, outcome.delay, is_shared=shared)
-        if outcome.hang and not wait_for(self._lets_go, outcome.timeout, is_shared=shared):
+        if outcome.delay is not None:
+            wait_for(self._lets_go, outcome.delay, self._is_shared)
+        if outcome.hang and not wait_for(self._lets_go, outcome.timeout, self._is_shared):
             raise self._hung(outcome, target)
 
     async def wait_out_async(self, outcome: Outcome, target: str) -> None:
         """Let a call of a coroutine function take its time, while its loop goes on."""
-        shared = self._page is not None
         wait_for = self._sleepers.wait_for_async
-        if outcome.delay:
-            await wait_for(self._lets_go, outcome.delay, is_shared=shared)
-        if outcome.hang and not await wait_for(self._lets_go, outcome.timeout, is_shared=shared):
+        if outcome.delay is not None:
+            await wait_for(self._lets_go, outcome.delay, self._is_shared)
+        if outcome.hang and not await wait_for(self._lets_go, outcome.timeout, self._is_shared):
             raise self._hung(outcome, target)
 
     def _hung(self, outcome: Outcome, target: str) -> FaultTimeoutError:
@@ -361,6 +380,9 @@ class FaultPlan:
             f"{target} hung for {outcome.timeout:g} s, as {self} has it, and nobody let it go; "
             "call plan.release(), or give the plan another timeout="
         )
+
+    def _is_shared(self) -> bool:
+        return self._page is not None
 
     def _lets_go(self) -> bool:
         page = self._page
@@ -397,7 +419,10 @@ class FaultPlan:
                 # Nobody can have looked up the ticket's `take` and not called
                 # it yet: Python does not change threads between the two.
                 self.__dict__.pop("tick", None)
+                for layer in self._layers:
+                    layer.tick = self.tick
                 page.calls = self._tickets.taken
+            self._told_before = self.hits
             if self._released:
                 page.release()
             self._uid = os.urandom(16)
@@ -412,11 +437,11 @@ class FaultPlan:
     def forked(self) -> None:
         """Take note that this is a new process, in which nobody waits."""
         self._sleepers.forget()
-        self._watchers.forget()
+        self.watchers.forget()
 
     def __reduce__(self) -> tuple[Any, ...]:
         page = self.share()
-        state = (self._text, self._schedule, self._outcomes, self._then, self.seed)
+        state = (self._text, self.schedule, self.outcomes, self._then, self.seed)
         return (_receive, (self._uid, page, state))
 
     def __copy__(self) -> FaultPlan:
@@ -469,10 +494,12 @@ def _times(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _end_of(item: object) -> str:
-    """Say which part of an outcome an item of a sequence is."""
+def _end_of(maker: str, item: object) -> dict[str, Any]:
+    """Return how an item of a sequence ends a call."""
     kind = item if isinstance(item, type) else type(item)
-    return "raises" if issubclass(kind, BaseException) else "returns"
+    if not issubclass(kind, BaseException):
+        return {"returns": item}
+    return {"raises": outcome_of(maker, {"raises": item}).raises}
 
 
 def _before_fork() -> None:

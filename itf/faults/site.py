@@ -4,127 +4,37 @@ from __future__ import annotations
 
 import difflib
 import functools
-import itertools
 import types
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from itf.exceptions import FaultInjectionError, InjectedFaultError
-from itf.faults.outcome import INJECTED, fresh_error
-from itf.faults.plan import FaultPlan, Hit
+from itf.exceptions import FaultInjectionError
+from itf.faults.layer import NO_PLAN, Layer, Stack
 from itf.faults.wrapping import wrap
 from itf.forks import lock_of
-from itf.notes import add_note
 from itf.texts import safe_repr
-from itf.timeline import Timeline
 
-__all__ = ["Layer", "Site", "label_of", "put", "take"]
+__all__ = ["Site", "label_of", "put", "take"]
 
 __unittest = True
 
 _MISSING: Final = object()
 
 
-_Pairs: TypeAlias = list[tuple["Layer", Hit]]
-Blank: TypeAlias = Callable[[Hit, tuple[Any, ...], dict[str, Any]], Any]
-
-
-class Layer:
-    """A plan at one place.
-
-    Attributes:
-        plan: The plan.
-        timeline: Where its hits are told.
-        label: What it is in, for messages.
-        about: What is told with each of them.
-        blank: What becomes of a call that is hit where the plan does not say
-            it; called with the hit and the arguments of the call.
-    """
-
-    def __init__(
-        self,
-        plan: FaultPlan,
-        timeline: Timeline,
-        label: str,
-        about: dict[str, Any],
-        blank: Blank | None,
-    ) -> None:
-        self.plan = plan
-        self.timeline = timeline
-        self.label = label
-        self.about = about
-        self.blank = blank
-
-    def tell(self, hit: Hit) -> None:
-        """Put a hit on the timeline, and wake those who wait for it."""
-        self.timeline.record(
-            "fault",
-            {
-                **self.about,
-                "action": "hit",
-                "call": hit.call,
-                "plan": str(hit.plan),
-                "outcome": hit.outcome.describe(),
-            },
-        )
-        hit.plan.announce()
-
-
-class _Off:
-    """No plan: every call passes."""
-
-    tick = itertools.repeat(True).__next__
-
-
-class _Stack:
-    """Several plans, as if each had a function of its own around those that were there before."""
-
-    def __init__(self, layers: tuple[Layer, ...]) -> None:
-        self._layers = layers
-
-    def tick(self) -> object:
-        """Take a ticket of each, down to the one that ends the call."""
-        pairs: _Pairs = []
-        for layer in reversed(self._layers):
-            ticket = layer.plan.tick()
-            if ticket:
-                continue
-            hits = layer.plan.claim(ticket).hits
-            pairs += [(layer, hit) for hit in hits]
-            if any(hit.outcome.ends_call or hit.outcome.is_blank for hit in hits):
-                break
-        return _Stacked(pairs) if pairs else True
-
-
-class _Stacked:
-    """The ticket of a call that is hit by several plans."""
-
-    def __init__(self, pairs: _Pairs) -> None:
-        self.pairs = pairs
-
-    def __bool__(self) -> bool:
-        return False
-
-
 class Site:
     """One attribute, which is replaced as long as there are plans on it.
-
-    Attributes:
-        plan: Gives each call its ticket.
 
     Raises:
         AttributeError: The target has no such attribute.
         FaultInjectionError: It cannot be replaced, or not by a function.
     """
 
-    plan: Any = _Off
-
     def __init__(self, target: Any, name: str) -> None:
         self._target = target
         self._name = name
         self._layers: tuple[Layer, ...] = ()
-        # All layers there were, by plan: a call may still be on its way.
-        self._seen: dict[Any, Layer] = {}
+        # Who is asked at each call, in a cell that the function there looks into.
+        self._asked = types.CellType(NO_PLAN)
         found = _find(target, name)
         self._own = _namespace(target).get(name, _MISSING)
         self._installed = self._replacement(found)
@@ -132,7 +42,6 @@ class Site:
 
     def add(self, layer: Layer) -> None:
         """Put a plan on top of those that are there."""
-        self._seen[layer.plan] = layer
         self._show((*self._layers, layer))
 
     def remove(self, layer: Layer) -> None:
@@ -150,11 +59,11 @@ class Site:
         self._layers = layers
         match layers:
             case ():
-                self.plan = _Off
+                self._asked.cell_contents = NO_PLAN
             case (layer,):
-                self.plan = layer.plan
+                self._asked.cell_contents = layer
             case _:
-                self.plan = _Stack(layers)
+                self._asked.cell_contents = Stack(layers)
 
     @property
     def is_in_place(self) -> bool:
@@ -165,50 +74,6 @@ class Site:
     def is_idle(self) -> bool:
         """Whether there is no plan on it, and it need not be kept in mind."""
         return not self._layers and not self.is_in_place
-
-    def strike(
-        self, plan: Any, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bool, Any]:
-        """Do what happens to a call that is hit; say whether that ended it, and its value."""
-        for layer, hit in self._pairs(plan, ticket):
-            layer.tell(hit)
-            if hit.outcome.waits:
-                hit.plan.wait_out(hit.outcome, layer.label)
-            if hit.outcome.ends_call or hit.outcome.is_blank:
-                return True, self._end(layer, hit, args, kwargs)
-        return False, None
-
-    async def strike_async(
-        self, plan: Any, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bool, Any]:
-        """Do what happens to a call of a coroutine function."""
-        for layer, hit in self._pairs(plan, ticket):
-            layer.tell(hit)
-            if hit.outcome.waits:
-                await hit.plan.wait_out_async(hit.outcome, layer.label)
-            if hit.outcome.ends_call or hit.outcome.is_blank:
-                return True, self._end(layer, hit, args, kwargs)
-        return False, None
-
-    def _pairs(self, plan: Any, ticket: object) -> _Pairs:
-        if isinstance(ticket, _Stacked):
-            return ticket.pairs
-        layer = self._seen[plan]
-        return [(layer, hit) for hit in plan.claim(ticket).hits]
-
-    def _end(self, layer: Layer, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        outcome = hit.outcome
-        if outcome.raises is not None:
-            error = fresh_error(outcome.raises, hit.number)
-            add_note(error, f"{INJECTED}{hit.plan} as call {hit.call} of {layer.label}")
-            raise error
-        if not outcome.is_blank:
-            return outcome.returns
-        if layer.blank is not None:
-            return layer.blank(hit, args, kwargs)
-        raise InjectedFaultError(
-            f"{layer.label}: call {hit.call} fails, as {hit.plan} has it", layer.label, hit.call
-        )
 
     def _set(self, value: Any) -> None:
         target, name = self._target, self._name
@@ -230,7 +95,7 @@ class Site:
         if isinstance(target, type):
             return self._for_class(found)
         if isinstance(target, types.ModuleType):
-            return wrap(self._function(found), self)
+            return wrap(self._function(found), self._asked)
         if hasattr(type(found), "__set__"):
             kind = "property" if isinstance(found, property) else type(found).__name__
             raise FaultInjectionError(
@@ -243,18 +108,18 @@ class Site:
                 f"object; inject into that: "
                 f"inject_faults({type(target).__qualname__}, {name!r}, plan)"
             )
-        return wrap(self._function(getattr(target, name)), self)
+        return wrap(self._function(getattr(target, name)), self._asked)
 
     def _for_class(self, found: Any) -> Any:
         if isinstance(found, staticmethod | classmethod):
-            return type(found)(wrap(self._function(found.__func__), self))
+            return type(found)(wrap(self._function(found.__func__), self._asked))
         if isinstance(found, property):
-            return found.getter(wrap(self._function(found.fget), self))
+            return found.getter(wrap(self._function(found.fget), self._asked))
         if isinstance(found, functools.cached_property):
-            made = functools.cached_property(wrap(self._function(found.func), self))
+            made = functools.cached_property(wrap(self._function(found.func), self._asked))
             made.__set_name__(self._target, self._name)
             return made
-        wrapper = wrap(self._function(found), self)
+        wrapper = wrap(self._function(found), self._asked)
         # What binds no `self` is not to be given one.
         return wrapper if hasattr(type(found), "__get__") else staticmethod(wrapper)
 

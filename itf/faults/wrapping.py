@@ -13,49 +13,47 @@ from typing import Any, Final, Protocol, TypeAlias
 from itf.exceptions import FaultInjectionError
 from itf.texts import safe_repr
 
-__all__ = ["Strikes", "wrap"]
+__all__ = ["PASS_ON", "Strikes", "wrap"]
 
 __unittest = True
 
 _Function = Callable[..., Any]
 
 
-class _Plan(Protocol):
-    def tick(self) -> object: ...
+PASS_ON: Final = object()
+"""What `strike` returns where a call goes on to its function."""
 
 
 class Strikes(Protocol):
-    """Who says what becomes of a call that is hit.
+    """Who says which calls are hit, and what becomes of them."""
 
-    Attributes:
-        plan: Gives each call its ticket.
-    """
+    tick: Callable[[], object]
 
-    plan: _Plan
-
-    def strike(
-        self, plan: Any, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bool, Any]:
-        """Do what happens to a call; say whether that ended it, and with which value."""
+    def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do what happens to a call; return its value, or PASS_ON."""
 
     async def strike_async(
-        self, plan: Any, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bool, Any]:
+        self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Do what happens to a call in a coroutine."""
 
 
-def wrap(function: _Function, site: Strikes) -> Any:
+def wrap(function: _Function, asked: types.CellType) -> Any:
     """Return a function that stands for another one, of the same kind.
 
     Its name, its signature, its docstring, and what `inspect` says that it is
     are the other's.
+
+    Args:
+        function: The other one.
+        asked: Holds who is asked at each call; a `Strikes`.
     """
-    wrapper = _maker_of(function)(function, site)
+    wrapper = _maker_of(function)(function, asked)
     # What has no name of its own, such as a partial, goes without.
     return functools.update_wrapper(wrapper, function)
 
 
-def _maker_of(function: _Function) -> Callable[[_Function, Strikes], _Function]:
+def _maker_of(function: _Function) -> Callable[[_Function, types.CellType], _Function]:
     code = getattr(function, "__code__", None)
     if code in _MANAGERS:
         return _MANAGERS[code]
@@ -74,26 +72,26 @@ def _is_awaitable(code: types.CodeType | None) -> bool:
     return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
-def _coroutine(function: _Function, site: Strikes) -> _Function:
+def _coroutine(function: _Function, asked: types.CellType) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = site.plan
-        ticket = plan.tick()
+        strikes: Strikes = asked.cell_contents
+        ticket = strikes.tick()
         if not ticket:
-            is_over, value = await site.strike_async(plan, ticket, args, kwargs)
-            if is_over:
+            value = await strikes.strike_async(ticket, args, kwargs)
+            if value is not PASS_ON:
                 return value
         return await function(*args, **kwargs)
 
     return wrapper
 
 
-def _generator(function: _Function, site: Strikes) -> _Function:
+def _generator(function: _Function, asked: types.CellType) -> _Function:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = site.plan
-        ticket = plan.tick()
+        strikes: Strikes = asked.cell_contents
+        ticket = strikes.tick()
         if not ticket:
-            is_over, value = site.strike(plan, ticket, args, kwargs)
-            if is_over:
+            value = strikes.strike(ticket, args, kwargs)
+            if value is not PASS_ON:
                 return (yield from _iterator(value))
         return (yield from function(*args, **kwargs))
 
@@ -110,13 +108,13 @@ def _iterator(value: Any) -> Iterator[Any]:
         ) from None
 
 
-def _async_generator(function: _Function, site: Strikes) -> _Function:
+def _async_generator(function: _Function, asked: types.CellType) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = site.plan
-        ticket = plan.tick()
+        strikes: Strikes = asked.cell_contents
+        ticket = strikes.tick()
         if not ticket:
-            is_over, value = await site.strike_async(plan, ticket, args, kwargs)
-            if is_over:
+            value = await strikes.strike_async(ticket, args, kwargs)
+            if value is not PASS_ON:
                 for item in _iterator(value):
                     yield item
                 return
@@ -141,16 +139,16 @@ def _async_generator(function: _Function, site: Strikes) -> _Function:
     return wrapper
 
 
-def _manager(function: _Function, site: Strikes) -> _Function:
+def _manager(function: _Function, asked: types.CellType) -> _Function:
     """Make a function of `contextlib.contextmanager` anew, so that its ``with`` fails."""
     generator = _generator_of(function)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = site.plan
-        ticket = plan.tick()
+        strikes: Strikes = asked.cell_contents
+        ticket = strikes.tick()
         if not ticket:
-            is_over, value = site.strike(plan, ticket, args, kwargs)
-            if is_over:
+            value = strikes.strike(ticket, args, kwargs)
+            if value is not PASS_ON:
                 yield value
                 return
         yield from generator(*args, **kwargs)
@@ -166,15 +164,15 @@ def _generator_of(function: Any) -> _Function:
     return generator
 
 
-def _async_manager(function: _Function, site: Strikes) -> _Function:
+def _async_manager(function: _Function, asked: types.CellType) -> _Function:
     generator = _generator_of(function)
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = site.plan
-        ticket = plan.tick()
+        strikes: Strikes = asked.cell_contents
+        ticket = strikes.tick()
         if not ticket:
-            is_over, value = await site.strike_async(plan, ticket, args, kwargs)
-            if is_over:
+            value = await strikes.strike_async(ticket, args, kwargs)
+            if value is not PASS_ON:
                 yield value
                 return
         async with contextlib.asynccontextmanager(generator)(*args, **kwargs) as value:
@@ -195,13 +193,13 @@ async def _some_async_manager() -> Any:
 
 # Every function that contextlib makes has one and the same code, which tells
 # it from others that wrap a generator function.
-_MANAGERS: Final[dict[Any, Callable[[_Function, Strikes], _Function]]] = {
+_MANAGERS: Final[dict[Any, Callable[[_Function, types.CellType], _Function]]] = {
     _some_manager.__code__: _manager,
     _some_async_manager.__code__: _async_manager,
 }
 
 
-def _plain(function: _Function, site: Strikes) -> _Function:
+def _plain(function: _Function, asked: types.CellType) -> _Function:
     """Make a wrapper with the very parameters of the function, if it has some in Python.
 
     To hand on whatever comes in costs four times the call of a small function;
@@ -209,12 +207,16 @@ def _plain(function: _Function, site: Strikes) -> _Function:
     """
     called: Any = function.__func__ if inspect.ismethod(function) else function
     if not isinstance(called, types.FunctionType):
-        return _any_call(function, site)
+        return _any_call(function, asked)
     skipped = 1 if inspect.ismethod(function) else 0
     shape = _shape_of(called.__code__, skipped)
     if shape is None:
-        return _any_call(function, site)
-    made: Any = types.FunctionType(_measured(*shape), _GLOBALS)(function, site)
+        return _any_call(function, asked)
+    code = _measured(*shape)
+    cells = {"_itf_asked": asked, "_itf_function": types.CellType(function)}
+    made: Any = types.FunctionType(
+        code, _GLOBALS, closure=tuple(cells[name] for name in code.co_freevars)
+    )
     made.__defaults__, made.__kwdefaults__ = called.__defaults__, called.__kwdefaults__
     wrapper: _Function = made
     return wrapper
@@ -237,28 +239,33 @@ def _shape_of(code: types.CodeType, skipped: int) -> _Shape | None:
 
 
 _TEMPLATE: Final = """\
-def make(_itf_function, _itf_site):
+def make(_itf_function, _itf_asked):
     def wrapper({parameters}):
-        _itf_plan = _itf_site.plan
-        _itf_ticket = _itf_plan.tick()
-        if not _itf_ticket:
-            _itf_is_over, _itf_value = _itf_site.strike(
-                _itf_plan, _itf_ticket, ({positional}), {{{named}}}
-            )
-            if _itf_is_over:
-                return _itf_value
+        _itf_strikes = _itf_asked
+        if _itf_ticket := _itf_strikes.tick():
+            return _itf_function({arguments})
+        _itf_value = _itf_strikes.strike(_itf_ticket, ({positional}), {named})
+        if _itf_value is not PASS_ON:
+            return _itf_value
         return _itf_function({arguments})
     return wrapper
 """
 
-_GLOBALS: Final = {"__name__": __name__, "__unittest": True}
+_NO_NAMES: Final[dict[str, Any]] = {}
+
+_GLOBALS: Final = {
+    "__name__": __name__,
+    "__unittest": True,
+    "PASS_ON": PASS_ON,
+    "NO_NAMES": _NO_NAMES,
+}
 
 
 @functools.lru_cache(maxsize=256)
 def _measured(
     positional: tuple[str, ...], only: int, named: tuple[str, ...], rest: str, others: str
 ) -> types.CodeType:
-    """Return the code of a function that makes wrappers of this shape."""
+    """Return the code of a wrapper of this shape."""
     stars = ([f"*{rest}"] if rest else []), ([f"**{others}"] if others else [])
     first, second = positional[:only], positional[only:]
     parameters = [*first, *(["/"] if first else []), *second]
@@ -266,23 +273,29 @@ def _measured(
     parameters += [*named, *stars[1]]
     arguments = [*positional, *stars[0], *(f"{name}={name}" for name in named), *stars[1]]
     by_position = [*positional, *stars[0]]
+    by_name = [*(f"{name!r}: {name}" for name in named), *stars[1]]
     source = _TEMPLATE.format(
         parameters=", ".join(parameters),
         positional="".join(f"{name}, " for name in by_position),
-        named=", ".join([*(f"{name!r}: {name}" for name in named), *stars[1]]),
+        named=f"{{{', '.join(by_name)}}}" if by_name else "NO_NAMES",
         arguments=", ".join(arguments),
     )
     module = compile(source, "<a function that faults are injected into>", "exec")
-    return next(value for value in module.co_consts if isinstance(value, types.CodeType))
+    return _inner(_inner(module))
 
 
-def _any_call(function: _Function, site: Strikes) -> _Function:
+def _inner(code: types.CodeType) -> types.CodeType:
+    """Return the code of the one function that is defined in another, or in a module."""
+    return next(value for value in code.co_consts if isinstance(value, types.CodeType))
+
+
+def _any_call(function: _Function, asked: types.CellType) -> _Function:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        plan = site.plan
-        ticket = plan.tick()
+        strikes: Strikes = asked.cell_contents
+        ticket = strikes.tick()
         if not ticket:
-            is_over, value = site.strike(plan, ticket, args, kwargs)
-            if is_over:
+            value = strikes.strike(ticket, args, kwargs)
+            if value is not PASS_ON:
                 return value
         return function(*args, **kwargs)
 
