@@ -74,6 +74,7 @@ class Injection(TimelineOwner):
             self._was_started = True
             if self._site is not None:
                 return self.plan
+            self._pid = os.getpid()
             # Before the first call can be hit: whoever hangs sees that it may.
             self.plan.use(1)
             try:
@@ -82,7 +83,6 @@ class Injection(TimelineOwner):
             except BaseException:
                 self.plan.use(-1)
                 raise
-            self._pid = os.getpid()
             self._tell({"action": "injected", "plan": str(self.plan)})
             for plan in self.plan.seeded():
                 # Where the hits are many, the line above is soon far back.
@@ -175,9 +175,8 @@ def inject_faults(target: Any, name: str, plan: FaultPlan) -> Injection:
     there may be several: the last one put in sees a call first.
     """
     if not isinstance(plan, FaultPlan):
-        hint = ", called" if plan is FaultPlan else ""
         raise TypeError(
-            f"plan must be a FaultPlan{hint}, such as FaultPlan.nth_call(3), got {safe_repr(plan)}"
+            f"plan must be a FaultPlan, such as FaultPlan.nth_call(3), got {safe_repr(plan)}"
         )
     if not isinstance(name, str):
         raise TypeError(f"name must be a str, the name of what is called, got {safe_repr(name)}")

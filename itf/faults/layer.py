@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -52,7 +53,8 @@ class Layer:
         self.label = label
         self.about = about
         self._blank = blank
-        self._note = timeline.shorthand("fault", self._describe)
+        # Not by a method: what is on a timeline for long would keep all of this.
+        self._note = timeline.shorthand("fault", functools.partial(_describe, plan, about))
         plan.enlist(self)
 
     def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -100,17 +102,6 @@ class Layer:
         self._note(hit)
         hit.plan.announce()
 
-    def _describe(self, what: int | Hit) -> dict[str, Any]:
-        """Say what is on the timeline of a hit, of which the number may be all that was kept."""
-        hit = self.plan.hit(what) if isinstance(what, int) else what
-        return {
-            **self.about,
-            "action": "hit",
-            "call": hit.call,
-            "plan": str(hit.plan),
-            "outcome": hit.outcome.describe(),
-        }
-
     def _end(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outcome = hit.outcome
         if outcome.raises is not None:
@@ -128,6 +119,18 @@ class Layer:
         raise InjectedFaultError(
             f"{self.label}: call {hit.call} fails, as {hit.plan} has it", self.label, hit.call
         )
+
+
+def _describe(plan: FaultPlan, about: dict[str, Any], what: int | Hit) -> dict[str, Any]:
+    """Say what is on the timeline of a hit, of which the number may be all that was kept."""
+    hit = plan.hit(what) if isinstance(what, int) else what
+    return {
+        **about,
+        "action": "hit",
+        "call": hit.call,
+        "plan": str(hit.plan),
+        "outcome": hit.outcome.describe(),
+    }
 
 
 class _Stacked:

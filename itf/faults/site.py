@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import sys
 import types
 from collections.abc import Callable
 from typing import Any, Final
@@ -24,6 +25,9 @@ _MISSING: Final = object()
 class Site:
     """One attribute, which is replaced as long as there are plans on it.
 
+    Attributes:
+        key: The id of the target, and the name.
+
     Raises:
         AttributeError: The target has no such attribute.
         FaultInjectionError: It cannot be replaced, or not by a function.
@@ -32,6 +36,7 @@ class Site:
     def __init__(self, target: Any, name: str) -> None:
         self._target = target
         self._name = name
+        self.key = id(target), name
         self._layers: tuple[Layer, ...] = ()
         # Who is asked at each call, in a cell that the function there looks into.
         self._asked = types.CellType(NO_PLAN)
@@ -44,16 +49,20 @@ class Site:
         """Put a plan on top of those that are there."""
         self._show((*self._layers, layer))
 
-    def remove(self, layer: Layer) -> None:
-        """Take a plan away; with the last one, everything is as it was."""
+    def remove(self, layer: Layer) -> bool:
+        """Take a plan away; say whether everything is now as it was before the first one.
+
+        If somebody else has replaced the attribute meanwhile, it is theirs.
+        What they put back in the end is ours, which lets every call pass.
+        """
         self._show(tuple(other for other in self._layers if other is not layer))
-        # If somebody else has replaced it meanwhile, and puts back what was
-        # there: that lets every call pass.
-        if not self._layers and self.is_in_place:
-            if self._own is _MISSING:
-                _setter(self._target).__delattr__(self._target, self._name)
-            else:
-                self._set(self._own)
+        if self._layers or not self.is_in_place:
+            return False
+        if self._own is _MISSING:
+            _setter(self._target).__delattr__(self._target, self._name)
+        else:
+            self._set(self._own)
+        return True
 
     def _show(self, layers: tuple[Layer, ...]) -> None:
         self._layers = layers
@@ -70,21 +79,16 @@ class Site:
         """Whether the attribute is now what we have put there."""
         return _namespace(self._target).get(self._name) is self._installed
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is no plan on it, and it need not be kept in mind."""
-        return not self._layers and not self.is_in_place
-
     def _set(self, value: Any) -> None:
         target, name = self._target, self._name
         try:
             _setter(target).__setattr__(target, name, value)
         except (AttributeError, TypeError) as error:
             what = safe_repr(target)
-            if isinstance(target, type):
-                advice = "derive a class from it, or inject into the function that calls it"
-            else:
-                advice = f"inject into its class, {type(target).__qualname__}"
+            kind = target if isinstance(target, type) else type(target)
+            advice = f"inject into its class, {kind.__qualname__}"
+            if kind is target or kind.__module__ == "builtins":
+                advice = f"derive a class from {kind.__qualname__}, or inject into what calls it"
             raise FaultInjectionError(
                 f"cannot inject faults into {name!r} of {what}: it takes no attributes ({error}); "
                 f"{advice}"
@@ -121,7 +125,7 @@ class Site:
             return made
         wrapper = wrap(self._function(found), self._asked)
         # What binds no `self` is not to be given one.
-        return wrapper if hasattr(type(found), "__get__") else staticmethod(wrapper)
+        return wrapper if _binds(found) else staticmethod(wrapper)
 
     def _function(self, found: Any) -> Callable[..., Any]:
         label = label_of(self._target, self._name)
@@ -137,6 +141,13 @@ class Site:
             )
         function: Callable[..., Any] = found
         return function
+
+
+def _binds(found: Any) -> bool:
+    """Say whether what a class has becomes a method of its objects."""
+    if isinstance(found, functools.partial):
+        return sys.version_info >= (3, 14)
+    return hasattr(type(found), "__get__")
 
 
 def _namespace(target: Any) -> Any:
@@ -192,11 +203,11 @@ _sites = _Sites()
 
 def put(target: Any, name: str, layer: Layer) -> Site:
     """Put a plan on an attribute; what is undone with `take`."""
-    key = id(target), name
     with lock_of(_sites):
-        site = _sites.places.get(key)
+        site = _sites.places.get((id(target), name))
         if site is None or not site.is_in_place:
-            site = _sites.places[key] = Site(target, name)
+            site = Site(target, name)
+            _sites.places[site.key] = site
         site.add(layer)
         return site
 
@@ -204,6 +215,5 @@ def put(target: Any, name: str, layer: Layer) -> Site:
 def take(site: Site, layer: Layer) -> None:
     """Take a plan from an attribute again."""
     with lock_of(_sites):
-        site.remove(layer)
-        for key in [key for key, other in _sites.places.items() if other.is_idle]:
-            del _sites.places[key]
+        if site.remove(layer):
+            del _sites.places[site.key]
