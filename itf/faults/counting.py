@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from itf.descriptors import Descriptor, anonymous_file
 from itf.exceptions import ItfError
@@ -28,6 +28,10 @@ _CALLS: Final = 0
 _RELEASED: Final = 1
 _USES: Final = 2
 
+# And what the page is known by, in bytes.
+_UID: Final = 64
+_UID_SIZE: Final = 16
+
 # Who counts is inside for a microsecond.  If it takes this long, somebody is
 # stopped in the middle of it.
 _PATIENCE: Final = 60.0
@@ -44,6 +48,9 @@ class SharedPage:
     that: a process that is killed at any instant has counted or has not, and
     holds up nobody.  The page goes with the last process that has it.
 
+    Attributes:
+        uid: What the page is known by in all processes.
+
     Thread safety: every method, from any thread of any process.
     """
 
@@ -51,6 +58,7 @@ class SharedPage:
         self._file = file
         self._map = mmap.mmap(file.number, _SIZE)
         self._numbers = memoryview(self._map).cast("Q")
+        self.uid = bytes(self._map[_UID : _UID + _UID_SIZE])
 
     @classmethod
     def create(cls) -> SharedPage:
@@ -61,23 +69,54 @@ class SharedPage:
         """
         file = anonymous_file("itf-fault")
         os.ftruncate(file.number, _SIZE)
+        os.pwrite(file.number, os.urandom(_UID_SIZE), _UID)
         return cls(file)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (SharedPage, (self._file,))
+    def way_in(self) -> Descriptor | str:
+        """Return by what another process comes to this page.
 
-    def drop(self, other: SharedPage) -> None:
-        """Close a second copy of this very page.
+        A process that is being started inherits the descriptor.  One that runs
+        already finds it by the name that Linux gives to it.
+        """
+        context = sys.modules.get("multiprocessing.context")
+        if context is not None and context.get_spawning_popen() is not None:
+            return self._file
+        return f"/proc/{os.getpid()}/fd/{self._file.number}"
+
+    @classmethod
+    def enter(cls, way_in: Descriptor | str, uid: bytes, plan: str) -> SharedPage:
+        """Return the page that another process has shown the way to.
+
+        Args:
+            way_in: The way.
+            uid: What the page is known by.
+            plan: Whose page it is, for messages.
+
+        Raises:
+            ItfError: The process that has sent it is gone, or this is not Linux.
+        """
+        page = None
+        with contextlib.suppress(OSError, ValueError):
+            if isinstance(way_in, str):
+                way_in = Descriptor(os.open(way_in, os.O_RDWR | os.O_CLOEXEC))
+            page = cls(way_in)
+        if page is None or page.uid != uid:
+            raise ItfError(
+                f"{plan} cannot be reached in the process that has sent it; let the function of "
+                "the worker capture it, or pass it as an argument of the worker"
+            )
+        return page
+
+    def drop(self, descriptor: Descriptor) -> None:
+        """Close a second descriptor of this very page.
 
         A process that closes any descriptor of a file loses its lock on it: so
         it is closed while no thread of this process has that.
         """
         with lock_of(self):
-            other._numbers.release()
-            other._map.close()
-            other._file.close()
+            descriptor.close()
 
-    @contextmanager
+    @contextlib.contextmanager
     def alone(self) -> Generator[None]:
         """Be the only thread of all processes that counts."""
         # Beside the kernel's lock, which belongs to the whole process.

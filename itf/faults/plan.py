@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeAlias, Unpack, cast, overload
 
+from itf.descriptors import Descriptor
 from itf.exceptions import FaultTimeoutError, ItfError
 from itf.faults.counting import SharedPage
 from itf.faults.gate import Sleepers
@@ -245,7 +246,6 @@ class FaultPlan:
     def _set_up(self, state: _State) -> None:
         self._text, self.schedule, self.outcomes, self._then, self.seed = state
         self._page: SharedPage | None = None
-        self._uid = b""
         self._released = False
         self._uses = 0
         self._sleepers = Sleepers()
@@ -425,13 +425,15 @@ class FaultPlan:
             self._told_before = self.hits
             if self._released:
                 page.release()
-            self._uid = os.urandom(16)
-            _known[self._uid] = self
-            return page
+            _known[page.uid] = self
+        # They have slept as long as nobody else could wake them; now they look by themselves.
+        self._sleepers.wake()
+        self.watchers.wake()
+        return page
 
-    def join(self, uid: bytes, page: SharedPage) -> None:
+    def join(self, page: SharedPage) -> None:
         """Count together with the process that this came from."""
-        self._uid, self._page = uid, page
+        self._page = page
         self.__dict__.pop("tick", None)
 
     def forked(self) -> None:
@@ -442,7 +444,7 @@ class FaultPlan:
     def __reduce__(self) -> tuple[Any, ...]:
         page = self.share()
         state = (self._text, self.schedule, self.outcomes, self._then, self.seed)
-        return (_receive, (self._uid, page, state))
+        return (_receive, (page.uid, page.way_in(), state))
 
     def __copy__(self) -> FaultPlan:
         return self
@@ -464,18 +466,24 @@ _plans: weakref.WeakSet[FaultPlan] = weakref.WeakSet()
 _known: weakref.WeakValueDictionary[bytes, FaultPlan] = weakref.WeakValueDictionary()
 
 
-def _receive(uid: bytes, page: SharedPage, state: _State) -> FaultPlan:
+class _Receiving:
+    """A lock, held while a plan is looked up, and made if it is not known."""
+
+
+_receiving = _Receiving()
+
+
+def _receive(uid: bytes, way_in: Descriptor | str, state: _State) -> FaultPlan:
     """Return the plan that another process has sent: if it is known here, that very one."""
-    plan = _known.get(uid)
-    if plan is None:
-        made = FaultPlan.__new__(FaultPlan)
-        made._set_up(state)
-        made.join(uid, page)
-        # setdefault: of two threads that receive it at once, both get one.
-        plan = _known.setdefault(uid, made)
-    own = plan.share()
-    if own is not page:
-        own.drop(page)
+    with lock_of(_receiving):
+        plan = _known.get(uid)
+        if plan is None:
+            plan = FaultPlan.__new__(FaultPlan)
+            plan._set_up(state)
+            plan.join(SharedPage.enter(way_in, uid, str(plan)))
+            _known[uid] = plan
+        elif isinstance(way_in, Descriptor):
+            plan.share().drop(way_in)
     return plan
 
 
