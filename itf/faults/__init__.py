@@ -9,3 +9,4 @@
 # layer.py       a plan at one place: what happens there to a call that is hit
 # site.py        one attribute of a module, class or object, and the plans on it
 # injection.py   inject_faults: put in, taken out again
+# sending.py     the faults of a test, in the worker processes that it starts

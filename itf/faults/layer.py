@@ -57,6 +57,10 @@ class Layer:
         self._note = timeline.shorthand("fault", functools.partial(_describe, plan, about))
         plan.enlist(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process, what happens is on a timeline there.
+        return (_remake, (self.plan, self.label, self.about, self._blank))
+
     def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what happens to a call that is hit; return its value, or PASS_ON."""
         if isinstance(ticket, Struck):
@@ -121,6 +125,10 @@ class Layer:
         )
 
 
+def _remake(plan: FaultPlan, label: str, about: dict[str, Any], blank: Blank | None) -> Layer:
+    return Layer(plan, Timeline(), label, about, blank)
+
+
 def _describe(plan: FaultPlan, about: dict[str, Any], what: int | Hit) -> dict[str, Any]:
     """Say what is on the timeline of a hit, of which the number may be all that was kept."""
     hit = plan.hit(what) if isinstance(what, int) else what
@@ -183,6 +191,9 @@ class _NoPlan:
     """Every call passes."""
 
     tick = itertools.repeat(True).__next__
+
+    def __reduce__(self) -> str:
+        return "NO_PLAN"
 
 
 NO_PLAN = _NoPlan()

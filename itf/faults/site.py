@@ -15,7 +15,7 @@ from itf.faults.wrapping import wrap
 from itf.forks import lock_of
 from itf.texts import safe_repr
 
-__all__ = ["Site", "label_of", "put", "take"]
+__all__ = ["Site", "label_of", "layers_of_modules", "put", "take"]
 
 __unittest = True
 
@@ -26,7 +26,10 @@ class Site:
     """One attribute, which is replaced as long as there are plans on it.
 
     Attributes:
+        target: Whose attribute.
+        name: Its name.
         key: The id of the target, and the name.
+        layers: The plans, the last one put in at the end.
 
     Raises:
         AttributeError: The target has no such attribute.
@@ -34,10 +37,10 @@ class Site:
     """
 
     def __init__(self, target: Any, name: str) -> None:
-        self._target = target
-        self._name = name
+        self.target = target
+        self.name = name
         self.key = id(target), name
-        self._layers: tuple[Layer, ...] = ()
+        self.layers: tuple[Layer, ...] = ()
         # Who is asked at each call, in a cell that the function there looks into.
         self._asked = types.CellType(NO_PLAN)
         found = _find(target, name)
@@ -47,7 +50,7 @@ class Site:
 
     def add(self, layer: Layer) -> None:
         """Put a plan on top of those that are there."""
-        self._show((*self._layers, layer))
+        self._show((*self.layers, layer))
 
     def remove(self, layer: Layer) -> bool:
         """Take a plan away; say whether everything is now as it was before the first one.
@@ -55,17 +58,17 @@ class Site:
         If somebody else has replaced the attribute meanwhile, it is theirs.
         What they put back in the end is ours, which lets every call pass.
         """
-        self._show(tuple(other for other in self._layers if other is not layer))
-        if self._layers or not self.is_in_place:
+        self._show(tuple(other for other in self.layers if other is not layer))
+        if self.layers or not self.is_in_place:
             return False
         if self._own is _MISSING:
-            _setter(self._target).__delattr__(self._target, self._name)
+            _setter(self.target).__delattr__(self.target, self.name)
         else:
             self._set(self._own)
         return True
 
     def _show(self, layers: tuple[Layer, ...]) -> None:
-        self._layers = layers
+        self.layers = layers
         match layers:
             case ():
                 self._asked.cell_contents = NO_PLAN
@@ -77,10 +80,10 @@ class Site:
     @property
     def is_in_place(self) -> bool:
         """Whether the attribute is now what we have put there."""
-        return _namespace(self._target).get(self._name) is self._installed
+        return _namespace(self.target).get(self.name) is self._installed
 
     def _set(self, value: Any) -> None:
-        target, name = self._target, self._name
+        target, name = self.target, self.name
         try:
             _setter(target).__setattr__(target, name, value)
         except (AttributeError, TypeError) as error:
@@ -95,7 +98,7 @@ class Site:
             ) from error
 
     def _replacement(self, found: Any) -> Any:
-        target, name = self._target, self._name
+        target, name = self.target, self.name
         if isinstance(target, type):
             return self._for_class(found)
         if isinstance(target, types.ModuleType):
@@ -121,14 +124,14 @@ class Site:
             return found.getter(wrap(self._function(found.fget), self._asked))
         if isinstance(found, functools.cached_property):
             made = functools.cached_property(wrap(self._function(found.func), self._asked))
-            made.__set_name__(self._target, self._name)
+            made.__set_name__(self.target, self.name)
             return made
         wrapper = wrap(self._function(found), self._asked)
         # What binds no `self` is not to be given one.
         return wrapper if _binds(found) else staticmethod(wrapper)
 
     def _function(self, found: Any) -> Callable[..., Any]:
-        label = label_of(self._target, self._name)
+        label = label_of(self.target, self.name)
         if isinstance(found, type):
             raise FaultInjectionError(
                 f"{label} is a class, which has to stay one; inject into its constructor: "
@@ -199,6 +202,28 @@ class _Sites:
 
 
 _sites = _Sites()
+
+
+def layers_of_modules() -> list[tuple[Any, str, Layer]]:
+    """Return the plans that are on modules and classes which a new process imports afresh."""
+    with lock_of(_sites):
+        return [
+            (site.target, site.name, layer)
+            for site in _sites.places.values()
+            if _is_imported(site.target)
+            for layer in site.layers
+        ]
+
+
+def _is_imported(target: Any) -> bool:
+    found = sys.modules.get(getattr(target, "__module__", getattr(target, "__name__", "")))
+    if found is None or found.__name__ == "__main__" or getattr(found, "__spec__", None) is None:
+        return False
+    if not isinstance(target, type):
+        return found is target
+    for part in target.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is target
 
 
 def put(target: Any, name: str, layer: Layer) -> Site:

@@ -214,8 +214,9 @@ def _plain(function: _Function, asked: types.CellType) -> _Function:
         return _any_call(function, asked)
     code = _measured(*shape)
     cells = {"_itf_asked": asked, "_itf_function": types.CellType(function)}
+    # The globals are this module's, so that a new process finds them by its name.
     made: Any = types.FunctionType(
-        code, _GLOBALS, closure=tuple(cells[name] for name in code.co_freevars)
+        code, globals(), closure=tuple(cells[name] for name in code.co_freevars)
     )
     made.__defaults__, made.__kwdefaults__ = called.__defaults__, called.__kwdefaults__
     wrapper: _Function = made
@@ -253,13 +254,6 @@ def make(_itf_function, _itf_asked):
 
 _NO_NAMES: Final[dict[str, Any]] = {}
 
-_GLOBALS: Final = {
-    "__name__": __name__,
-    "__unittest": True,
-    "PASS_ON": PASS_ON,
-    "NO_NAMES": _NO_NAMES,
-}
-
 
 @functools.lru_cache(maxsize=256)
 def _measured(
@@ -277,7 +271,7 @@ def _measured(
     source = _TEMPLATE.format(
         parameters=", ".join(parameters),
         positional="".join(f"{name}, " for name in by_position),
-        named=f"{{{', '.join(by_name)}}}" if by_name else "NO_NAMES",
+        named=f"{{{', '.join(by_name)}}}" if by_name else "_NO_NAMES",
         arguments=", ".join(arguments),
     )
     module = compile(source, "<a function that faults are injected into>", "exec")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import pickle
@@ -13,13 +12,13 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from itf import FaultPlan, inject_faults
+from itf import FaultPlan, inject_faults, mock_parser_factory
 from itf.descriptors import Descriptor
 from itf.exceptions import ItfError
 from itf.faults import counting
 from itf.faults.counting import SharedPage
 from itf.fixtures.parallel_environment import parallel_test_environment
-from tests.fixtures.parallel_support import DEADLINE, METHODS, ParallelTestCase
+from tests.fixtures.parallel_support import DEADLINE, METHODS
 from tests.support import in_threads, run_script
 from tests.workers.worker_support import descriptors
 
@@ -29,12 +28,30 @@ def call(times: int) -> int:
     return [string.capwords("x") for _ in range(times)].count("hit")
 
 
-def in_place(method: str, plan: FaultPlan) -> contextlib.AbstractContextManager[object]:
-    """Put a plan in where it is not yet: a forked worker has it."""
-    return contextlib.nullcontext() if method == "fork" else inject_faults(string, "capwords", plan)
+class LeftoverTestCase(unittest.TestCase):
+    """A test after which no descriptor is left."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        # What multiprocessing starts once for ever; no test is to be blamed for it.
+        for method in METHODS:
+            with parallel_test_environment(method) as env:
+                worker = env.create_worker_process(int)
+                worker.start()
+                worker.result(DEADLINE)
+
+    def setUp(self) -> None:
+        gc.collect()
+        before = descriptors()
+        self.addCleanup(self.check_descriptors, before)
+
+    def check_descriptors(self, before: object) -> None:
+        """Fail if a descriptor is open that was not there before."""
+        gc.collect()
+        self.assertEqual(before, descriptors())
 
 
-class WorkersTest(ParallelTestCase):
+class WorkersTest(LeftoverTestCase):
     def test_one_plan_for_all(self) -> None:
         """Test and workers count together, exactly, under each start method."""
         for method in METHODS:
@@ -45,9 +62,8 @@ class WorkersTest(ParallelTestCase):
                 inject_faults(string, "capwords", plan),
             ):
 
-                def work(method: str = method, plan: FaultPlan = plan) -> tuple[int, bool]:
-                    with in_place(method, plan):
-                        return call(400), plan.calls >= 400
+                def work(plan: FaultPlan = plan) -> tuple[int, bool]:
+                    return call(400), plan.calls >= 400
 
                 workers = [env.create_worker_process(work) for _ in range(3)]
                 for worker in workers:
@@ -67,7 +83,7 @@ class WorkersTest(ParallelTestCase):
             plans = (plan, FaultPlan.nth_call(5, returns="hit", then=later))
             for each in plans:
                 with self.subTest(method, plan=str(each)), parallel_test_environment(method) as env:
-
+                    # Put in by the workers, not by the test.
                     def work(plan: FaultPlan = each) -> int:
                         with inject_faults(string, "capwords", plan):
                             return call(100)
@@ -317,6 +333,83 @@ class WorkersTest(ParallelTestCase):
                 worker.start()
                 data.put(plan)
                 self.assertTrue(worker.result(DEADLINE))
+
+
+class FaultsOfTheTestTest(LeftoverTestCase):
+    """What the test has put in is in its workers, too, under each start method."""
+
+    def results(self, work: Any) -> dict[str, Any]:
+        """Return what a worker gives under each start method, by that."""
+        results = {}
+        for method in METHODS:
+            with parallel_test_environment(method) as env:
+                worker = env.create_worker_process(work)
+                worker.start()
+                results[method] = worker.result(DEADLINE)
+        return results
+
+    def test_on_a_module_and_a_class(self) -> None:
+        """Several at one place, in their order; a class of a module that can be imported."""
+        with (
+            inject_faults(string, "capwords", FaultPlan.always(returns="first")),
+            inject_faults(string, "capwords", FaultPlan.nth_call(2, returns="second")),
+            inject_faults(string.Template, "substitute", FaultPlan.always(returns="class")),
+        ):
+
+            def work() -> list[str]:
+                return [string.capwords("a"), string.Template("b").substitute()]
+
+            results = self.results(work)
+        self.assertEqual(
+            {
+                method: ["first" if n != 1 else "second", "class"]
+                for n, method in enumerate(METHODS)
+            },
+            results,
+        )
+
+    def test_on_an_object(self) -> None:
+        """It goes with the object that a worker captures."""
+
+        class Store:
+            def read(self, name: str) -> str:
+                return name
+
+        store = Store()
+        plan = FaultPlan.every(2, returns="fault")
+        with inject_faults(store, "read", plan), inject_faults(Store, "read", FaultPlan.after(9)):
+            results = self.results(lambda: [store.read("a"), store.read("b")])
+        self.assertEqual({method: ["a", "fault"] for method in METHODS}, results)
+        self.assertEqual((6, 3), (plan.calls, plan.hits))
+
+    def test_a_mock_parser(self) -> None:
+        """A worker that captures a parser fails as configured, counted with the others."""
+        with mock_parser_factory() as factory:
+            factory.configure_failure("python", "nth_call", n=2)
+            parser = factory.get_parser("python")
+
+            def work() -> str:
+                try:
+                    return parser.parse(b"import sys").root_node.type
+                except RuntimeError as error:
+                    return str(error)
+
+            results = list(self.results(work).values())
+        failure = "mock parser for python: call 2 fails, as configured (nth_call, n=2)"
+        self.assertEqual(["module", failure, "module"][: len(results)], results)
+
+    def test_what_cannot_be_imported_is_left_out(self) -> None:
+        """A module that the test has made is none of a new process's business."""
+        module = types.ModuleType("made by the test")
+        module.function = len  # type: ignore[attr-defined]
+        with inject_faults(module, "function", FaultPlan.always(returns=-1)):
+            self.assertEqual(dict.fromkeys(METHODS, 0), self.results(int))
+
+    def test_what_was_undone_is_gone(self) -> None:
+        """A worker that is started after the end has nothing of it."""
+        with inject_faults(string, "capwords", FaultPlan.always(returns="fault")):
+            self.assertEqual("fault", string.capwords("a"))
+        self.assertEqual(dict.fromkeys(METHODS, "A"), self.results(lambda: string.capwords("a")))
 
 
 class PageTest(unittest.TestCase):
