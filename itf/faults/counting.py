@@ -23,6 +23,9 @@ __unittest = True
 
 _SIZE: Final = mmap.PAGESIZE
 
+# What the guard knows it by, which has nothing to say against it.
+_NAME: Final = "itf-fault-page"
+
 # Where each number is, in units of eight bytes.
 _CALLS: Final = 0
 _RELEASED: Final = 1
@@ -67,7 +70,7 @@ class SharedPage:
         Raises:
             OSError: There is no room for it, or no descriptor.
         """
-        file = anonymous_file("itf-fault")
+        file = anonymous_file(_NAME)
         os.ftruncate(file.number, _SIZE)
         os.pwrite(file.number, os.urandom(_UID_SIZE), _UID)
         return cls(file)
