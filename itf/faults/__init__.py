@@ -4,7 +4,8 @@
 # outcome.py     what becomes of a call that is hit
 # counting.py    the count of calls, exact across threads and processes
 # gate.py        what a hanging call waits for
-# plan.py        FaultPlan: all of these together
+# counted.py     how a plan counts and waits: all of these together
+# plan.py        FaultPlan: how one is made
 # wrapping.py    a function that asks a plan first, and looks like the one it stands for
 # layer.py       a plan at one place: what happens there to a call that is hit
 # site.py        one attribute of a module, class or object, and the plans on it

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from itf.exceptions import InjectedFaultError
+from itf.faults.counted import CountedPlan, Hit, Struck
 from itf.faults.outcome import INJECTED, NOTHING, fresh_error
-from itf.faults.plan import FaultPlan, Hit, Struck
 from itf.faults.wrapping import PASS_ON
 from itf.notes import add_note
 from itf.timeline import Timeline
@@ -43,7 +43,7 @@ class Layer:
 
     def __init__(
         self,
-        plan: FaultPlan,
+        plan: CountedPlan,
         timeline: Timeline,
         label: str,
         about: dict[str, Any],
@@ -125,11 +125,11 @@ class Layer:
         )
 
 
-def _remake(plan: FaultPlan, label: str, about: dict[str, Any], blank: Blank | None) -> Layer:
+def _remake(plan: CountedPlan, label: str, about: dict[str, Any], blank: Blank | None) -> Layer:
     return Layer(plan, Timeline(), label, about, blank)
 
 
-def _describe(plan: FaultPlan, about: dict[str, Any], what: int | Hit) -> dict[str, Any]:
+def _describe(plan: CountedPlan, about: dict[str, Any], what: int | Hit) -> dict[str, Any]:
     """Say what is on the timeline of a hit, of which the number may be all that was kept."""
     hit = plan.hit(what) if isinstance(what, int) else what
     return {
