@@ -71,12 +71,14 @@ class Layer:
             number = next(plan.claims)
             outcomes = plan.outcomes
             outcome = outcomes[number - 1] if number < len(outcomes) else outcomes[-1]
-            if outcome.returns is not NOTHING and not outcome.waits:
+            if not outcome.waits:
                 # The short way, for loops that are hit a million times.
                 self._note(number)
                 if plan.watchers:
                     plan.announce()
-                return outcome.returns
+                if outcome.returns is not NOTHING:
+                    return outcome.returns
+                return self._end(plan.hit(number), args, kwargs)
             hit = plan.hit(number)
         return self.suffer(hit, args, kwargs)
 
