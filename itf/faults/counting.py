@@ -124,8 +124,8 @@ class SharedPage:
         """Be the only thread of all processes that counts."""
         # Beside the kernel's lock, which belongs to the whole process.
         with lock_of(self):
-            self._seize()
             try:
+                self._seize()
                 yield
             finally:
                 self._free()
@@ -134,8 +134,8 @@ class SharedPage:
         """Count a call, and return its number."""
         # As `alone` does, in a third of its time.
         with lock_of(self):
-            self._seize()
             try:
+                self._seize()
                 number = self._numbers[_CALLS] + 1
                 self._numbers[_CALLS] = number
             finally:

@@ -72,14 +72,26 @@ def _is_awaitable(code: types.CodeType | None) -> bool:
     return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
+def _outcome(asked: types.CellType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the value of a call that is hit, PASS_ON of any other."""
+    strikes: Strikes = asked.cell_contents
+    ticket = strikes.tick()
+    return PASS_ON if ticket else strikes.strike(ticket, args, kwargs)
+
+
+async def _outcome_async(
+    asked: types.CellType, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    strikes: Strikes = asked.cell_contents
+    ticket = strikes.tick()
+    return PASS_ON if ticket else await strikes.strike_async(ticket, args, kwargs)
+
+
 def _coroutine(function: _Function, asked: types.CellType) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        ticket = strikes.tick()
-        if not ticket:
-            value = await strikes.strike_async(ticket, args, kwargs)
-            if value is not PASS_ON:
-                return value
+        value = await _outcome_async(asked, args, kwargs)
+        if value is not PASS_ON:
+            return value
         return await function(*args, **kwargs)
 
     return wrapper
@@ -87,12 +99,9 @@ def _coroutine(function: _Function, asked: types.CellType) -> _Function:
 
 def _generator(function: _Function, asked: types.CellType) -> _Function:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        ticket = strikes.tick()
-        if not ticket:
-            value = strikes.strike(ticket, args, kwargs)
-            if value is not PASS_ON:
-                return (yield from _iterator(value))
+        value = _outcome(asked, args, kwargs)
+        if value is not PASS_ON:
+            return (yield from _iterator(value))
         return (yield from function(*args, **kwargs))
 
     return wrapper
@@ -110,14 +119,11 @@ def _iterator(value: Any) -> Iterator[Any]:
 
 def _async_generator(function: _Function, asked: types.CellType) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        ticket = strikes.tick()
-        if not ticket:
-            value = await strikes.strike_async(ticket, args, kwargs)
-            if value is not PASS_ON:
-                for item in _iterator(value):
-                    yield item
-                return
+        value = await _outcome_async(asked, args, kwargs)
+        if value is not PASS_ON:
+            for item in _iterator(value):
+                yield item
+            return
         inner = function(*args, **kwargs)
         # There is no `yield from` for these: what comes in is handed on by hand.
         step = inner.__anext__()
@@ -144,13 +150,10 @@ def _manager(function: _Function, asked: types.CellType) -> _Function:
     generator = _generator_of(function)
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        ticket = strikes.tick()
-        if not ticket:
-            value = strikes.strike(ticket, args, kwargs)
-            if value is not PASS_ON:
-                yield value
-                return
+        value = _outcome(asked, args, kwargs)
+        if value is not PASS_ON:
+            yield value
+            return
         yield from generator(*args, **kwargs)
 
     return contextlib.contextmanager(wrapper)
@@ -168,13 +171,10 @@ def _async_manager(function: _Function, asked: types.CellType) -> _Function:
     generator = _generator_of(function)
 
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        ticket = strikes.tick()
-        if not ticket:
-            value = await strikes.strike_async(ticket, args, kwargs)
-            if value is not PASS_ON:
-                yield value
-                return
+        value = await _outcome_async(asked, args, kwargs)
+        if value is not PASS_ON:
+            yield value
+            return
         async with contextlib.asynccontextmanager(generator)(*args, **kwargs) as value:
             yield value
 
