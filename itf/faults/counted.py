@@ -73,6 +73,8 @@ class CountedPlan:
         seed: What a random one has drawn its calls by; None for all others.
         schedule: Which calls are hit.
         outcomes: What becomes of them, the last one also of all further ones.
+        last: The last outcome.
+        others: How many there are before it.
         claims: Gives each hit a number, as long as it counts by tickets.
         watchers: Those who wait for a hit.
 
@@ -84,6 +86,7 @@ class CountedPlan:
     def set_up(self, state: State) -> None:
         """Begin, with nothing counted."""
         self._text, self.schedule, self.outcomes, self._then, self.seed = state
+        self.last, self.others = self.outcomes[-1], len(self.outcomes) - 1
         self._page: SharedPage | None = None
         self._released = False
         self._uses = 0

@@ -63,14 +63,13 @@ class Layer:
 
     def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what happens to a call that is hit; return its value, or PASS_ON."""
-        if isinstance(ticket, Struck):
+        if type(ticket) is Struck:
             hit = ticket.hit
         else:
             plan = self.plan
             # Of two threads that are hit at once, each gets one of the two numbers.
             number = next(plan.claims)
-            outcomes = plan.outcomes
-            outcome = outcomes[number - 1] if number < len(outcomes) else outcomes[-1]
+            outcome = plan.last if number > plan.others else plan.outcomes[number - 1]
             if not outcome.waits:
                 # The short way, for loops that are hit a million times.
                 self._note(number)

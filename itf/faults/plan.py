@@ -10,7 +10,7 @@ from typing import Any, Protocol, Unpack, overload
 
 from itf.exceptions import FaultTimeoutError
 from itf.faults.counted import CountedPlan, times
-from itf.faults.outcome import PASS, How, outcome_of, seconds
+from itf.faults.outcome import PASS, How, Outcome, outcome_of, seconds
 from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
 from itf.texts import safe_repr
 
@@ -178,14 +178,13 @@ class FaultPlan(CountedPlan):
             raise ValueError(f"{maker} needs at least one outcome")
         base = outcome_of(maker, how)
         hits = [number for number, item in enumerate(items, start=1) if item is not PASS]
-        plan = cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), how)
-        plan.outcomes = [
-            dataclasses.replace(base, **_end_of(maker, items[number - 1])) for number in hits
-        ]
-        return plan
+        ends = [dataclasses.replace(base, **_end_of(maker, items[hit - 1])) for hit in hits]
+        return cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), how, ends)
 
     @classmethod
-    def _make(cls, text: str, schedule: Schedule, how: How) -> FaultPlan:
+    def _make(
+        cls, text: str, schedule: Schedule, how: How, ends: list[Outcome] | None = None
+    ) -> FaultPlan:
         outcome = outcome_of(text, how)
         then = how.get("then")
         if then is not None and not isinstance(then, FaultPlan):
@@ -196,7 +195,7 @@ class FaultPlan(CountedPlan):
                 "use first(n) or calls(...)"
             )
         plan = cls.__new__(cls)
-        plan.set_up((text, schedule, [outcome], then, None))
+        plan.set_up((text, schedule, ends or [outcome], then, None))
         return plan
 
     def wait_until_hit(self, timeout: float | None = 60.0, *, hits: int = 1) -> None:
