@@ -188,8 +188,8 @@ class IntegrationTestCase(
         injection = inject_faults(target, name, plan)
         # The test's own timeline, whichever thread this is called in.
         injection.timeline = self.timeline
-        injection.start()
         self.addCleanup(injection.undo)
+        injection.start()
         self.__dict__.setdefault("_itf_injections", []).append(injection)
         return injection
 
