@@ -5,11 +5,12 @@
 #   case.py, async_case.py   IntegrationTestCase, AsyncIntegrationTestCase
 #   fixtures/                the eleven fixtures, and how they reach a test
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
-#   guard/                   what a test leaves behind
 #   generating/              files, trees and projects to test with
+#   guard/  faults/          what a test leaves behind; what fails, when and how
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes
+#   descriptors.py           file descriptors that travel to a new process
 #   formats.py               the standard formats, to JSON and back
 #   notes.py  texts.py       notes on exceptions; what is shown of any object
 #   exceptions.py            what itf raises
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from itf.case import IntegrationTestCase as IntegrationTestCase
     from itf.exceptions import (
         ConfigCycleError as ConfigCycleError,
+        FaultInjectionError as FaultInjectionError,
+        FaultTimeoutError as FaultTimeoutError,
         FixtureError as FixtureError,
         FormatError as FormatError,
+        InjectedFaultError as InjectedFaultError,
         ItfError as ItfError,
         MockParserError as MockParserError,
         ResourceError as ResourceError,
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
         WorkspaceError as WorkspaceError,
         WorkspaceEscapeError as WorkspaceEscapeError,
     )
+    from itf.faults.injection import inject_faults as inject_faults
+    from itf.faults.plan import FaultPlan as FaultPlan
     from itf.fixtures.async_runner import (
         AsyncTestRunner as AsyncTestRunner,
         async_test_runner as async_test_runner,
@@ -122,9 +128,13 @@ _MODULES = {
     "ErrorContext": "itf.formats",
     "ErrorPropagationMixin": "itf.interfaces.error_propagation",
     "ErrorTrackingContext": "itf.fixtures.error_tracking",
+    "FaultInjectionError": "itf.exceptions",
+    "FaultPlan": "itf.faults.plan",
+    "FaultTimeoutError": "itf.exceptions",
     "Fixture": "itf.fixtures.base",
     "FixtureError": "itf.exceptions",
     "FormatError": "itf.exceptions",
+    "InjectedFaultError": "itf.exceptions",
     "IntegrationTestCase": "itf.case",
     "ItfError": "itf.exceptions",
     "LeakReport": "itf.guard.report",
@@ -160,6 +170,7 @@ _MODULES = {
     "fixture": "itf.fixtures.declaration",
     "guard_capabilities": "itf.guard.guarding",
     "guard_suite": "itf.guard.guarding",
+    "inject_faults": "itf.faults.injection",
     "leak_guard": "itf.guard.guarding",
     "mock_parser_factory": "itf.fixtures.mock_parser",
     "outlives_test": "itf.guard.guarding",

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, ClassVar, Final, Literal, NoReturn, get_args
 
+from itf.faults.injection import Injection, inject_faults
+from itf.faults.plan import FaultPlan
 from itf.fixtures.async_runner import async_test_runner
 from itf.fixtures.config_tracking import config_change_tracker
 from itf.fixtures.counter import thread_safe_counter
@@ -168,6 +170,28 @@ class IntegrationTestCase(
                 f"it went {taken}"
             )
             raise self.failureException(self._formatMessage(msg, standard))
+
+    def inject_faults(self, target: Any, name: str, plan: FaultPlan) -> Injection:
+        """Let calls of a function fail as a plan says, from now to the end of the test.
+
+        As `itf.inject_faults`, but at once, and undone with the test's
+        cleanups; ``with self.inject_faults(...)`` undoes it at its end.
+
+        Args:
+            target: A module, a class or an object.
+            name: The name of what is called.
+            plan: When it fails and how.
+
+        Returns:
+            What undoes it before, with ``undo()``.
+        """
+        injection = inject_faults(target, name, plan)
+        # The test's own timeline, whichever thread this is called in.
+        injection.timeline = self.timeline
+        self.addCleanup(injection.undo)
+        injection.start()
+        self.__dict__.setdefault("_itf_injections", []).append(injection)
+        return injection
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Parallel runners send tests between processes.  What belongs to one run
@@ -425,6 +449,8 @@ class IntegrationTestCase(
 
     def _itf_abandon(self) -> None:
         """Put things back after a run that unittest broke off, without judging it."""
+        for injection in reversed(self.__dict__.pop("_itf_injections", [])):
+            injection.undo()
         if self.__dict__.get("_itf_armed"):
             try:
                 self._itf_stop_workers()

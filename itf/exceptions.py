@@ -12,8 +12,11 @@ from collections.abc import Sequence
 
 __all__ = [
     "ConfigCycleError",
+    "FaultInjectionError",
+    "FaultTimeoutError",
     "FixtureError",
     "FormatError",
+    "InjectedFaultError",
     "ItfError",
     "MockParserError",
     "ResourceError",
@@ -138,6 +141,28 @@ class WorkerPicklingError(WorkerError, TypeError):
     def __init__(self, message: str, worker: str = "", variable: str = "") -> None:
         super().__init__(message, worker)
         self.variable = variable
+
+
+class FaultInjectionError(ItfError, TypeError):
+    """A fault cannot be injected there."""
+
+
+class FaultTimeoutError(ItfError, TimeoutError):
+    """A call hung for longer than its plan allows, or a plan did not hit in time."""
+
+
+class InjectedFaultError(ItfError, RuntimeError):
+    """The failure that a test asked for with a plan that does not say which.
+
+    Attributes:
+        target: What was called, such as ``shop.cache.load``.
+        call: The number of the call that failed.
+    """
+
+    def __init__(self, message: str, target: str = "", call: int = 0) -> None:
+        super().__init__(message)
+        self.target = target
+        self.call = call
 
 
 class MockParserError(ItfError, RuntimeError):

@@ -9,8 +9,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, Generic, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 from itf.formats import (
     SCHEMA_VERSION,
@@ -31,6 +31,10 @@ _T = TypeVar("_T")
 DEFAULT_CAPACITY: Final = 10_000
 
 
+# A screenful; who pins more has mistaken it for the log.
+_MAX_PINNED: Final = 20
+
+
 class BoundedLog(Generic[_T]):
     """The newest entries in order, and how many were dropped.
 
@@ -38,6 +42,10 @@ class BoundedLog(Generic[_T]):
     when a worker process is forked, and would then be held for ever in the
     child; and a ``__del__`` that the garbage collector runs inside an append
     may append in its turn.  `deque.append` and `next` on a count are atomic.
+
+    Attributes:
+        next_number: Takes the next number in the order, for `append`.
+        put: Adds a number and its entry, as a pair; what `append` does.
 
     Thread safety: every method, from any thread.
     """
@@ -47,26 +55,57 @@ class BoundedLog(Generic[_T]):
             # What is dropped is told from what is kept.
             raise ValueError(f"capacity must be at least 1, got {safe_repr(capacity)}")
         self._entries: deque[tuple[int, _T]] = deque(maxlen=capacity)
-        self._numbers = itertools.count(1)
-
-    def next_number(self) -> int:
-        """Take the next number in the order, for `append`."""
-        return next(self._numbers)
+        self.next_number = itertools.count(1).__next__
+        self.put = self._entries.append
 
     def append(self, number: int, entry: _T) -> None:
         """Add an entry under a number from `next_number`."""
-        self._entries.append((number, entry))
+        self.put((number, entry))
 
     def entries(self) -> list[_T]:
         """Return the entries that are kept, oldest first."""
+        return [entry for _, entry in self.numbered()]
+
+    def numbered(self) -> list[tuple[int, _T]]:
+        """Return the entries that are kept with their numbers, oldest first."""
         # Two threads may append in another order than they took their numbers.
-        return [entry for _, entry in sorted(self._entries.copy(), key=lambda pair: pair[0])]
+        return sorted(self._entries.copy(), key=lambda pair: pair[0])
 
     @property
     def dropped(self) -> int:
         """How many of the oldest entries had to go."""
         kept = self._entries.copy()
         return max((number for number, _ in kept), default=0) - len(kept)
+
+
+# An event before it is written out: when, thread, task, process, kind, and what
+# makes its data of what.  A tuple, for nothing is made more quickly.
+_Shorthand: TypeAlias = tuple[
+    int, threading.Thread, str | None, int, str, Callable[[Any], Mapping[str, Any]], Any
+]
+
+
+class _Here(threading.local):
+    """The thread that runs here; asked for once, for it takes as long as all the rest."""
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+
+
+_here = _Here()
+_process = os.getpid()
+
+# By names of our own: a test that has these fail, or counts their calls, means its own.
+_now, _time_of_day = time.monotonic_ns, time.time
+
+
+def _note_fork() -> None:
+    global _process  # noqa: PLW0603 - there is one process
+    _process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 class Timeline:
@@ -88,7 +127,10 @@ class Timeline:
     def __init__(self, test: str = "", *, capacity: int = DEFAULT_CAPACITY) -> None:
         self.test = test
         self.started_ns = time.monotonic_ns()
-        self._log: BoundedLog[TimelineEvent] = BoundedLog(capacity)
+        # What a monotonic time has to be added to, to be a time of day.
+        self._epoch_ns = time.time_ns() - self.started_ns
+        self._log: BoundedLog[TimelineEvent | _Shorthand] = BoundedLog(capacity)
+        self._pinned: dict[str, None] = {}
 
     def record(self, kind: str, data: Mapping[str, Any] | None = None) -> TimelineEvent:
         """Append an event and return it, as a copy.
@@ -105,23 +147,57 @@ class Timeline:
             "sequence": number,
             "kind": kind,
             "test": self.test,
-            "timestamp": time.time(),
-            "monotonic_ns": time.monotonic_ns(),
-            "process": os.getpid(),
-            "thread": threading.current_thread().name,
+            "timestamp": _time_of_day(),
+            "monotonic_ns": _now(),
+            "process": _process,
+            "thread": _here.thread.name,
             "task": current_task_name(),
             "data": copy_containers(dict(data or {})),
         }
         self._log.append(number, event)
         return cast(TimelineEvent, copy_containers(event))
 
+    def shorthand(
+        self, kind: str, describe: Callable[[Any], Mapping[str, Any]]
+    ) -> Callable[[Any], None]:
+        """Return a quick way to record events of one kind: a tenth of what `record` takes.
+
+        What it is called with is kept as it is, and becomes an event when
+        somebody reads the timeline: nothing of it may change until then.
+
+        Args:
+            kind: As for `record`.
+            describe: Makes the event's data of what was kept.
+        """
+        put, number, now, modules = self._log.put, self._log.next_number, _now, sys.modules
+
+        def note(what: Any) -> None:
+            task = current_task_name() if "asyncio" in modules else None
+            put((number(), (now(), _here.thread, task, _process, kind, describe, what)))
+
+        return note
+
     def events(self, kind: str | None = None) -> list[TimelineEvent]:
         """Return the events in order, or those of one kind; the dicts are copies."""
         return [
             copy_containers(event)
-            for event in self._log.entries()
+            for event in self._written()
             if kind is None or event["kind"] == kind
         ]
+
+    def pin(self, text: str) -> None:
+        """Keep a line that `describe` shows whatever happens later, such as a seed.
+
+        Args:
+            text: What is needed to make the same run again; once is enough.
+        """
+        if len(self._pinned) < _MAX_PINNED:
+            self._pinned[_one_line(text)] = None
+
+    @property
+    def pinned(self) -> list[str]:
+        """The lines that were pinned, in order."""
+        return list(self._pinned)
 
     def __iter__(self) -> Iterator[TimelineEvent]:
         return iter(self.events())
@@ -145,18 +221,40 @@ class Timeline:
         Args:
             last: How many events, counted from the end.
         """
-        events = self._log.entries()
-        shown = events[-last:] if last > 0 else []
-        total = len(events) + self.dropped
+        entries = self._log.numbered()
+        shown = [self._event(*entry) for entry in entries[-last:]] if last > 0 else []
+        total = len(entries) + self.dropped
         name = f" of {self.test}" if self.test else ""
         lines = [f"timeline{name} (last {len(shown)} of {total} events):"]
+        lines += [f"  {text}" for text in self._pinned]
         lines += [f"  {self._line(event)}" for event in shown]
         return "\n".join(lines)
+
+    def _written(self) -> list[TimelineEvent]:
+        return [self._event(*entry) for entry in self._log.numbered()]
+
+    def _event(self, number: int, entry: TimelineEvent | _Shorthand) -> TimelineEvent:
+        """Return an entry as an event, written out if it was in shorthand."""
+        if isinstance(entry, dict):
+            return entry
+        now, thread, task, process, kind, describe, what = entry
+        return {
+            "schema": SCHEMA_VERSION,
+            "sequence": number,
+            "kind": kind,
+            "test": self.test,
+            "timestamp": (self._epoch_ns + now) / 1e9,
+            "monotonic_ns": now,
+            "process": process,
+            "thread": thread.name,
+            "task": task,
+            "data": copy_containers(dict(describe(what))),
+        }
 
     def _line(self, event: TimelineEvent) -> str:
         seconds = (event["monotonic_ns"] - self.started_ns) / 1e9
         who = event["thread"]
-        if event["process"] != os.getpid():
+        if event["process"] != _process:
             who = f"process {event['process']}, {who}"
         if event["task"] is not None:
             who = f"{who}, task {event['task']}"
@@ -223,6 +321,9 @@ def current_task_name() -> str | None:
     if asyncio is None:
         return None
     try:
+        # A tenth of what current_task takes to say by an error that there is none.
+        if asyncio._get_running_loop() is None:
+            return None
         task = asyncio.current_task()
     except (RuntimeError, AttributeError):
         # No running loop; or asyncio is only half imported, in another thread.

@@ -29,7 +29,7 @@ LAYERS = [
     ["itf.interfaces", "itf.workers", "itf.guard", "itf.faults", "itf.generating"],
     ["itf.timeline"],
     ["itf.frames"],
-    ["itf.forks"],
+    ["itf.forks", "itf.descriptors"],
     ["itf.proc"],
     ["itf.formats"],
     ["itf.notes"],

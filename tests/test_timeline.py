@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import unittest
 from typing import Any
 
+from itf.formats import event_from_json, event_to_json
 from itf.timeline import BoundedLog, Timeline, TimelineOwner, current_owner, current_task_name
 from tests.support import in_threads
 
@@ -219,6 +221,105 @@ class DescribeTest(unittest.TestCase):
     def test_a_line_is_bounded(self) -> None:
         """A huge value is cut to what fits on a line or two."""
         self.assertLessEqual(len(self.line("note", {str(n): "x" * 999 for n in range(99)})), 260)
+
+
+class ShorthandTest(unittest.TestCase):
+    def test_it_becomes_an_event_when_it_is_read(self) -> None:
+        """In its place among the others, with all that an event has, of the time it was noted."""
+        timeline = Timeline("the test")
+        told: list[int] = []
+
+        def describe(what: int) -> dict[str, Any]:
+            told.append(what)
+            return {"what": what}
+
+        note = timeline.shorthand("fault", describe)
+        timeline.record("note", {"place": 1})
+        before = time.time(), time.monotonic_ns()
+        note(2)
+        after = time.time(), time.monotonic_ns()
+        timeline.record("note", {"place": 3})
+        self.assertEqual(([], 3), (told, len(timeline)))
+        (event,) = timeline.events("fault")
+        self.assertEqual(timeline.events("note")[0].keys(), event.keys())
+        self.assertEqual([1, 2, 3], [each["sequence"] for each in timeline])
+        self.assertTrue(before[1] <= event["monotonic_ns"] <= after[1])
+        self.assertTrue(before[0] - 0.1 <= event["timestamp"] <= after[0] + 0.1)
+        self.assertEqual(
+            ("the test", os.getpid(), "MainThread", None, {"what": 2}),
+            (event["test"], event["process"], event["thread"], event["task"], event["data"]),
+        )
+        self.assertIn("[MainThread]  fault: what=2", timeline.describe())
+        self.assertEqual(event, event_from_json(event_to_json(event)))
+
+    def test_it_names_thread_and_task(self) -> None:
+        """Those in which it was noted, also when they are no more."""
+        timeline = Timeline()
+        note = timeline.shorthand("fault", lambda what: {})
+        thread = threading.Thread(target=note, args=(1,), name="the thread")
+        thread.start()
+        thread.join()
+
+        async def task() -> None:
+            note(2)
+
+        async def run() -> None:
+            await asyncio.create_task(task(), name="the task")
+
+        asyncio.run(run())
+        first, second = timeline
+        self.assertEqual(("the thread", None), (first["thread"], first["task"]))
+        self.assertEqual(("MainThread", "the task"), (second["thread"], second["task"]))
+
+    @unittest.skipUnless(hasattr(os, "fork"), "there is no fork here")
+    def test_it_names_the_process(self) -> None:
+        """A forked child's notes, and its events, are its own."""
+        timeline = Timeline()
+        note = timeline.shorthand("fault", lambda what: {})
+        pid = os.fork()
+        if not pid:
+            note(1)
+            timeline.record("note")
+            own = all(event["process"] == os.getpid() for event in timeline)
+            os._exit(0 if own and len(timeline) == 2 else 1)
+        _, status = os.waitpid(pid, 0)
+        self.assertEqual(0, os.waitstatus_to_exitcode(status))
+
+    def test_nothing_is_lost_by_eight_threads(self) -> None:
+        """Every note is there, under a number of its own."""
+        timeline = Timeline(capacity=100_000)
+        note = timeline.shorthand("fault", lambda what: {"what": what})
+        in_threads(8, lambda n: [note((n, i)) for i in range(1000)])
+        events = timeline.events()
+        self.assertEqual(list(range(1, 8001)), [event["sequence"] for event in events])
+        self.assertEqual(
+            [(n, i) for n in range(8) for i in range(1000)],
+            sorted(event["data"]["what"] for event in events),
+        )
+
+
+class PinTest(unittest.TestCase):
+    def test_what_is_pinned_is_shown_whatever_comes(self) -> None:
+        """Once each, in order, above the events, however many these are."""
+        timeline = Timeline("the test")
+        timeline.pin("seed 1")
+        timeline.pin("seed\n2")
+        timeline.pin("seed 1")
+        for number in range(100):
+            timeline.record("note", {"number": number})
+        lines = timeline.describe(2).splitlines()
+        self.assertEqual(
+            ["timeline of the test (last 2 of 100 events):", "  seed 1", "  seed 2"], lines[:3]
+        )
+        self.assertEqual(5, len(lines))
+        self.assertEqual(["seed 1", "seed 2"], timeline.pinned)
+
+    def test_it_is_no_log(self) -> None:
+        """Who pins a thousand lines gets the first twenty."""
+        timeline = Timeline()
+        for number in range(1000):
+            timeline.pin(str(number))
+        self.assertEqual([str(number) for number in range(20)], timeline.pinned)
 
 
 class TimelineOwnerTest(unittest.TestCase):

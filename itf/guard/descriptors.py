@@ -19,8 +19,9 @@ __all__ = ["new_descriptors"]
 
 __unittest = True
 
-# What multiprocessing maps for its shared values, until the program ends.
-_HARMLESS: Final = "/pym-"
+# What multiprocessing maps for its shared values, until the program ends; and what
+# a fault plan counts in that was there when a process was forked, until it is gone.
+_HARMLESS: Final = ("/pym-", "itf-fault-page")
 
 _FAMILIES: Final = {"AF_INET": "", "AF_INET6": "6", "AF_UNIX": "unix"}
 _TYPES: Final = {"SOCK_STREAM": "TCP", "SOCK_DGRAM": "UDP"}
@@ -42,7 +43,7 @@ def new_descriptors(
         if before.get(number) == identity:
             continue
         kind = descriptor_kind(number)
-        if kind in harmless_pipes or _HARMLESS in kind or kind == "?":
+        if kind in harmless_pipes or kind == "?" or any(name in kind for name in _HARMLESS):
             continue
         noun, told = _describe(number, kind)
         was = " in place of what was open there" if number in before else ""

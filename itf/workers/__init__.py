@@ -17,7 +17,6 @@
 # describing.py    the text for whoever waits in vain
 # lifeline.py      workers go when their parent goes
 # descendants.py   all that workers leave behind
-# descriptors.py   file descriptors that travel
 # stopping.py      how all of them end
 #
 # What they share, and what survives the death of any of them:

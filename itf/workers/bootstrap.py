@@ -7,8 +7,8 @@ import os
 import signal
 from collections.abc import Mapping
 
+from itf.descriptors import Descriptor
 from itf.workers.descendants import leave_mark
-from itf.workers.descriptors import Descriptor
 from itf.workers.lifeline import Lifeline, hold
 from itf.workers.stacks import StackFile
 

@@ -15,7 +15,7 @@ import threading
 import weakref
 from typing import Final
 
-from itf.workers.descriptors import Descriptor
+from itf.descriptors import Descriptor
 
 __all__ = ["Lifeline", "hold"]
 

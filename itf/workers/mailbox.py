@@ -12,7 +12,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from itf.workers.descriptors import Descriptor, anonymous_file
+from itf.descriptors import Descriptor, anonymous_file
 
 __all__ = ["Mailbox", "Word"]
 

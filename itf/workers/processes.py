@@ -207,10 +207,11 @@ class WorkerProcess(Worker, BaseProcess):
     def _parts(self) -> dict[str, Any]:
         mine = cast(Any, self)
         return {
+            # First, for the faults of the test are put in while this is loaded.
+            "hooks": list(self.home.hooks),
             "target": mine._target,
             "args": mine._args,
             "kwargs": mine._kwargs,
-            "hooks": list(self.home.hooks),
         }
 
     def __getstate__(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import time
 import traceback
 from typing import Final
 
-from itf.workers.descriptors import Descriptor, anonymous_file
+from itf.descriptors import Descriptor, anonymous_file
 
 __all__ = ["StackFile", "process_state", "readable", "stacks_of_this_process"]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import multiprocessing
+import os
+import shutil
 import threading
 import unittest
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from itf import IntegrationTestCase, fixture
+from itf import FaultPlan, IntegrationTestCase, fixture
 from tests.examples.chunker import Cache, WorkerError, chunk_files, parallel, parser
 from tests.examples.chunker.process import WorkerProcess
 from tests.examples.program import CACHE, PARALLEL, PARSER, configure, join_threads, sources
@@ -171,3 +174,18 @@ class CacheTest(IntegrationTestCase):
         (mended,) = self.chunk()
         self.assertFalse(mended.cached)
         self.assertTrue(mended.chunks)
+
+    def test_a_disk_that_is_full_for_one_file(self) -> None:
+        """Whoever writes it, in whichever mode: that file alone fails, and leaves nothing."""
+        full = OSError(errno.ENOSPC, "No space left on device")
+        for mode in ("serial", "threads", "processes"):
+            plan = FaultPlan.nth_call(3, raises=full)
+            with self.subTest(mode), self.inject_faults(os, "replace", plan):
+                results = self.chunk(mode, keep_going=True)
+                (error,) = [result.error for result in results if result.error is not None]
+                self.assertIn("No space left on device", str(error))
+                self.assertEqual((len(self.paths), 1), (plan.calls, plan.hits))
+                entries = list(self.directory.iterdir())
+                self.assertEqual([".json"], sorted({entry.suffix for entry in entries}))
+                self.assertEqual(len(self.paths) - 1, len(entries))
+            shutil.rmtree(self.directory)

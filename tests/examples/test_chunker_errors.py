@@ -287,4 +287,5 @@ class InjectedFailureTest(IntegrationTestCase):
         results = chunk_files(paths, configure("processes"), parser=parser, keep_going=True)
         self.assertEqual([str(path) for path in paths], [result.error.path for result in results])
         self.assertEqual(len(paths), len({result.error.pid for result in results}))
-        self.assertEqual(0, parser.parse_count)  # each process had its own copy
+        self.assertEqual(0, parser.parse_count)  # each process had its own copy ...
+        self.assertEqual(len(paths), parser.plan.hits)  # ... and all of them one plan

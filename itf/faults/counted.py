@@ -1,0 +1,342 @@
+"""How a plan counts calls, in one process or in many, and what it has for those that are hit."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import os
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias, cast
+
+from itf.descriptors import Descriptor
+from itf.exceptions import FaultTimeoutError, ItfError
+from itf.faults.counting import SharedPage
+from itf.faults.gate import Sleepers
+from itf.faults.outcome import Outcome
+from itf.faults.schedule import ENDLESS, Schedule, Tickets
+from itf.forks import lock_of
+
+__all__ = ["CountedPlan", "Hit", "State", "Struck", "Ticking", "times"]
+
+__unittest = True
+
+
+class Hit(NamedTuple):
+    """One call that is hit.
+
+    Attributes:
+        plan: By which plan.
+        call: The number of the call.
+        number: The number of the hit.
+        outcome: What becomes of it.
+    """
+
+    plan: CountedPlan
+    call: int
+    number: int
+    outcome: Outcome
+
+
+class Struck:
+    """A ticket that says by which plan a call is hit; false, as all tickets of hits are."""
+
+    __slots__ = ("hit",)
+
+    def __init__(self, hit: Hit) -> None:
+        self.hit = hit
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Ticking(Protocol):
+    """Where a plan is.
+
+    Attributes:
+        tick: Takes a ticket for a call: false if the call is hit.
+    """
+
+    tick: Callable[[], object]
+
+    def __hash__(self) -> int: ...
+
+
+class CountedPlan:
+    """What a fault plan does, whichever way it was made.
+
+    It counts by tickets as long as it is alone, and by numbers once it shares
+    its count with other processes, or if another plan comes after it.
+
+    Attributes:
+        seed: What a random one has drawn its calls by; None for all others.
+        schedule: Which calls are hit.
+        outcomes: What becomes of them, the last one also of all further ones.
+        last: The last outcome.
+        others: How many there are before it.
+        claims: Gives each hit a number, as long as it counts by tickets.
+        watchers: Those who wait for a hit.
+
+    Thread safety: every method, from any thread of any process.
+    """
+
+    seed: int | str | None
+
+    def set_up(self, state: State) -> None:
+        """Begin, with nothing counted."""
+        self._text, self.schedule, self.outcomes, self._then, self.seed = state
+        self.last, self.others = self.outcomes[-1], len(self.outcomes) - 1
+        self._page: SharedPage | None = None
+        self._released = False
+        self._uses = 0
+        self._sleepers = Sleepers()
+        self.watchers = Sleepers()
+        numbers = iter(range(1, ENDLESS))
+        self._tickets = Tickets(numbers, numbers)
+        if self._then is None:
+            self._tickets = self.schedule.tickets()
+            # In the place of the method, which needs the numbers of calls.
+            self.__dict__["tick"] = self._tickets.take
+        # How many hits are on a timeline of this process, of those since others count, too.
+        self._told = itertools.repeat(None, ENDLESS)
+        self._told_before = 0
+        self._layers: weakref.WeakSet[Ticking] = weakref.WeakSet()
+        self.claims = iter(range(1, ENDLESS))
+        _plans.add(self)
+
+    @property
+    def hits(self) -> int:
+        """How many calls were hit."""
+        return self.schedule.hits(self.count())
+
+    def count(self) -> int:
+        """Return how many calls there were."""
+        page = self._page
+        return self._tickets.taken if page is None else page.calls
+
+    def release(self) -> None:
+        """Let go all calls that hang or are delayed, for good: those that come do neither."""
+        self._released = True
+        page = self._page
+        if page is not None:
+            page.release()
+        self._sleepers.wake()
+        if self._then is not None:
+            self._then.release()
+
+    def tick(self) -> object:
+        """Take a call's ticket: false if it is hit."""
+        page = self._page
+        call = cast(int, self._tickets.take()) if page is None else page.next_call()
+        schedule = self.schedule
+        if schedule.is_hit(call):
+            return Struck(self._hit(call, schedule.hits(call)))
+        then = self._then
+        if then is not None and schedule.first is not None and schedule.first < call:
+            ticket = then.tick()
+            return ticket or then.claim(ticket)
+        return True
+
+    def claim(self, ticket: object) -> Struck:
+        """Return what a ticket that is false says."""
+        if isinstance(ticket, Struck):
+            return ticket
+        # Of two threads that are hit at once each gets one of the two numbers.
+        return Struck(self.hit(next(self.claims)))
+
+    def hit(self, number: int) -> Hit:
+        """Return the n-th hit."""
+        return self._hit(self.schedule.call_of(number), number)
+
+    def _hit(self, call: int, number: int) -> Hit:
+        outcomes = self.outcomes
+        return Hit(self, call, number, outcomes[min(number, len(outcomes)) - 1])
+
+    def seeded(self) -> list[CountedPlan]:
+        """Return those of this plan and of those after it that have a seed."""
+        later = [] if self._then is None else self._then.seeded()
+        return later if self.seed is None else [self, *later]
+
+    def enlist(self, layer: Ticking) -> None:
+        """Give a layer the function that takes tickets, and another one when that changes."""
+        with lock_of(self):
+            layer.tick = self.tick
+            self._layers.add(layer)
+
+    def announce(self) -> None:
+        """Take note that a hit was told, and have those who wait for one look at the count."""
+        if self._page is not None:
+            next(self._told)
+        if self.watchers:
+            self.watchers.wake()
+
+    def untold_hits(self) -> int:
+        """Return how many hits there were in other processes since this was asked for."""
+        told = self._told_before + ENDLESS - operator.length_hint(self._told)
+        untold = max(0, self.hits - told) if self._page is not None else 0
+        self._told_before += untold
+        return untold
+
+    def wait_out(self, outcome: Outcome, target: str) -> None:
+        """Let a call that is hit take its time.
+
+        Raises:
+            FaultTimeoutError: It hung for longer than it may.
+        """
+        wait_for = self._sleepers.wait_for
+        if outcome.delay is not None:
+            wait_for(self._lets_go, outcome.delay, self.is_shared)
+        if outcome.hang and not wait_for(self._lets_go, outcome.timeout, self.is_shared):
+            raise self._hung(outcome, target)
+
+    async def wait_out_async(self, outcome: Outcome, target: str) -> None:
+        """Let a call of a coroutine function take its time, while its loop goes on."""
+        wait_for = self._sleepers.wait_for_async
+        if outcome.delay is not None:
+            await wait_for(self._lets_go, outcome.delay, self.is_shared)
+        if outcome.hang and not await wait_for(self._lets_go, outcome.timeout, self.is_shared):
+            raise self._hung(outcome, target)
+
+    def _hung(self, outcome: Outcome, target: str) -> FaultTimeoutError:
+        return FaultTimeoutError(
+            f"{target} hung for {outcome.timeout:g} s, as {self} has it, and nobody let it go; "
+            "call plan.release(), or give the plan another timeout="
+        )
+
+    def is_shared(self) -> bool:
+        """Say whether other processes may count, too."""
+        return self._page is not None
+
+    def _lets_go(self) -> bool:
+        page = self._page
+        if page is not None:
+            return page.released or not page.uses
+        return self._released or not self._uses
+
+    def use(self, change: int) -> None:
+        """Take note that it is injected at one place more, or less; at none, nobody hangs."""
+        with lock_of(self):
+            self._uses += change
+            page = self._page
+        if page is not None:
+            page.use(change)
+        self._sleepers.wake()
+        if self._then is not None:
+            self._then.use(change)
+
+    def share(self) -> SharedPage:
+        """Count together with other processes from now on.
+
+        Raises:
+            OSError: There is no memory, or no descriptor, for that.
+        """
+        with lock_of(self):
+            if self._page is not None:
+                return self._page
+            page = SharedPage.create()
+            page.use(self._uses)
+            page.calls = self._tickets.taken
+            with page.alone():
+                self._page = page
+                # From here on the method is called, and waits for the page.
+                # Nobody can have looked up the ticket's `take` and not called
+                # it yet: Python does not change threads between the two.
+                self.__dict__.pop("tick", None)
+                for layer in self._layers:
+                    layer.tick = self.tick
+                page.calls = self._tickets.taken
+            self._told_before = self.hits
+            if self._released:
+                page.release()
+            _known[page.uid] = self
+        # They have slept as long as nobody else could wake them; now they look by themselves.
+        self._sleepers.wake()
+        self.watchers.wake()
+        return page
+
+    def join(self, page: SharedPage) -> None:
+        """Count together with the process that this came from."""
+        self._page = page
+        self.__dict__.pop("tick", None)
+
+    def forked(self) -> None:
+        """Take note that this is a new process, in which nobody waits."""
+        self._sleepers.forget()
+        self.watchers.forget()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        page = self.share()
+        state = (self._text, self.schedule, self.outcomes, self._then, self.seed)
+        return (_receive, (type(self), page.uid, page.way_in(), state))
+
+    def __copy__(self) -> CountedPlan:
+        return self
+
+    def __deepcopy__(self, memo: object) -> CountedPlan:
+        return self
+
+    def __str__(self) -> str:
+        return f"FaultPlan.{self._text}"
+
+    def __repr__(self) -> str:
+        return f"<{self}: {times(self.count(), 'call')}, {times(self.hits, 'hit')}>"
+
+
+State: TypeAlias = tuple[str, Schedule, list[Outcome], CountedPlan | None, int | str | None]
+
+"""What makes a plan: its text, schedule, outcomes, the plan after it, its seed."""
+
+# All plans of this process, and those that others know of, by what they know them by.
+_plans: weakref.WeakSet[CountedPlan] = weakref.WeakSet()
+_known: weakref.WeakValueDictionary[bytes, CountedPlan] = weakref.WeakValueDictionary()
+
+
+def times(count: int, what: str) -> str:
+    """Say how many of something there are."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+class _Receiving:
+    """A lock, held while a plan is looked up, and made if it is not known."""
+
+
+_receiving = _Receiving()
+
+
+def _receive(
+    kind: type[CountedPlan], uid: bytes, way_in: Descriptor | str, state: State
+) -> CountedPlan:
+    """Return the plan that another process has sent: if it is known here, that very one."""
+    with lock_of(_receiving):
+        plan = _known.get(uid)
+        if plan is None:
+            plan = kind.__new__(kind)
+            plan.set_up(state)
+            plan.join(SharedPage.enter(way_in, uid, str(plan)))
+            _known[uid] = plan
+        elif isinstance(way_in, Descriptor):
+            plan.share().drop(way_in)
+    return plan
+
+
+def _before_fork() -> None:
+    for plan in list(_plans):
+        try:
+            plan.share()
+        except (OSError, ItfError) as error:
+            warnings.warn(
+                f"{plan} cannot be shared with a forked process, which will count for itself: "
+                f"{error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _after_fork_in_child() -> None:
+    for plan in list(_plans):
+        plan.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

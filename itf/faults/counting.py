@@ -1,0 +1,197 @@
+"""What the processes that share a plan write down together."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import sys
+import time
+from collections.abc import Generator
+from typing import Final
+
+from itf.descriptors import Descriptor, anonymous_file
+from itf.exceptions import ItfError
+from itf.forks import lock_of
+
+if sys.platform != "win32":  # where no process can share a plan
+    import fcntl
+
+__all__ = ["SharedPage"]
+
+__unittest = True
+
+_SIZE: Final = mmap.PAGESIZE
+
+# What the guard knows it by, which has nothing to say against it.
+_NAME: Final = "itf-fault-page"
+
+# Where each number is, in units of eight bytes.
+_CALLS: Final = 0
+_RELEASED: Final = 1
+_USES: Final = 2
+
+# And what the page is known by, in bytes.
+_UID: Final = 64
+_UID_SIZE: Final = 16
+
+# Who counts is inside for a microsecond.  If it takes this long, somebody is
+# stopped in the middle of it.
+_PATIENCE: Final = 60.0
+
+# How often to try again at once, before sleeping: most are through by then.
+_ATTEMPTS: Final = 20
+_PAUSE: Final = 0.0002
+
+
+class SharedPage:
+    """A page of memory with a few numbers, each of which one store changes.
+
+    It is in a file without a name, and who writes has the kernel's lock on
+    that: a process that is killed at any instant has counted or has not, and
+    holds up nobody.  The page goes with the last process that has it.
+
+    Attributes:
+        uid: What the page is known by in all processes.
+
+    Thread safety: every method, from any thread of any process.
+    """
+
+    def __init__(self, file: Descriptor) -> None:
+        self._file = file
+        self._map = mmap.mmap(file.number, _SIZE)
+        self._numbers = memoryview(self._map).cast("Q")
+        self.uid = bytes(self._map[_UID : _UID + _UID_SIZE])
+
+    @classmethod
+    def create(cls) -> SharedPage:
+        """Return a new page of zeros.
+
+        Raises:
+            OSError: There is no room for it, or no descriptor.
+        """
+        file = anonymous_file(_NAME)
+        os.ftruncate(file.number, _SIZE)
+        os.pwrite(file.number, os.urandom(_UID_SIZE), _UID)
+        return cls(file)
+
+    def way_in(self) -> Descriptor | str:
+        """Return by what another process comes to this page.
+
+        A process that is being started inherits the descriptor.  One that runs
+        already finds it by the name that Linux gives to it.
+        """
+        context = sys.modules.get("multiprocessing.context")
+        if context is not None and context.get_spawning_popen() is not None:
+            return self._file
+        return f"/proc/{os.getpid()}/fd/{self._file.number}"
+
+    @classmethod
+    def enter(cls, way_in: Descriptor | str, uid: bytes, plan: str) -> SharedPage:
+        """Return the page that another process has shown the way to.
+
+        Args:
+            way_in: The way.
+            uid: What the page is known by.
+            plan: Whose page it is, for messages.
+
+        Raises:
+            ItfError: The process that has sent it is gone, or this is not Linux.
+        """
+        page = None
+        with contextlib.suppress(OSError, ValueError):
+            if isinstance(way_in, str):
+                way_in = Descriptor(os.open(way_in, os.O_RDWR | os.O_CLOEXEC))
+            page = cls(way_in)
+        if page is None or page.uid != uid:
+            raise ItfError(
+                f"{plan} cannot be reached in the process that has sent it; let the function of "
+                "the worker capture it, or pass it as an argument of the worker"
+            )
+        return page
+
+    def drop(self, descriptor: Descriptor) -> None:
+        """Close a second descriptor of this very page.
+
+        A process that closes any descriptor of a file loses its lock on it: so
+        it is closed while no thread of this process has that.
+        """
+        with lock_of(self):
+            descriptor.close()
+
+    @contextlib.contextmanager
+    def alone(self) -> Generator[None]:
+        """Be the only thread of all processes that counts."""
+        # Beside the kernel's lock, which belongs to the whole process.
+        with lock_of(self):
+            try:
+                self._seize()
+                yield
+            finally:
+                self._free()
+
+    def next_call(self) -> int:
+        """Count a call, and return its number."""
+        # As `alone` does, in a third of its time.
+        with lock_of(self):
+            try:
+                self._seize()
+                number = self._numbers[_CALLS] + 1
+                self._numbers[_CALLS] = number
+            finally:
+                self._free()
+        return number
+
+    @property
+    def calls(self) -> int:
+        """How many calls there were; who sets it is `alone`."""
+        return self._numbers[_CALLS]
+
+    @calls.setter
+    def calls(self, calls: int) -> None:
+        self._numbers[_CALLS] = calls
+
+    @property
+    def released(self) -> bool:
+        """Whether hanging calls were let go for good."""
+        return bool(self._numbers[_RELEASED])
+
+    def release(self) -> None:
+        """Let hanging calls go for good."""
+        self._numbers[_RELEASED] = 1
+
+    @property
+    def uses(self) -> int:
+        """How often the plan is in use."""
+        return self._numbers[_USES]
+
+    def use(self, change: int) -> None:
+        """Change how often the plan is in use."""
+        with self.alone():
+            self._numbers[_USES] = max(0, self._numbers[_USES] + change)
+
+    def _seize(self) -> None:
+        attempts = 0
+        deadline = 0.0
+        while not self._try():
+            attempts += 1
+            if attempts < _ATTEMPTS:
+                time.sleep(0)
+                continue
+            now = time.monotonic()
+            deadline = deadline or now + _PATIENCE
+            if now > deadline:
+                raise ItfError(
+                    f"another process has been counting a call for {_PATIENCE:g} s; is it paused?"
+                )
+            time.sleep(_PAUSE)
+
+    def _try(self) -> bool:
+        try:
+            fcntl.lockf(self._file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
+            return False
+        return True
+
+    def _free(self) -> None:
+        fcntl.lockf(self._file.number, fcntl.LOCK_UN)

@@ -1,0 +1,119 @@
+"""How those who wait for a plan are woken: calls that hang, tests that wait for a hit."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Sleepers"]
+
+__unittest = True
+
+# How often to look whether something has changed that another process does.
+_POLL: Final = 0.005
+
+# Where this process does it, whoever does wakes us; this is for nobody's sake
+# but that of a wake-up that a signal handler or a fork came between.
+_SLICE: Final = 1.0
+
+
+class Sleepers:
+    """Threads and coroutines that wait for a condition.
+
+    Nobody holds a lock here, which a forked child could find held for ever.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._wakers: dict[object, Callable[[], object]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._wakers)
+
+    def wake(self) -> None:
+        """Have everybody look again."""
+        for waker in list(self._wakers.values()):
+            waker()
+
+    def forget(self) -> None:
+        """Take note that this is a new process, in which nobody sleeps."""
+        self._wakers = {}
+
+    def wait_for(
+        self,
+        condition: Callable[[], bool],
+        seconds: float | None,
+        is_shared: Callable[[], bool],
+    ) -> bool:
+        """Sleep until a condition holds, and say whether it does.
+
+        Args:
+            condition: What to wait for.
+            seconds: How long at most; None is for ever.
+            is_shared: Says whether another process may bring it about.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        awake = threading.Event()
+        self._wakers[awake] = awake.set
+        try:
+            while not condition():
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                awake.wait(_slice(left, _POLL if is_shared() else _SLICE))
+                awake.clear()
+        finally:
+            self._wakers.pop(awake, None)
+        return True
+
+    async def wait_for_async(
+        self,
+        condition: Callable[[], bool],
+        seconds: float | None,
+        is_shared: Callable[[], bool],
+    ) -> bool:
+        """Wait as `wait_for` does, in a coroutine, by the clock of its loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        end = None if seconds is None else loop.time() + seconds
+        key = object()
+        try:
+            while True:
+                future = loop.create_future()
+                self._wakers[key] = functools.partial(_finish, loop, future)
+                # Only now: what happens from here on finishes the future.
+                if condition():
+                    return True
+                left = None if end is None else end - loop.time()
+                if left is not None and left <= 0:
+                    return False
+                # Without a slice where nothing needs it: on a loop whose clock
+                # jumps from timer to timer, slices would be gone in no time.
+                await asyncio.wait([future], timeout=_slice(left, _POLL) if is_shared() else left)
+        finally:
+            self._wakers.pop(key, None)
+
+
+def _finish(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    """Finish a future from any thread."""
+    # A loop that was closed meanwhile has nobody to wake.
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_set, future)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _slice(left: float | None, longest: float) -> float:
+    return longest if left is None else min(left, longest)

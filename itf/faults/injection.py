@@ -1,0 +1,187 @@
+"""inject_faults: a plan put into a function for a while."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from types import TracebackType
+from typing import Any
+
+from itf.exceptions import FaultInjectionError
+from itf.faults.layer import Blank, Layer
+from itf.faults.plan import FaultPlan
+from itf.faults.site import Site, label_of, put, take
+from itf.forks import lock_of
+from itf.texts import safe_repr
+from itf.timeline import TimelineOwner
+
+__all__ = ["Injection", "inject_faults"]
+
+__unittest = True
+
+
+class Injection(TimelineOwner):
+    """A plan that is, was or will be in a function; made by `inject_faults`.
+
+    A context manager: ``with`` puts the plan in and gives it, and takes it out
+    at the end; `start` and `undo` do the same by hand.
+
+    Args:
+        target: A module, a class or an object.
+        name: The name of what is called.
+        plan: When it fails and how.
+        label: What it is, for messages; by default the target and the name.
+        about: What is told on the timeline with each event; by default the label.
+        blank: What becomes of a call that is hit where the plan does not say
+            it, called with the hit and the call's arguments; by default an
+            `InjectedFaultError` is raised.
+
+    Attributes:
+        plan: The plan.
+
+    Thread safety: every method, from any thread.
+    """
+
+    _site: Site | None = None
+    _was_started = False
+    _pid = 0
+
+    def __init__(
+        self,
+        target: Any,
+        name: str,
+        plan: FaultPlan,
+        *,
+        label: str = "",
+        about: dict[str, Any] | None = None,
+        blank: Blank | None = None,
+    ) -> None:
+        self.plan = plan
+        self._target = target
+        self._name = name
+        self._label = label
+        self._about = about
+        self._blank = blank
+
+    def start(self) -> FaultPlan:
+        """Put the plan in, and return it; if it is in, do nothing.
+
+        Raises:
+            AttributeError: The target has no such attribute.
+            FaultInjectionError: It cannot be replaced, or not by a function.
+        """
+        with lock_of(self):
+            self._was_started = True
+            if self._site is not None:
+                return self.plan
+            self._pid = os.getpid()
+            # Before the first call can be hit: whoever hangs sees that it may.
+            self.plan.use(1)
+            try:
+                self._layer = self._make_layer()
+                self._site = put(self._target, self._name, self._layer)
+            except BaseException:
+                self.plan.use(-1)
+                raise
+            self._tell({"action": "injected", "plan": str(self.plan)})
+            for plan in self.plan.seeded():
+                # Where the hits are many, the line above is soon far back.
+                self.timeline.pin(f"fault: {plan} in {self._layer.label}")
+        return self.plan
+
+    def _make_layer(self) -> Layer:
+        label = self._label or label_of(self._target, self._name)
+        about = {"target": label} if self._about is None else self._about
+        return Layer(self.plan, self.timeline, label, about, self._blank)
+
+    def undo(self) -> None:
+        """Take the plan out; if it is not in, do nothing.
+
+        It may be undone in any order with others at the same place.  Calls
+        that hang go on, unless the plan is still somewhere else.
+        """
+        with lock_of(self):
+            site, self._site = self._site, None
+            if site is None:
+                return
+            take(site, self._layer)
+            if self._pid != os.getpid():
+                return  # in the process that put it in, it still is
+            self.plan.use(-1)
+            elsewhere = self.plan.untold_hits()
+            told = {"hits_in_other_processes": elsewhere} if elsewhere else {}
+            self._tell(
+                {"action": "undone", "calls": self.plan.calls, "hits": self.plan.hits, **told}
+            )
+
+    def _tell(self, data: dict[str, Any]) -> None:
+        self.timeline.record("fault", {**self._layer.about, **data})
+
+    def __enter__(self) -> FaultPlan:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.undo()
+
+    def __repr__(self) -> str:
+        state = "in" if self._site is not None else "not in"
+        return f"<{type(self).__name__} of {self.plan}, {state} place>"
+
+    def __del__(self) -> None:
+        if not self._was_started:
+            warnings.warn(
+                f"faults for {self._name!r} were never injected: use "
+                "`with inject_faults(...)`, or self.inject_faults(...) in an IntegrationTestCase",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def inject_faults(target: Any, name: str, plan: FaultPlan) -> Injection:
+    """Let calls of a function fail as a plan says, for the time of a ``with``.
+
+    Whatever is called keeps its name, its signature and its kind: functions,
+    methods, static and class methods, coroutine functions, generator functions
+    and those of `contextlib.contextmanager`, synchronous or not, and of
+    properties what gets their value.  A generator function fails where its
+    first value is asked for, a context manager where its ``with`` begins, a
+    coroutine where it is awaited; what hangs in one does not block its loop.
+
+    Args:
+        target: A module, a class or an object.
+        name: The name of what is called.
+        plan: When it fails and how.
+
+    Returns:
+        A context manager whose value is the plan.
+
+    Raises:
+        TypeError: ``plan`` is no FaultPlan, or ``name`` no str.
+
+    Example:
+        >>> import string
+        >>> with inject_faults(string, "capwords", FaultPlan.always(returns="?")) as plan:
+        ...     string.capwords("two words")
+        '?'
+        >>> string.capwords("two words")
+        'Two Words'
+
+    Thread safety: a plan is in the function for all threads.  At one place
+    there may be several: the last one put in sees a call first.
+    """
+    if not isinstance(plan, FaultPlan):
+        raise TypeError(
+            f"plan must be a FaultPlan, such as FaultPlan.nth_call(3), got {safe_repr(plan)}"
+        )
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, the name of what is called, got {safe_repr(name)}")
+    if isinstance(target, str):
+        raise FaultInjectionError(
+            f"target is the str {safe_repr(target)}; pass the module, class or object itself"
+        )
+    return Injection(target, name, plan)

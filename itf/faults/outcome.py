@@ -1,0 +1,201 @@
+"""What becomes of a call that is hit."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import threading
+from collections.abc import Mapping
+from typing import Any, Final, TypedDict
+
+from itf.texts import safe_repr
+
+__all__ = [
+    "INJECTED",
+    "NOTHING",
+    "PARTS",
+    "PASS",
+    "How",
+    "Outcome",
+    "fresh_error",
+    "outcome_of",
+    "seconds",
+]
+
+__unittest = True
+
+PASS: Final = ...
+"""In a sequence of outcomes: this call goes through."""
+
+
+class _Nothing:
+    """Where no value was given; None is one."""
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Final = _Nothing()
+"""Where no value was given; None is one."""
+
+
+INJECTED: Final = "injected by "
+"""How the note begins that an exception gets."""
+
+
+class How(TypedDict, total=False):
+    """How a call fails, as it is said by keyword; see `itf.faults.plan.FaultPlan`."""
+
+    raises: BaseException | type[BaseException] | None
+    returns: Any
+    delay: float | None
+    hang: bool
+    timeout: float | None
+    then: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What becomes of a call that is hit: first the delay, then the hang, then how it ends.
+
+    Attributes:
+        raises: The exception, or its class; None for none.
+        returns: The value in place of the call's own, NOTHING for none.
+        delay: Seconds; None where nothing was said of it.
+        hang: Whether it hangs until it is let go.
+        timeout: How many seconds it may hang; None is for ever.
+        waits: Whether the call takes time.
+        is_blank: Whether nothing at all was said.
+        ends_call: Whether the call never reaches the function that it was made for.
+    """
+
+    raises: BaseException | type[BaseException] | None = None
+    returns: Any = NOTHING
+    delay: float | None = None
+    hang: bool = False
+    timeout: float | None = 60.0
+    # Worked out once, for they are asked for at each hit.
+    waits: bool = dataclasses.field(init=False)
+    is_blank: bool = dataclasses.field(init=False)
+    ends_call: bool = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        waits = self.delay is not None or self.hang
+        ends = self.raises is not None or self.returns is not NOTHING
+        for name, value in (
+            ("waits", waits),
+            ("is_blank", not waits and not ends),
+            ("ends_call", ends or not waits),
+        ):
+            object.__setattr__(self, name, value)
+
+    def describe(self) -> str:
+        """Say it in a few words."""
+        said = []
+        if self.delay is not None:
+            said.append(f"is delayed by {self.delay:g} s")
+        if self.hang:
+            said.append("hangs")
+        if self.raises is not None:
+            kind = self.raises if isinstance(self.raises, type) else type(self.raises)
+            said.append(f"raises {kind.__name__}")
+        if self.returns is not NOTHING:
+            said.append(f"returns {safe_repr(self.returns)}")
+        return ", ".join(said) or "fails"
+
+
+PARTS: Final = tuple(field.name for field in dataclasses.fields(Outcome) if field.init)
+"""The parts of an outcome that can be said."""
+
+
+def outcome_of(maker: str, how: Mapping[str, Any]) -> Outcome:
+    """Return an outcome that was checked.
+
+    Args:
+        maker: Who asks, for messages.
+        how: Its parts, by name.
+
+    Raises:
+        TypeError: A part is not of its type, or there is no such part.
+        ValueError: The parts contradict one another, or make no sense.
+    """
+    unknown = how.keys() - {*PARTS, "then"}
+    if unknown:
+        raise TypeError(
+            f"{maker} does not take {', '.join(sorted(unknown))}; it takes {', '.join(PARTS)}, then"
+        )
+    parts = Outcome(**{name: value for name, value in how.items() if name != "then"})
+    if parts.raises is not None and parts.returns is not NOTHING:
+        raise ValueError(
+            f"{maker}: raises={safe_repr(parts.raises)} and returns={safe_repr(parts.returns)} "
+            "contradict each other; a call ends in one way"
+        )
+    if not isinstance(parts.hang, bool):
+        raise TypeError(f"{maker}: hang must be True or False, got {safe_repr(parts.hang)}")
+    timeout = parts.timeout
+    return dataclasses.replace(
+        parts,
+        raises=_checked_error(maker, parts.raises),
+        delay=None if parts.delay is None else seconds(maker, "delay", parts.delay),
+        timeout=None if timeout is None else seconds(maker, "timeout", timeout),
+    )
+
+
+def _checked_error(maker: str, raises: object) -> BaseException | type[BaseException] | None:
+    if raises is None or isinstance(raises, BaseException):
+        return raises
+    if not isinstance(raises, type) or not issubclass(raises, BaseException):
+        raise TypeError(
+            f"{maker}: raises must be an exception or the class of one, got {safe_repr(raises)}"
+        )
+    try:
+        raises()
+    except Exception as error:
+        raise TypeError(
+            f"{maker}: {raises.__name__} cannot be made without arguments ({error}); "
+            f"pass an instance: raises={raises.__name__}(...)"
+        ) from error
+    return raises
+
+
+def seconds(maker: str, name: str, value: object) -> float:
+    """Return a number of seconds that can be waited for.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is negative, or no number of seconds.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{maker}: {name} must be a number of seconds, got {safe_repr(value)}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{maker}: {name} must be seconds from 0 on, got {safe_repr(value)}")
+    # No lock can wait any longer.
+    return float(min(value, threading.TIMEOUT_MAX))
+
+
+def fresh_error(raises: BaseException | type[BaseException], hit: int) -> BaseException:
+    """Return the exception of a hit.
+
+    An instance is raised itself at the first hit, and as a copy at those after
+    it: raised again, it would carry the traceback of the time before, and
+    another thread would add to it.
+    """
+    if isinstance(raises, type):
+        return raises()
+    if hit == 1:
+        return raises
+    try:
+        made = copy.copy(raises)
+    except Exception:  # noqa: BLE001 - its class may want other arguments than it keeps
+        return raises
+    if type(made) is not type(raises):
+        return raises
+    notes = getattr(made, "__notes__", None)
+    if isinstance(notes, list):
+        made.__notes__ = [note for note in notes if not str(note).startswith(INJECTED)]
+    made.__cause__, made.__suppress_context__ = raises.__cause__, raises.__suppress_context__
+    return made.with_traceback(None)

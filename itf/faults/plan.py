@@ -1,0 +1,238 @@
+"""FaultPlan: when a call fails, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import os
+from collections.abc import Iterable
+from typing import Any, Protocol, Unpack, overload
+
+from itf.exceptions import FaultTimeoutError
+from itf.faults.counted import CountedPlan, times
+from itf.faults.outcome import PASS, How, Outcome, outcome_of, seconds
+from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
+from itf.texts import safe_repr
+
+__all__ = ["FaultPlan"]
+
+__unittest = True
+
+
+class _CallsMaker(Protocol):
+    def __call__(self, *numbers: int, **how: Unpack[How]) -> FaultPlan: ...
+
+
+class _Calls:
+    """Of the class, the constructor ``calls(1, 4, 7)``; of a plan, how many calls there were."""
+
+    @overload
+    def __get__(self, plan: None, cls: type[FaultPlan]) -> _CallsMaker: ...
+    @overload
+    def __get__(self, plan: FaultPlan, cls: type[FaultPlan]) -> int: ...
+    def __get__(self, plan: FaultPlan | None, cls: type[FaultPlan]) -> Any:
+        return cls._of_calls if plan is None else plan.count()
+
+
+class FaultPlan(CountedPlan):
+    """Which calls of a function fail, and how.
+
+    Made by one of its constructors, each of which says which calls are hit,
+    counted from 1; what becomes of these is said by keyword:
+
+    - ``raises``: an exception, or the class of one.  An instance is raised
+      itself at the first hit, copies of it at those after.
+    - ``returns``: the value in place of the function's own; of a generator
+      function, what it yields.
+    - ``delay``: seconds that pass before the call goes on.
+    - ``hang``: the call hangs until `release`, until the plan is injected
+      nowhere any more, or until ``timeout`` seconds have passed (60; None is
+      for ever), which is a `FaultTimeoutError`.  Then it goes on.
+    - ``then``: another plan, asked for each later call that this one lets pass
+      once it has hit.
+
+    A plan that is given none of the first four raises an `InjectedFaultError`.
+    It does nothing by itself: `inject_faults` puts it into a function.  It
+    counts all calls of all functions that it is put into, and so it does
+    across processes: a worker that has a plan of the test, captured or as an
+    argument, counts together with the test.
+
+    Example:
+        >>> plan = FaultPlan.nth_call(2, raises=ConnectionError("line is down"))
+        >>> import string
+        >>> from itf import inject_faults
+        >>> with inject_faults(string, "capwords", plan):
+        ...     print(string.capwords("one"))
+        ...     try:
+        ...         string.capwords("two")
+        ...     except ConnectionError as error:
+        ...         print(error)
+        One
+        line is down
+        >>> plan.calls, plan.hits
+        (2, 1)
+
+    Attributes:
+        calls: How many calls there were.
+        hits: How many of them were hit.
+        seed: What a `probability` has drawn its calls by; None for all others.
+
+    Thread safety: every method, from any thread of any process.
+    """
+
+    calls = _Calls()
+
+    def __init__(self) -> None:
+        raise TypeError(
+            "a FaultPlan is made by always(), nth_call(n), first(n), every(n), calls(1, 4, 7), "
+            "after(n), probability(p) or sequence([...])"
+        )
+
+    @classmethod
+    def always(cls, **how: Unpack[How]) -> FaultPlan:
+        """Hit every call."""
+        return cls._make("always()", Runs([(True, ENDLESS)]), how)
+
+    @classmethod
+    def nth_call(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+        """Hit the n-th call."""
+        maker = f"nth_call({safe_repr(n)})"
+        return cls._make(maker, Runs.of_calls([_number(maker, "n", n)]), how)
+
+    @classmethod
+    def first(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+        """Hit the first n calls."""
+        maker = f"first({safe_repr(n)})"
+        return cls._make(maker, Runs([(True, _number(maker, "n", n)), (False, ENDLESS)]), how)
+
+    @classmethod
+    def every(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+        """Hit every n-th call: n, twice n, and so on."""
+        maker = f"every({safe_repr(n)})"
+        return cls._make(maker, Every(_number(maker, "n", n)), how)
+
+    @classmethod
+    def _of_calls(cls, *numbers: int, **how: Unpack[How]) -> FaultPlan:
+        """Hit the calls of these numbers."""
+        maker = f"calls({', '.join(map(safe_repr, numbers))})"
+        if not numbers:
+            raise ValueError(
+                "calls() needs the numbers of the calls to hit, such as calls(1, 4, 7)"
+            )
+        checked = {_number(maker, "each number", number) for number in numbers}
+        return cls._make(maker, Runs.of_calls(sorted(checked)), how)
+
+    @classmethod
+    def after(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+        """Hit every call after the first n."""
+        maker = f"after({safe_repr(n)})"
+        runs = Runs([(False, _number(maker, "n", n, 0)), (True, ENDLESS)])
+        return cls._make(maker, runs, how)
+
+    @classmethod
+    def probability(
+        cls, p: float, *, seed: int | str | None = None, **how: Unpack[How]
+    ) -> FaultPlan:
+        """Hit each call with a probability.
+
+        Which calls are hit depends on the seed and on their numbers alone,
+        whichever thread or process makes them.
+
+        Args:
+            p: From 0 to 1.
+            seed: Draws the same calls again; by default one is drawn, and
+                told with the timeline of a test that fails.
+            how: As for every plan.
+        """
+        maker = f"probability({safe_repr(p)})"
+        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+            raise ValueError(f"{maker}: p must be a number from 0 to 1, got {safe_repr(p)}")
+        if seed is None:
+            seed = int.from_bytes(os.urandom(4))
+        elif isinstance(seed, bool) or not isinstance(seed, int | str):
+            raise TypeError(f"{maker}: seed must be an int or a str, got {safe_repr(seed)}")
+        plan = cls._make(f"probability({p!r}, seed={seed!r})", Random(float(p), seed), how)
+        plan.seed = seed
+        return plan
+
+    @classmethod
+    def sequence(cls, outcomes: Iterable[Any], **how: Unpack[How]) -> FaultPlan:
+        """Give each call, from the first on, the next of these outcomes.
+
+        Args:
+            outcomes: An exception or its class is raised, ``...`` lets the call
+                pass, and any other value is returned.  When they are used up,
+                calls pass.
+            how: As for every plan, but for ``raises`` and ``returns``.
+        """
+        maker = "sequence([...])"
+        if "raises" in how or "returns" in how:
+            raise ValueError(
+                f"{maker}: each outcome says itself what is raised or returned; "
+                "leave raises= and returns= out"
+            )
+        if isinstance(outcomes, str | bytes) or not isinstance(outcomes, Iterable):
+            raise TypeError(f"{maker} takes a list of outcomes, got {safe_repr(outcomes)}")
+        items = list(outcomes)
+        if not items:
+            raise ValueError(f"{maker} needs at least one outcome")
+        base = outcome_of(maker, how)
+        hits = [number for number, item in enumerate(items, start=1) if item is not PASS]
+        ends = [dataclasses.replace(base, **_end_of(maker, items[hit - 1])) for hit in hits]
+        return cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), how, ends)
+
+    @classmethod
+    def _make(
+        cls, text: str, schedule: Schedule, how: How, ends: list[Outcome] | None = None
+    ) -> FaultPlan:
+        outcome = outcome_of(text, how)
+        then = how.get("then")
+        if then is not None and not isinstance(then, FaultPlan):
+            raise TypeError(f"{text}: then must be another FaultPlan, got {safe_repr(then)}")
+        if then is not None and schedule.is_endless:
+            raise ValueError(
+                f"{text} lets no call pass once it has hit, so that then= would never be asked; "
+                "use first(n) or calls(...)"
+            )
+        plan = cls.__new__(cls)
+        plan.set_up((text, schedule, ends or [outcome], then, None))
+        return plan
+
+    def wait_until_hit(self, timeout: float | None = 60.0, *, hits: int = 1) -> None:
+        """Wait until a call is hit, in whichever thread or process.
+
+        Args:
+            timeout: Seconds to wait; None is for ever.
+            hits: How many hits to wait for, counted from the plan's beginning.
+
+        Raises:
+            FaultTimeoutError: It was not hit in time.
+        """
+        limit = None if timeout is None else seconds("wait_until_hit()", "timeout", timeout)
+        hits = _number("wait_until_hit()", "hits", hits)
+        if not self.watchers.wait_for(lambda: self.hits >= hits, limit, self.is_shared):
+            often = "" if hits == 1 else f" {hits} times"
+            raise FaultTimeoutError(
+                f"{self} was not hit{often} within {limit:g} s; it has had "
+                f"{times(self.calls, 'call')} and {times(self.hits, 'hit')}; "
+                "is it injected where the calls are made?"
+            )
+
+
+def _number(maker: str, name: str, value: object, least: int = 1) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{maker}: {name} must be a whole number, got {safe_repr(value)}")
+    number = operator.index(value)
+    if not least <= number <= ENDLESS:
+        raise ValueError(
+            f"{maker}: {name} must be a whole number from {least} on, got {safe_repr(value)}"
+        )
+    return number
+
+
+def _end_of(maker: str, item: object) -> dict[str, Any]:
+    """Return how an item of a sequence ends a call."""
+    kind = item if isinstance(item, type) else type(item)
+    if not issubclass(kind, BaseException):
+        return {"returns": item}
+    return {"raises": outcome_of(maker, {"raises": item}).raises}

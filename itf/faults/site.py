@@ -1,0 +1,244 @@
+"""One attribute of a module, a class or an object, and the plans that are on it."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import sys
+import types
+from collections.abc import Callable
+from typing import Any, Final
+
+from itf.exceptions import FaultInjectionError
+from itf.faults.layer import NO_PLAN, Layer, Stack
+from itf.faults.wrapping import wrap
+from itf.forks import lock_of
+from itf.texts import safe_repr
+
+__all__ = ["Site", "label_of", "layers_of_modules", "put", "take"]
+
+__unittest = True
+
+_MISSING: Final = object()
+
+
+class Site:
+    """One attribute, which is replaced as long as there are plans on it.
+
+    Attributes:
+        target: Whose attribute.
+        name: Its name.
+        key: The id of the target, and the name.
+        layers: The plans, the last one put in at the end.
+
+    Raises:
+        AttributeError: The target has no such attribute.
+        FaultInjectionError: It cannot be replaced, or not by a function.
+    """
+
+    def __init__(self, target: Any, name: str) -> None:
+        self.target = target
+        self.name = name
+        self.key = id(target), name
+        self.layers: tuple[Layer, ...] = ()
+        # Who is asked at each call, in a cell that the function there looks into.
+        self._asked = types.CellType(NO_PLAN)
+        found = _find(target, name)
+        self._own = _namespace(target).get(name, _MISSING)
+        self._installed = self._replacement(found)
+        self._set(self._installed)
+
+    def add(self, layer: Layer) -> None:
+        """Put a plan on top of those that are there."""
+        self._show((*self.layers, layer))
+
+    def remove(self, layer: Layer) -> bool:
+        """Take a plan away; say whether everything is now as it was before the first one.
+
+        If somebody else has replaced the attribute meanwhile, it is theirs.
+        What they put back in the end is ours, which lets every call pass.
+        """
+        self._show(tuple(other for other in self.layers if other is not layer))
+        if self.layers or not self.is_in_place:
+            return False
+        if self._own is _MISSING:
+            _setter(self.target).__delattr__(self.target, self.name)
+        else:
+            self._set(self._own)
+        return True
+
+    def _show(self, layers: tuple[Layer, ...]) -> None:
+        self.layers = layers
+        match layers:
+            case ():
+                self._asked.cell_contents = NO_PLAN
+            case (layer,):
+                self._asked.cell_contents = layer
+            case _:
+                self._asked.cell_contents = Stack(layers)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the attribute is now what we have put there."""
+        return _namespace(self.target).get(self.name) is self._installed
+
+    def _set(self, value: Any) -> None:
+        target, name = self.target, self.name
+        try:
+            _setter(target).__setattr__(target, name, value)
+        except (AttributeError, TypeError) as error:
+            what = safe_repr(target)
+            kind = target if isinstance(target, type) else type(target)
+            advice = f"inject into its class, {kind.__qualname__}"
+            if kind is target or kind.__module__ == "builtins":
+                advice = f"derive a class from {kind.__qualname__}, or inject into what calls it"
+            raise FaultInjectionError(
+                f"cannot inject faults into {name!r} of {what}: it takes no attributes ({error}); "
+                f"{advice}"
+            ) from error
+
+    def _replacement(self, found: Any) -> Any:
+        target, name = self.target, self.name
+        if isinstance(target, type):
+            return self._for_class(found)
+        if isinstance(target, types.ModuleType):
+            return wrap(self._function(found), self._asked)
+        if hasattr(type(found), "__set__"):
+            kind = "property" if isinstance(found, property) else type(found).__name__
+            raise FaultInjectionError(
+                f"{name!r} of {safe_repr(target)} is a {kind} of its class; "
+                f"inject into that: inject_faults({type(target).__qualname__}, {name!r}, plan)"
+            )
+        if name[:2] == name[-2:] == "__":
+            raise FaultInjectionError(
+                f"Python looks up {name!r} of {safe_repr(target)} on its class, never on the "
+                f"object; inject into that: "
+                f"inject_faults({type(target).__qualname__}, {name!r}, plan)"
+            )
+        return wrap(self._function(getattr(target, name)), self._asked)
+
+    def _for_class(self, found: Any) -> Any:
+        if isinstance(found, staticmethod | classmethod):
+            return type(found)(wrap(self._function(found.__func__), self._asked))
+        if isinstance(found, property):
+            return found.getter(wrap(self._function(found.fget), self._asked))
+        if isinstance(found, functools.cached_property):
+            made = functools.cached_property(wrap(self._function(found.func), self._asked))
+            made.__set_name__(self.target, self.name)
+            return made
+        wrapper = wrap(self._function(found), self._asked)
+        # What binds no `self` is not to be given one.
+        return wrapper if _binds(found) else staticmethod(wrapper)
+
+    def _function(self, found: Any) -> Callable[..., Any]:
+        label = label_of(self.target, self.name)
+        if isinstance(found, type):
+            raise FaultInjectionError(
+                f"{label} is a class, which has to stay one; inject into its constructor: "
+                f"inject_faults({found.__qualname__}, '__init__', plan)"
+            )
+        if not callable(found):
+            raise FaultInjectionError(
+                f"{label} is {safe_repr(found)}, which is no function; faults can be "
+                "injected into what is called, and into properties"
+            )
+        function: Callable[..., Any] = found
+        return function
+
+
+def _binds(found: Any) -> bool:
+    """Say whether what a class has becomes a method of its objects."""
+    if isinstance(found, functools.partial):
+        return sys.version_info >= (3, 14)
+    return hasattr(type(found), "__get__")
+
+
+def _namespace(target: Any) -> Any:
+    """Return what a target has of its own, by name."""
+    return getattr(target, "__dict__", {})
+
+
+def _setter(target: Any) -> Any:
+    """Return the class whose way to set attributes leaves aside what the target's own may do."""
+    return type if isinstance(target, type) else object
+
+
+def _find(target: Any, name: str) -> Any:
+    """Return an attribute as it is kept, not as it is looked up."""
+    classes = target.__mro__ if isinstance(target, type) else type(target).__mro__
+    places = classes if isinstance(target, type) else (target, *classes)
+    for place in places:
+        if name in _namespace(place):
+            return _namespace(place)[name]
+    # A module, or an object, may make it when it is asked for.
+    found = _MISSING if isinstance(target, type) else getattr(target, name, _MISSING)
+    if found is not _MISSING:
+        return found
+    close = difflib.get_close_matches(name, dir(target), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise AttributeError(f"{_name(target)} has no attribute {name!r}{hint}", name=name, obj=target)
+
+
+def _name(target: Any) -> str:
+    if isinstance(target, types.ModuleType):
+        return target.__name__
+    if isinstance(target, type):
+        return f"{target.__module__}.{target.__qualname__}"
+    return safe_repr(target)
+
+
+def label_of(target: Any, name: str) -> str:
+    """Return what an attribute is called in messages, such as ``shop.cache.load``."""
+    if isinstance(target, types.ModuleType | type):
+        return f"{_name(target)}.{name}"
+    return f"{_name(type(target))}.{name}"
+
+
+class _Sites:
+    """Where plans are now, by target and name; a lock, held while that changes."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[int, str], Site] = {}
+
+
+_sites = _Sites()
+
+
+def layers_of_modules() -> list[tuple[Any, str, Layer]]:
+    """Return the plans that are on modules and classes which a new process imports afresh."""
+    with lock_of(_sites):
+        return [
+            (site.target, site.name, layer)
+            for site in _sites.places.values()
+            if _is_imported(site.target)
+            for layer in site.layers
+        ]
+
+
+def _is_imported(target: Any) -> bool:
+    found = sys.modules.get(getattr(target, "__module__", getattr(target, "__name__", "")))
+    if found is None or found.__name__ == "__main__" or getattr(found, "__spec__", None) is None:
+        return False
+    if not isinstance(target, type):
+        return found is target
+    for part in target.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is target
+
+
+def put(target: Any, name: str, layer: Layer) -> Site:
+    """Put a plan on an attribute; what is undone with `take`."""
+    with lock_of(_sites):
+        site = _sites.places.get((id(target), name))
+        if site is None or not site.is_in_place:
+            site = Site(target, name)
+            _sites.places[site.key] = site
+        site.add(layer)
+        return site
+
+
+def take(site: Site, layer: Layer) -> None:
+    """Take a plan from an attribute again."""
+    with lock_of(_sites):
+        if site.remove(layer):
+            del _sites.places[site.key]

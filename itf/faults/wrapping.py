@@ -1,0 +1,296 @@
+"""Functions that ask first whether they fail, and look like those that they stand for."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import itertools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol, TypeAlias
+
+from itf.exceptions import FaultInjectionError
+from itf.texts import safe_repr
+
+__all__ = ["PASS_ON", "Strikes", "wrap"]
+
+__unittest = True
+
+_Function = Callable[..., Any]
+
+
+PASS_ON: Final = object()
+"""What `strike` returns where a call goes on to its function."""
+
+
+class Strikes(Protocol):
+    """Who says which calls are hit, and what becomes of them."""
+
+    tick: Callable[[], object]
+
+    def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do what happens to a call; return its value, or PASS_ON."""
+
+    async def strike_async(
+        self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Do what happens to a call in a coroutine."""
+
+
+def wrap(function: _Function, asked: types.CellType) -> Any:
+    """Return a function that stands for another one, of the same kind.
+
+    Its name, its signature, its docstring, and what `inspect` says that it is
+    are the other's.
+
+    Args:
+        function: The other one.
+        asked: Holds who is asked at each call; a `Strikes`.
+    """
+    wrapper = _maker_of(function)(function, asked)
+    # What has no name of its own, such as a partial, goes without.
+    return functools.update_wrapper(wrapper, function)
+
+
+def _maker_of(function: _Function) -> Callable[[_Function, types.CellType], _Function]:
+    code = getattr(function, "__code__", None)
+    if code in _MANAGERS:
+        return _MANAGERS[code]
+    called = type(function).__call__ if not inspect.isroutine(function) else function
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
+        return _coroutine
+    if inspect.isasyncgenfunction(function):
+        return _async_generator
+    if inspect.isgeneratorfunction(function) and not _is_awaitable(code):
+        return _generator
+    return _plain
+
+
+def _is_awaitable(code: types.CodeType | None) -> bool:
+    """Say whether a generator function is a coroutine by `types.coroutine`."""
+    return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+
+
+def _outcome(asked: types.CellType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the value of a call that is hit, PASS_ON of any other."""
+    strikes: Strikes = asked.cell_contents
+    ticket = strikes.tick()
+    return PASS_ON if ticket else strikes.strike(ticket, args, kwargs)
+
+
+async def _outcome_async(
+    asked: types.CellType, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    strikes: Strikes = asked.cell_contents
+    ticket = strikes.tick()
+    return PASS_ON if ticket else await strikes.strike_async(ticket, args, kwargs)
+
+
+def _coroutine(function: _Function, asked: types.CellType) -> _Function:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        value = await _outcome_async(asked, args, kwargs)
+        if value is not PASS_ON:
+            return value
+        return await function(*args, **kwargs)
+
+    return wrapper
+
+
+def _generator(function: _Function, asked: types.CellType) -> _Function:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        value = _outcome(asked, args, kwargs)
+        if value is not PASS_ON:
+            return (yield from _iterator(value))
+        return (yield from function(*args, **kwargs))
+
+    return wrapper
+
+
+def _iterator(value: Any) -> Iterator[Any]:
+    try:
+        return iter(value)
+    except TypeError:
+        raise FaultInjectionError(
+            f"returns={safe_repr(value)} for a generator function: it must be what is to be "
+            "yielded, such as a list"
+        ) from None
+
+
+def _async_generator(function: _Function, asked: types.CellType) -> _Function:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        value = await _outcome_async(asked, args, kwargs)
+        if value is not PASS_ON:
+            for item in _iterator(value):
+                yield item
+            return
+        inner = function(*args, **kwargs)
+        # There is no `yield from` for these: what comes in is handed on by hand.
+        step = inner.__anext__()
+        while True:
+            try:
+                item = await step
+            except StopAsyncIteration:
+                return
+            try:
+                sent = yield item
+            except GeneratorExit:
+                await inner.aclose()
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is for the generator, which may catch it
+                step = inner.athrow(error)
+            else:
+                step = inner.asend(sent)
+
+    return wrapper
+
+
+def _manager(function: _Function, asked: types.CellType) -> _Function:
+    """Make a function of `contextlib.contextmanager` anew, so that its ``with`` fails."""
+    generator = _generator_of(function)
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        value = _outcome(asked, args, kwargs)
+        if value is not PASS_ON:
+            yield value
+            return
+        yield from generator(*args, **kwargs)
+
+    return contextlib.contextmanager(wrapper)
+
+
+def _generator_of(function: Any) -> _Function:
+    """Return the generator function that contextlib has made a function of."""
+    generator: _Function = function.__wrapped__
+    if inspect.ismethod(function):
+        return functools.partial(generator, function.__self__)
+    return generator
+
+
+def _async_manager(function: _Function, asked: types.CellType) -> _Function:
+    generator = _generator_of(function)
+
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        value = await _outcome_async(asked, args, kwargs)
+        if value is not PASS_ON:
+            yield value
+            return
+        async with contextlib.asynccontextmanager(generator)(*args, **kwargs) as value:
+            yield value
+
+    return contextlib.asynccontextmanager(wrapper)
+
+
+@contextlib.contextmanager
+def _some_manager() -> Iterator[None]:
+    yield
+
+
+@contextlib.asynccontextmanager
+async def _some_async_manager() -> Any:
+    yield
+
+
+# Every function that contextlib makes has one and the same code, which tells
+# it from others that wrap a generator function.
+_MANAGERS: Final[dict[Any, Callable[[_Function, types.CellType], _Function]]] = {
+    _some_manager.__code__: _manager,
+    _some_async_manager.__code__: _async_manager,
+}
+
+
+def _plain(function: _Function, asked: types.CellType) -> _Function:
+    """Make a wrapper with the very parameters of the function, if it has some in Python.
+
+    To hand on whatever comes in costs four times the call of a small function;
+    a wrapper made to measure costs half of that.
+    """
+    called: Any = function.__func__ if inspect.ismethod(function) else function
+    if not isinstance(called, types.FunctionType):
+        return _any_call(function, asked)
+    skipped = 1 if inspect.ismethod(function) else 0
+    shape = _shape_of(called.__code__, skipped)
+    if shape is None:
+        return _any_call(function, asked)
+    code = _measured(*shape)
+    cells = {"_itf_asked": asked, "_itf_function": types.CellType(function)}
+    # The globals are this module's, so that a new process finds them by its name.
+    made: Any = types.FunctionType(
+        code, globals(), closure=tuple(cells[name] for name in code.co_freevars)
+    )
+    made.__defaults__, made.__kwdefaults__ = called.__defaults__, called.__kwdefaults__
+    wrapper: _Function = made
+    return wrapper
+
+
+_Shape: TypeAlias = tuple[tuple[str, ...], int, tuple[str, ...], str, str]
+
+
+def _shape_of(code: types.CodeType, skipped: int) -> _Shape | None:
+    """Return the parameters of a function: by position, how many only so, by name, the rest."""
+    names = iter(code.co_varnames)
+    positional = tuple(itertools.islice(names, code.co_argcount))
+    named = tuple(itertools.islice(names, code.co_kwonlyargcount))
+    rest = next(names) if code.co_flags & inspect.CO_VARARGS else ""
+    others = next(names) if code.co_flags & inspect.CO_VARKEYWORDS else ""
+    if len(positional) < skipped or not all(map(str.isidentifier, (*positional, *named))):
+        return None  # it takes itself among *args; or Python has made it
+    only = max(0, code.co_posonlyargcount - skipped)
+    return positional[skipped:], only, named, rest, others
+
+
+_TEMPLATE: Final = """\
+def make(_itf_function, _itf_asked):
+    def wrapper({parameters}):
+        _itf_strikes = _itf_asked
+        if _itf_ticket := _itf_strikes.tick():
+            return _itf_function({arguments})
+        _itf_value = _itf_strikes.strike(_itf_ticket, ({positional}), {named})
+        if _itf_value is not PASS_ON:
+            return _itf_value
+        return _itf_function({arguments})
+    return wrapper
+"""
+
+_NO_NAMES: Final[dict[str, Any]] = {}
+
+
+@functools.lru_cache(maxsize=256)
+def _measured(
+    positional: tuple[str, ...], only: int, named: tuple[str, ...], rest: str, others: str
+) -> types.CodeType:
+    """Return the code of a wrapper of this shape."""
+    stars = ([f"*{rest}"] if rest else []), ([f"**{others}"] if others else [])
+    first, second = positional[:only], positional[only:]
+    parameters = [*first, *(["/"] if first else []), *second]
+    parameters += stars[0] or (["*"] if named else [])
+    parameters += [*named, *stars[1]]
+    arguments = [*positional, *stars[0], *(f"{name}={name}" for name in named), *stars[1]]
+    by_position = [*positional, *stars[0]]
+    by_name = [*(f"{name!r}: {name}" for name in named), *stars[1]]
+    source = _TEMPLATE.format(
+        parameters=", ".join(parameters),
+        positional="".join(f"{name}, " for name in by_position),
+        named=f"{{{', '.join(by_name)}}}" if by_name else "_NO_NAMES",
+        arguments=", ".join(arguments),
+    )
+    module = compile(source, "<a function that faults are injected into>", "exec")
+    return _inner(_inner(module))
+
+
+def _inner(code: types.CodeType) -> types.CodeType:
+    """Return the code of the one function that is defined in another, or in a module."""
+    return next(value for value in code.co_consts if isinstance(value, types.CodeType))
+
+
+def _any_call(function: _Function, asked: types.CellType) -> _Function:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        strikes: Strikes = asked.cell_contents
+        ticket = strikes.tick()
+        if not ticket:
+            value = strikes.strike(ticket, args, kwargs)
+            if value is not PASS_ON:
+                return value
+        return function(*args, **kwargs)
+
+    return wrapper

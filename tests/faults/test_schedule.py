@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pickle
+import unittest
+
+from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
+from tests.support import in_threads
+
+SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {
+    # Each with those of its first twelve calls that are hit.
+    "always": (Runs([(True, ENDLESS)]), list(range(1, 13))),
+    "the third": (Runs.of_calls([3]), [3]),
+    "the first four": (Runs([(True, 4), (False, ENDLESS)]), [1, 2, 3, 4]),
+    "some": (Runs.of_calls([1, 4, 5, 12]), [1, 4, 5, 12]),
+    "after ten": (Runs([(False, 10), (True, ENDLESS)]), [11, 12]),
+    "after none": (Runs([(False, 0), (True, ENDLESS)]), list(range(1, 13))),
+    "none": (Runs.of_calls([]), []),
+    "every fifth": (Every(5), [5, 10]),
+    "each": (Every(1), list(range(1, 13))),
+    "by chance": (Random(0.3, 5), [7, 12]),
+    "by no chance": (Random(0.0, 1), []),
+    "surely": (Random(1.0, 1), list(range(1, 13))),
+}
+
+
+class ScheduleTest(unittest.TestCase):
+    def test_tickets_and_numbers_say_the_same(self) -> None:
+        """A call that takes a ticket is hit where one that has a number is."""
+        for name, (schedule, expected) in SCHEDULES.items():
+            with self.subTest(name):
+                tickets = schedule.tickets()
+                hits = []
+                for call in range(1, 13):
+                    if not tickets.take():
+                        hits.append(call)
+                    self.assertEqual(call, tickets.taken)
+                self.assertEqual(expected, hits)
+                self.assertEqual(expected, [n for n in range(1, 13) if schedule.is_hit(n)])
+
+    def test_hits_are_counted_from_calls(self) -> None:
+        """How many hits there were, and which calls they are, follows from the calls alone."""
+        for name, (schedule, expected) in SCHEDULES.items():
+            with self.subTest(name):
+                for calls in range(13):
+                    self.assertEqual(sum(hit <= calls for hit in expected), schedule.hits(calls))
+                self.assertEqual(
+                    expected, [schedule.call_of(n) for n in range(1, len(expected) + 1)]
+                )
+                self.assertEqual(expected[0] if expected else None, schedule.first)
+
+    def test_what_never_ends(self) -> None:
+        """Whether a schedule lets a call pass once it has hit."""
+        endless = {name for name, (schedule, _) in SCHEDULES.items() if schedule.is_endless}
+        self.assertEqual({"always", "after ten", "after none"}, endless)
+
+    def test_eight_threads_take_each_ticket_once(self) -> None:
+        """No ticket is lost or given twice."""
+        for name, (schedule, _) in SCHEDULES.items():
+            with self.subTest(name):
+                tickets = schedule.tickets()
+
+                def take(_: int, take: object = tickets.take) -> int:
+                    return [bool(take()) for _ in range(2000)].count(False)  # type: ignore[operator]
+
+                self.assertEqual(schedule.hits(16_000), sum(in_threads(8, take)))
+                self.assertEqual(16_000, tickets.taken)
+
+    def test_a_seed_draws_the_same_calls_again(self) -> None:
+        """Also in another process, asked in any order, and far apart."""
+        one, other = Random(0.5, "seed"), pickle.loads(pickle.dumps(Random(0.5, "seed")))
+        self.assertEqual(
+            [one.is_hit(n) for n in range(1, 500)],
+            [other.is_hit(n) for n in reversed(range(1, 500))][::-1],
+        )
+        self.assertNotEqual(one.hits(1000), Random(0.5, "other").hits(1000))
+        self.assertEqual(one.hits(100_000), other.hits(100_000))
+        self.assertAlmostEqual(0.5, one.hits(100_000) / 100_000, delta=0.01)
+
+    def test_half_a_schedule_of_many_runs(self) -> None:
+        """A thousand single calls are as exact as one."""
+        calls = list(range(1, 3000, 3))
+        schedule = Runs.of_calls(calls)
+        tickets = schedule.tickets()
+        self.assertEqual(calls, [n for n in range(1, 3001) if not tickets.take()])
+        self.assertEqual((1000, 3000), (schedule.hits(3000), tickets.taken))
+
+
+if __name__ == "__main__":
+    unittest.main()
