@@ -6,6 +6,7 @@
 #   fixtures/                the eleven fixtures, and how they reach a test
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   guard/                   what a test leaves behind
+#   measures/                samples of time, statistics, comparisons
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes
