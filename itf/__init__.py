@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from itf.case import IntegrationTestCase as IntegrationTestCase
     from itf.exceptions import (
         ConfigCycleError as ConfigCycleError,
+        CounterTimeoutError as CounterTimeoutError,
         FixtureError as FixtureError,
         FormatError as FormatError,
         ItfError as ItfError,
@@ -118,6 +119,7 @@ _MODULES = {
     "ConfigChangeObserver": "itf.interfaces.config_change",
     "ConfigChangeTracker": "itf.fixtures.config_tracking",
     "ConfigCycleError": "itf.exceptions",
+    "CounterTimeoutError": "itf.exceptions",
     "ErrorContext": "itf.formats",
     "ErrorPropagationMixin": "itf.interfaces.error_propagation",
     "ErrorTrackingContext": "itf.fixtures.error_tracking",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from itf.exceptions import FormatError
-from itf.measures.histogram import Histogram, bucket_value
+from itf.measures.histogram import Histogram, Settled, bucket_value
 from itf.measures.samples import PEAK, RETAINED, SUSPENDED, TIME, OperationSamples
 from itf.measures.statistics import OperationStats, statistics_of
 from itf.texts import safe_repr
@@ -126,13 +126,14 @@ def to_json(operations: Mapping[str, OperationSamples]) -> str:
 
 
 def _to_dict(histogram: Histogram) -> dict[str, Any]:
+    total, squares, least, most, buckets = histogram.settled()
     return {
-        "count": histogram.count,
-        "total": histogram.total,
-        "squares": histogram.squares,
-        "min": histogram.least,
-        "max": histogram.most,
-        "buckets": {str(bucket): count for bucket, count in sorted(histogram.buckets.items())},
+        "count": sum(buckets.values()),
+        "total": total,
+        "squares": squares,
+        "min": least,
+        "max": most,
+        "buckets": {str(bucket): buckets[bucket] for bucket in sorted(buckets)},
     }
 
 
@@ -183,25 +184,17 @@ def _read_histogram(where: str, data: Any) -> Histogram:
         if not math.isfinite(bucket_value(int(key) & 0xFFFF)) or int(key) > 0xFFFF:  # noqa: PLR2004 - 16 bits
             _refuse(f"{where}: {key} is no bucket")
         buckets[int(key)] = _whole(count, f"{where}: bucket {key}", least=1)
-    histogram = Histogram.of(
-        total=_whole(data.get("total"), f"{where}: total"),
-        squares=_squares(data.get("squares"), where),
-        least=_whole(data.get("min"), f"{where}: min"),
-        most=_whole(data.get("max"), f"{where}: max"),
-        buckets=buckets,
+    count = _whole(data.get("count"), f"{where}: count", least=1)
+    if count != sum(buckets.values()):
+        _refuse(f"{where}: count is {count}, but the buckets hold {sum(buckets.values())}")
+    total, least, most = (
+        _whole(data.get(key), f"{where}: {key}") for key in ("total", "min", "max")
     )
-    if histogram.count != _whole(data.get("count"), f"{where}: count", least=1):
-        _refuse(f"{where}: count is {data['count']}, but the buckets hold {histogram.count}")
-    low, high = histogram.least * histogram.count, histogram.most * histogram.count
-    if not low <= histogram.total <= high:
-        _refuse(f"{where}: total, min and max contradict one another")
-    return histogram
-
-
-def _squares(value: Any, where: str) -> float:
-    if not isinstance(value, float) or not math.isfinite(value) or value < 0:
-        _refuse(f"{where}: squares is {safe_repr(value)}")
-    return float(value)
+    squares = _whole(data.get("squares"), f"{where}: squares")
+    # The squares of numbers cannot be less than those of their mean.
+    if not least * count <= total <= most * count or squares * count < total * total:
+        _refuse(f"{where}: total, squares, min and max contradict one another")
+    return Histogram.of(Settled(total, squares, least, most, buckets))
 
 
 def _whole(value: Any, what: str, least: int | None = None) -> int:

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
 from itf.exceptions import TimingError
-from itf.measures.histogram import Histogram, bucket_of
+from itf.measures.histogram import Histogram, Settled, bucket_of
 from itf.measures.samples import PEAK, RETAINED, SUSPENDED, TIME, OperationSamples
 
 __all__ = ["Descriptor", "SampleFile", "Writer"]
@@ -56,9 +56,9 @@ _VERSION, _COUNT, _BLOCK_EPOCH, _FIRST, _END = range(5)
 _RING: Final = 1024
 _RING_SIZE: Final = 8 * _RING
 
-# A copy: up to which sample it goes, total, squares, least, most, and how many
-# there are in each bucket: 0, and those from 1 on.
-_COPY: Final = struct.Struct("=Qqdqq")
+# A copy: up to which sample it goes, total, squares (16 bytes), least, most,
+# and how many there are in each bucket: 0, and those from 1 on.
+_COPY: Final = struct.Struct("=Qq16sqq")
 _BUCKETS_AT: Final = 64
 _ONE: Final = bucket_of(1)
 _LAST: Final = bucket_of(2.0**63)
@@ -332,19 +332,14 @@ class Writer:
 
 
 def _pack_copy(copy: memoryview, upto: int, histogram: Histogram) -> None:
+    total, squares, least, most, buckets = histogram.settled()
     counts = array("Q", bytes(8 * _BUCKETS))
-    for bucket, count in histogram.buckets.items():
+    for bucket, count in buckets.items():
         # What is below 1 counts with 0: of bytes retained, nobody asks for percentiles.
         counts[bucket - _ONE + 1 if _ONE <= bucket <= _LAST else 0] += count
-    _COPY.pack_into(
-        copy,
-        0,
-        upto,
-        max(-_LARGEST, min(histogram.total, _LARGEST)),
-        histogram.squares,
-        histogram.least,
-        histogram.most,
-    )
+    total = max(-_LARGEST, min(total, _LARGEST))
+    wide = min(squares, 2**128 - 1).to_bytes(16, "little")
+    _COPY.pack_into(copy, 0, upto, total, wide, least, most)
     copy[_BUCKETS_AT : _BUCKETS_AT + 8 * _BUCKETS] = memoryview(counts).cast("B")
 
 
@@ -355,7 +350,8 @@ def _unpack_copy(data: Any, offset: int) -> tuple[int, Histogram]:
     buckets = {
         place + _ONE - 1 if place else 0: count for place, count in enumerate(counts) if count
     }
-    return upto, Histogram.of(total=total, squares=squares, least=least, most=most, buckets=buckets)
+    settled = Settled(total, int.from_bytes(squares, "little"), least, most, buckets)
+    return upto, Histogram.of(settled)
 
 
 # By the identity of the file, see `SampleFile.spare`.

@@ -24,6 +24,13 @@ __all__ = ["begin_block", "end_block"]
 __unittest = True
 
 
+# The one name of asyncio's that is not public.
+_RUN: Final = "_run"
+
+# Where a wrapper keeps what it has wrapped.
+_ORIGINAL: Final = "itf_original"
+
+
 class _Block:
     """An open ``async with``, and how long its task has stood still in it."""
 
@@ -49,32 +56,41 @@ class _Watch:
         # Held while the wrapper is put on or taken off.
         self._lock = threading.RLock()
         self._users = 0
-        self._original: Callable[[Any], Any] | None = None
-        self._wrapper: Callable[[Any], Any] | None = None
 
     def acquire(self) -> None:
         with self._lock:
             self._users += 1
-            original = getattr(asyncio.Handle, "_run", None)
-            if self._users > 1 or original is None:
-                return
-            if original is self._wrapper:
-                return  # somebody had put theirs above it, and has taken it off since
+            if self._users == 1:
+                self._put_on()
 
-            def wrapper(handle: Any) -> Any:
-                return self._run(original, handle)
+    def _put_on(self) -> None:
+        original = self._take_off()
+        if original is None:
+            return
 
-            self._original, self._wrapper = original, wrapper
-            asyncio.Handle._run = wrapper  # type: ignore[method-assign, assignment]
+        def wrapper(handle: Any) -> Any:
+            return self._run(original, handle)
+
+        vars(wrapper)[_ORIGINAL] = original
+        setattr(asyncio.Handle, _RUN, wrapper)
 
     def release(self) -> None:
         with self._lock:
             self._users -= 1
-            # Where somebody has put theirs above it, it stays, and does nothing.
-            if not self._users and getattr(asyncio.Handle, "_run", None) is self._wrapper:
-                if self._original is not None:
-                    asyncio.Handle._run = self._original  # type: ignore[method-assign, assignment]
-                self._original = self._wrapper = None
+            if not self._users:
+                self._take_off()
+
+    def _take_off(self) -> Callable[[Any], Any] | None:
+        """Put back what is below our wrapper, and return what is there then.
+
+        Where somebody has put theirs above ours, ours stays below it and does
+        nothing, until theirs is gone and we come by again.
+        """
+        found = getattr(asyncio.Handle, _RUN, None)
+        while _ORIGINAL in getattr(found, "__dict__", ()):
+            found = vars(found)[_ORIGINAL]
+            setattr(asyncio.Handle, _RUN, found)
+        return found
 
     def _run(self, original: Callable[[Any], Any], handle: Any) -> Any:
         # As asyncio itself finds the task of a handle, for what it logs in debug mode.

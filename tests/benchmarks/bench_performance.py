@@ -98,8 +98,7 @@ def main() -> None:
     with performance_monitor() as monitor:
         rival, own = rival_loop([]), own_loop(monitor)
         turns = [
-            (cost(rival), cost(own), cost(own, THREADS), cost(rival, THREADS))
-            for _ in range(TURNS)
+            (cost(rival), cost(own), cost(own, THREADS), cost(rival, THREADS)) for _ in range(TURNS)
         ]
         count = monitor.get_stats("operation")["count"]
         if count != 2 * TURNS * SAMPLES:
