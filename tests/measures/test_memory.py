@@ -180,7 +180,8 @@ with performance_monitor(memory=True) as monitor:
             assert not tracemalloc.is_tracing()
     if not pid:
         os._exit(len(monitor.get_all_stats()))
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), monitor.get_stats("op")["memory"]["count"])
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    print(code, monitor.get_stats("op")["memory"]["count"])
 """)
         self.assertEqual(("0 1\n", ""), (done.stdout, done.stderr))
 

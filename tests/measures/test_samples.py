@@ -283,7 +283,7 @@ class OddEndsTest(SamplesTestCase):
         """A clock that has not moved gives zeros, and a throughput of 0, not an error."""
         with self.monitor.measure("op"):
             pass
-        self.assertEqual({0, 0.0}, {*self.monitor.get_stats("op").values()} - {1})
+        self.assertEqual({0}, {*self.monitor.get_stats("op").values()} - {1})
 
     def test_an_operation_that_has_not_ended(self) -> None:
         """It is not among the statistics yet."""

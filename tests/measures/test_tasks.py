@@ -264,7 +264,11 @@ class EndsTest(TasksTestCase):
             async with self.monitor.measure("op"):
                 if wrap:
                     inner = asyncio.Handle._run  # type: ignore[attr-defined]
-                    patch = mock.patch.object(asyncio.Handle, "_run", lambda handle: inner(handle))
+
+                    def theirs(handle: Any) -> Any:
+                        return inner(handle)
+
+                    patch = mock.patch.object(asyncio.Handle, "_run", theirs)
                     patch.start()
                     patches.append(patch)
                 await asyncio.sleep(0)
