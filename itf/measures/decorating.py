@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from itf.texts import safe_repr
 
 if TYPE_CHECKING:
-    from itf.measures.samples import Timing
+    from itf.measures.timing import Timing
 
 __all__ = ["timed"]
 

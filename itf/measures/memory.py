@@ -8,7 +8,8 @@ import tracemalloc
 from types import TracebackType
 from typing import Final
 
-from itf.measures.samples import PEAK, RETAINED, Cell, Timing, here
+from itf.measures.samples import PEAK, RETAINED, Cell
+from itf.measures.timing import Timing, here
 
 __all__ = ["MemoryTiming"]
 

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
-from itf.measures.samples import Timing, current_task
+from itf.measures.timing import Timing, current_task
 
 __all__ = ["begin_block", "end_block"]
 

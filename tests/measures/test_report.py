@@ -37,7 +37,7 @@ class TableTest(ReportTestCase):
             "|█           ▁          ▁|",
             lines[2],
         )
-        self.assertTrue(lines[3].startswith("load everything      1     2 s"), lines[3])
+        self.assertTrue(lines[3].startswith("load everything      1    2 s "), lines[3])
         self.assertTrue(lines[3].endswith("|█                       |"), lines[3])
 
     def test_no_timings(self) -> None:
