@@ -2,7 +2,8 @@
 
 # histogram.py          many numbers in little memory: exact sums, percentiles to half a percent
 # samples.py            where the samples of operations arrive
-# timing.py             the `with` that takes one; decorating.py  the same for each call of a function
+# timing.py             the `with` that takes one
+# decorating.py         the same for each call of a function
 # tasks.py  memory.py   what else a sample may say: time suspended, bytes allocated
 # shared.py             the samples of worker processes, in memory that outlives them
 # statistics.py         what is said of an operation
