@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from itf.exceptions import TimingError
 from itf.measures.ranks import median_interval
@@ -74,9 +74,12 @@ class Stopwatch:
         Raises:
             TimingError: The clock stands still however often it is called.
         """
-        while not self._calls:
+        if not self._calls:
             self._calibrate()
-        return self._run(self._calls) / self._calls
+        took = self._run(self._calls)
+        if not took:
+            self._refuse(self._calls)
+        return took / self._calls
 
     def _calibrate(self) -> None:
         self._function()  # the first call does what later ones need not
@@ -84,8 +87,11 @@ class Stopwatch:
         while (took := self._run(calls)) < _LEAST and calls < _MOST_CALLS:
             calls *= 2
         if not took:
-            raise TimingError(f"cannot time {self._name}: {calls} calls take no time by the clock")
+            self._refuse(calls)
         self._calls = calls
+
+    def _refuse(self, calls: int) -> NoReturn:
+        raise TimingError(f"cannot time {self._name}: {calls} calls take no time by the clock")
 
     def _run(self, calls: int) -> int:
         function = self._function

@@ -128,6 +128,14 @@ class Cell:
         self._histogram = Histogram()
         self._is_folding = False
 
+    def forked(self) -> None:
+        """Take note that this is a new process: whoever was folding is not in it."""
+        self._is_folding = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Part of a decorated function, say, that is sent to a worker.
+        return (_cell_of, (self.recorder.monitor, self.operation))
+
     def fold(self, *, tell: bool = True) -> None:
         """Put a batch of samples into the histogram, unless somebody is about it.
 
@@ -173,6 +181,7 @@ class Recorder:
     """The samples of all operations of one monitor, in this process and those that it shares with.
 
     Args:
+        monitor: Whose samples they are; it has this as ``recorder``.
         on_first: Called with an operation and a sample in ns when it is the first of a process.
         make_file: Makes what is shared with other processes.
 
@@ -190,8 +199,12 @@ class Recorder:
     """
 
     def __init__(
-        self, on_first: Callable[[str, int], object], make_file: Callable[[], SampleFile]
+        self,
+        monitor: Any,
+        on_first: Callable[[str, int], object],
+        make_file: Callable[[], SampleFile],
     ) -> None:
+        self.monitor = monitor
         self.on_first = on_first
         self.make_file = make_file
         self.cells: dict[str, Cell] = {}
@@ -202,6 +215,7 @@ class Recorder:
         self.is_worker = False
         self._others: dict[str, OperationSamples] = {}
         self._born = 0
+        _recorders.add(self)
 
     @property
     def lock(self) -> threading.RLock:
@@ -304,6 +318,11 @@ class Recorder:
             cell.clear()
             self._redirect(cell)
 
+    def forked(self) -> None:
+        """Take note that this is a new process, with a copy of its own."""
+        for cell in [*self.cells.values(), *self.more.values()]:
+            cell.forked()
+
     def _redirect(self, cell: Cell) -> None:
         cell.add = functools.partial(self._send, cell)
 
@@ -312,10 +331,12 @@ class Recorder:
         if file is None:
             return  # the monitor has ended, and nobody reads it
         if cell.series != TIME:
-            file.writer(cell.operation, cell.series).add(value, 0, 0)
+            file.add(cell.operation, cell.series, value)
         elif cell.end - value >= self._born:
-            file.writer(cell.operation, TIME).add(value, cell.end - value, cell.end)
+            file.add(cell.operation, TIME, value, cell.end - value, cell.end)
 
+
+_recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 # Those that a forked process is to send its samples to.
 _sharing: weakref.WeakSet[Recorder] = weakref.WeakSet()
@@ -327,14 +348,22 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
-    for recorder in list(_sharing):
-        if recorder.file is not None:
+    for recorder in list(_recorders):
+        if recorder.file is None:
+            recorder.forked()
+        else:
             recorder.file.forked()
             recorder.become_worker()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
+def _cell_of(monitor: Any, operation: str) -> Cell:
+    """Return the cell for an operation in the process to which a monitor was sent."""
+    recorder: Recorder = monitor.recorder
+    return recorder.cell(operation)
 
 
 def check_operation(operation: object) -> str:

@@ -30,7 +30,7 @@ from itf.exceptions import TimingError
 from itf.measures.histogram import Histogram, Settled, bucket_of
 from itf.measures.samples import PEAK, RETAINED, SUSPENDED, TIME, OperationSamples
 
-__all__ = ["Descriptor", "SampleFile", "Writer"]
+__all__ = ["Descriptor", "SampleFile"]
 
 __unittest = True
 
@@ -95,6 +95,15 @@ class _Place(NamedTuple):
     series: str
 
 
+class _Sample(NamedTuple):
+    """A sample that is to be written."""
+
+    key: tuple[str, str]
+    value: int
+    first: int
+    end: int
+
+
 class SampleFile:
     """The samples of all processes of a monitor but the one that it belongs to.
 
@@ -109,8 +118,11 @@ class SampleFile:
         number = descriptor.number
         if os.fstat(number).st_size < _PAGE:
             os.ftruncate(number, _PAGE)
-        self._writers: dict[tuple[str, str], Writer] = {}
+        self._writers: dict[tuple[str, str], _Writer] = {}
+        # Held while what is pending is written.
         self._lock = threading.RLock()
+        self._pending: list[_Sample] = []
+        self._is_writing = False
         # Other descriptors of the same file: closing one of them would drop
         # all locks that this process has on it.
         self.spare: list[Descriptor] = []
@@ -136,7 +148,7 @@ class SampleFile:
     def forked(self) -> None:
         """Take note that this is a new process, which has no blocks."""
         self._lock = threading.RLock()
-        self._writers = {}
+        self._writers, self._pending, self._is_writing = {}, [], False
 
     @property
     def epoch(self) -> int:
@@ -147,17 +159,33 @@ class SampleFile:
         """Have all samples so far forgotten."""
         self._epoch[0] += 1
 
-    def writer(self, operation: str, series: str) -> Writer:
-        """Return where this process writes samples of an operation."""
-        writer = self._writers.get((operation, series))
-        if writer is not None:
-            return writer
+    def add(self, operation: str, series: str, value: int, first: int = 0, end: int = 0) -> None:
+        """Add a sample.
+
+        Args:
+            operation: Of what.
+            series: Of which series of it.
+            value: The sample.
+            first: When it began; 0 if that is not told.
+            end: When it ended.
+        """
+        self._pending.append(_Sample((operation, series), value, first, end))
         with self._lock:
-            writer = self._writers.get((operation, series))
-            if writer is None:
-                writer = Writer(self, self._claim(operation, series))
-                self._writers[operation, series] = writer
-            return writer
+            # A signal's handler may take a sample in the middle of this: the
+            # lock lets it in, and the loop below finds what it has left.
+            if self._is_writing:
+                return
+            self._is_writing = True
+            try:
+                while self._pending:
+                    sample = self._pending.pop(0)
+                    writer = self._writers.get(sample.key)
+                    if writer is None:
+                        writer = _Writer(self, self._claim(*sample.key))
+                        self._writers[sample.key] = writer
+                    writer.write(sample.value, sample.first, sample.end)
+            finally:
+                self._is_writing = False
 
     def _claim(self, operation: str, series: str) -> _Place:
         own = {writer.place.offset for writer in self._writers.values()}
@@ -254,11 +282,8 @@ class SampleFile:
         return True
 
 
-class Writer:
-    """A block that belongs to this process.
-
-    Thread safety: every method, from any thread.
-    """
+class _Writer:
+    """A block that belongs to this process; one thread at a time may write to it."""
 
     def __init__(self, file: SampleFile, place: _Place) -> None:
         self.place = place
@@ -271,33 +296,9 @@ class Writer:
         copies = place.head + _BODY - 2 * _COPY_SIZE
         self._copies = [view[copies:][:_COPY_SIZE], view[copies + _COPY_SIZE :][:_COPY_SIZE]]
         self._upto, self._histogram = _unpack_copy(self._copies[self._numbers[_VERSION] & 1], 0)
-        # Held while what is pending is written.
-        self._lock = threading.RLock()
-        self._pending: list[tuple[int, int, int]] = []
-        self._is_writing = False
 
-    def add(self, value: int, first: int, end: int) -> None:
-        """Add a sample.
-
-        Args:
-            value: The sample.
-            first: When it began.
-            end: When it ended.
-        """
-        self._pending.append((value, first, end))
-        with self._lock:
-            # A signal's handler may take a sample in the middle of this: the
-            # lock lets it in, and the loop below finds what it has left.
-            if self._is_writing:
-                return
-            self._is_writing = True
-            try:
-                while self._pending:
-                    self._write(*self._pending.pop(0))
-            finally:
-                self._is_writing = False
-
-    def _write(self, value: int, first: int, end: int) -> None:
+    def write(self, value: int, first: int, end: int) -> None:
+        """Write a sample."""
         numbers = self._numbers
         epoch = self._file.epoch
         if numbers[_BLOCK_EPOCH] != epoch:

@@ -140,6 +140,9 @@ class Timing:
 
         return timed(self.fresh, function)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self).of, (self._cell,))
+
     def fresh(self) -> Timing:
         """Return another one for the same operation."""
         return self.of(self._cell)

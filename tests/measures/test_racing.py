@@ -126,6 +126,17 @@ class AssertFasterTest(RacingTestCase):
             "cannot time nothing: 8 calls take no time by the clock", str(caught.exception)
         )
 
+    def test_a_function_that_takes_no_time_any_more(self) -> None:
+        """One that was timed before cannot be compared from then on either."""
+        times = iter([1, 1])
+        with self.assertRaisesRegex(TimingError, "^cannot time cached: 1 calls take no time"):
+
+            def cached() -> None:
+                self.clock.take(next(times, 0))
+
+            cached.__qualname__ = "cached"
+            self.monitor.assert_faster(cached, self.function("b", 1))
+
     def test_what_a_function_raises_comes_out(self) -> None:
         """And the garbage collector is on again."""
 

@@ -455,6 +455,35 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), monitor.get_stats("op")[
 """)
         self.assertEqual(("2 2\n", ""), (done.stdout, done.stderr))
 
+    def test_a_fork_while_another_thread_puts_samples_away(self) -> None:
+        """The child, which has no such thread, reads all of its own."""
+        done = run_script("""
+import os, threading, warnings
+from unittest import mock
+from itf import performance_monitor
+from itf.measures.histogram import Histogram
+warnings.simplefilter("ignore", DeprecationWarning)
+monitor = performance_monitor()
+with monitor.measure("op"): pass
+inside, go = threading.Event(), threading.Event()
+def add(histogram, numbers):
+    inside.set()
+    go.wait(30)
+with mock.patch.object(Histogram, "add", add):
+    thread = threading.Thread(target=monitor.get_all_stats)
+    thread.start()
+    inside.wait(30)
+pid = os.fork()
+if not pid:
+    before = monitor.get_stats("op")["count"]
+    with monitor.measure("op"): pass
+    os._exit(monitor.get_stats("op")["count"] - before)
+go.set()
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""")
+        self.assertEqual(("1\n", ""), (done.stdout, done.stderr))
+
 
 if __name__ == "__main__":
     unittest.main()

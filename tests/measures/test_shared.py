@@ -138,6 +138,29 @@ class WorkersTest(unittest.TestCase):
                 env.run(work, workers=2, timeout=DEADLINE)
                 self.assertEqual(2 * 8 * 300, monitor.get_stats("op")["count"])
 
+    def test_a_decorated_function(self) -> None:
+        """A function that `measure` decorates is sent with its monitor, and so is what it gave."""
+        for method in METHODS:
+            with (
+                self.subTest(method),
+                performance_monitor() as monitor,
+                parallel_test_environment(start_method=method) as env,
+            ):
+
+                @monitor.measure("square", memory=True)
+                def square(number: int) -> int:
+                    return number * number
+
+                timing = monitor.measure("op")
+
+                def work(number: int, *, timing: Any = timing, square: Any = square) -> Any:
+                    with timing:
+                        return square(number)
+
+                self.assertEqual([0, 1, 4], env.map(work, range(3), workers=2, timeout=DEADLINE))
+                self.assertEqual(3, monitor.get_stats("op")["count"])
+                self.assertEqual(3, monitor.get_stats("square")["memory"]["count"])
+
     def test_workers_of_workers(self) -> None:
         """What a worker forks sends its samples home as well."""
         for method in METHODS:
@@ -278,9 +301,8 @@ class FileTest(unittest.TestCase):
         self.assertEqual(0, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
     def add(self, *values: int, operation: str = "op", series: str = TIME) -> None:
-        writer = self.file.writer(operation, series)
         for value in values:
-            writer.add(value, 5, 9)
+            self.file.add(operation, series, value, 5, 9)
 
     def test_a_thousand_workers_take_no_more_room_than_one(self) -> None:
         """Each takes over what the one before has left."""
@@ -404,10 +426,9 @@ class FileTest(unittest.TestCase):
         pid = os.fork()
         if not pid:
             self.file.forked()
-            writer = self.file.writer("op", TIME)
             os.write(ready[1], b"x")
             while True:
-                writer.add(3, 1, 2)
+                self.file.add("op", TIME, 3, 1, 2)
         os.read(ready[0], 1)
         counts = []
         deadline = time.monotonic() + DEADLINE
@@ -426,11 +447,11 @@ class FileTest(unittest.TestCase):
         self.assertGreater(counts[-1], 1024)
 
     def test_a_handler_that_takes_a_sample_in_the_middle_of_one(self) -> None:
-        """Neither is lost, and neither waits for the other."""
-        writer = self.file.writer("op", TIME)
+        """Neither is lost, and neither waits for the other, also where a block is made."""
 
         def handler(*_: Any) -> None:
-            writer.add(1000, 1, 2)
+            self.add(1000)
+            self.add(1, operation=f"hit {len(hits) % 50}")
             hits.append(1)
 
         hits: list[int] = []
@@ -438,11 +459,13 @@ class FileTest(unittest.TestCase):
         self.addCleanup(signal.signal, signal.SIGALRM, previous)
         signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
         for _ in range(10_000):
-            writer.add(1, 1, 2)
+            self.add(1)
         signal.setitimer(signal.ITIMER_REAL, 0)
         histogram = self.file.read()["op"].of(TIME)
         self.assertEqual((10_000 + len(hits)), histogram.count)
         self.assertEqual(10_000 + 1000 * len(hits), histogram.total)
+        others = [each.of(TIME).count for name, each in self.file.read().items() if name != "op"]
+        self.assertEqual(len(hits), sum(others))
 
     def test_one_who_holds_the_file_for_ever(self) -> None:
         """A process that is stopped while it makes a block is told of, after a minute."""
