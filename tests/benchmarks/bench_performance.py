@@ -9,6 +9,7 @@ within one run; figures are medians, and so are the ratios of each turn.
 
 from __future__ import annotations
 
+import multiprocessing
 import statistics
 import sys
 import threading
@@ -116,20 +117,62 @@ def main() -> None:
     print(f"{'8 threads / one':28} {many:8.2f}   (at most 1.2)")
     with performance_monitor() as monitor:
         print(f"{'a million samples more':28} {grown(monitor):8,} bytes")
-    print_counter()
+    print_counters()
 
 
-def print_counter() -> None:
-    """Print what an increment costs, with one thread and with eight."""
-    with thread_safe_counter() as counter:
+class PlainCounter:
+    """The rival: what one writes with a `threading.Lock`."""
 
-        def loop(count: int) -> None:
-            for _ in range(count):
-                counter.increment()
+    def __init__(self) -> None:
+        self.value = 0
+        self.lock = threading.Lock()
 
-        pairs = [(cost(loop), cost(loop, THREADS)) for _ in range(TURNS)]
-    alone, together = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"{'counter, one / 8 threads':28} {alone:8.0f} / {together:.0f} ns an increment")
+    def increment(self, amount: int = 1) -> int:
+        """Add to the value, and return the new one."""
+        with self.lock:
+            self.value += amount
+            return self.value
+
+
+class ProcessCounter:
+    """The rival of the shared one: `multiprocessing.Value`, which does not survive a kill."""
+
+    def __init__(self) -> None:
+        self.shared = multiprocessing.get_context("spawn").Value("q")
+
+    def increment(self, amount: int = 1) -> int:
+        """Add to the value, and return the new one."""
+        with self.shared.get_lock():
+            self.shared.value += amount
+            return int(self.shared.value)
+
+
+def counting(increment: Callable[[], int]) -> Loop:
+    """Return a loop that counts."""
+
+    def loop(count: int) -> None:
+        for _ in range(count):
+            increment()
+
+    return loop
+
+
+def print_counters() -> None:
+    """Print what an increment costs against its rival, with one thread and with eight."""
+    with thread_safe_counter() as counter, thread_safe_counter(shared=True) as shared:
+        for name, ours, theirs in (
+            ("counter / Lock", counter.increment, PlainCounter().increment),
+            ("shared counter / Value", shared.increment, ProcessCounter().increment),
+        ):
+            for threads in (1, THREADS):
+                pairs = [
+                    (cost(counting(theirs), threads), cost(counting(ours), threads))
+                    for _ in range(TURNS // 3)
+                ]
+                rival, own = (statistics.median(column) for column in zip(*pairs, strict=True))
+                ratio = statistics.median(own / rival for rival, own in pairs)
+                told = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+                print(f"{told:35} {own:6.0f} / {rival:.0f} ns, ratio {ratio:.2f}")
 
 
 if __name__ == "__main__":
