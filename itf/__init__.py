@@ -7,6 +7,7 @@
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   generating/              files, trees and projects to test with
 #   guard/  faults/          what a test leaves behind; what fails, when and how
+#   measures/                samples of time, statistics, comparisons
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from itf.case import IntegrationTestCase as IntegrationTestCase
     from itf.exceptions import (
         ConfigCycleError as ConfigCycleError,
+        CounterTimeoutError as CounterTimeoutError,
         FaultInjectionError as FaultInjectionError,
         FaultTimeoutError as FaultTimeoutError,
         FixtureError as FixtureError,
@@ -125,6 +127,7 @@ _MODULES = {
     "ConfigChangeObserver": "itf.interfaces.config_change",
     "ConfigChangeTracker": "itf.fixtures.config_tracking",
     "ConfigCycleError": "itf.exceptions",
+    "CounterTimeoutError": "itf.exceptions",
     "ErrorContext": "itf.formats",
     "ErrorPropagationMixin": "itf.interfaces.error_propagation",
     "ErrorTrackingContext": "itf.fixtures.error_tracking",

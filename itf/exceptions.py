@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "ConfigCycleError",
+    "CounterTimeoutError",
     "FaultInjectionError",
     "FaultTimeoutError",
     "FixtureError",
@@ -171,6 +172,20 @@ class MockParserError(ItfError, RuntimeError):
 
 class TaskTimeoutError(ItfError, TimeoutError):
     """A coroutine did not end in time, or refused to be cancelled."""
+
+
+class CounterTimeoutError(ItfError, TimeoutError):
+    """A counter did not get where it was waited for.
+
+    Attributes:
+        wanted: The value that was waited for.
+        value: The value that it had in the end.
+    """
+
+    def __init__(self, message: str, wanted: int = 0, value: int = 0) -> None:
+        super().__init__(message)
+        self.wanted = wanted
+        self.value = value
 
 
 class TimingError(ItfError, RuntimeError):

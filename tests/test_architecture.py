@@ -18,7 +18,7 @@ PACKAGE = pathlib.Path(itf.__file__).parent
 MODULES = ["itf", *(info.name for info in pkgutil.walk_packages([str(PACKAGE)], "itf."))]
 
 # A module may import what stands below its own layer, and from its own folder.
-# interfaces, workers, guard, faults and generating are one layer, and do not import one another.
+# The packages of a layer do not import one another.
 LAYERS = [
     ["itf.__main__"],
     ["itf.runner"],
@@ -26,7 +26,14 @@ LAYERS = [
     ["itf.async_case"],
     ["itf.case"],
     ["itf.fixtures"],
-    ["itf.interfaces", "itf.workers", "itf.guard", "itf.faults", "itf.generating"],
+    [
+        "itf.interfaces",
+        "itf.workers",
+        "itf.guard",
+        "itf.faults",
+        "itf.generating",
+        "itf.measures",
+    ],
     ["itf.timeline"],
     ["itf.frames"],
     ["itf.forks", "itf.descriptors"],

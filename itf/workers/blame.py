@@ -158,8 +158,9 @@ def _advice(kind: type, error: Exception) -> str:
 def _inside(place: Place) -> Iterator[Place]:
     """Yield what a value consists of, as far as a user would have names for it."""
     name, value, holder = place
-    # What is inside a lock of multiprocessing has no name for the user.
-    if advice_for(type(value)) is not None or type(value).__module__.startswith("multiprocessing."):
+    # What is inside a lock of multiprocessing, or a fixture, has no name for the user.
+    owner = type(value).__module__.partition(".")[0]
+    if advice_for(type(value)) is not None or owner in ("multiprocessing", "itf"):
         return
     match value:
         case types.FunctionType():

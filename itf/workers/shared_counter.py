@@ -78,10 +78,12 @@ class SharedCounter:
         """Subtract from the value, and return the one that this call has made."""
         return self.increment(-operator.index(amount))
 
-    def reset(self) -> None:
-        """Put the value back to where it began."""
+    def reset(self) -> int:
+        """Put the value back to where it began, and return the one until then."""
         with self._lock:
+            value = self.value
             self._cell.write(self._start)
+            return value
 
 
 def _checked(value: int) -> int:

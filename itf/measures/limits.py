@@ -1,0 +1,60 @@
+"""Limits of what an operation may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from itf.measures.racing import check_positive
+from itf.measures.report import seconds_text
+from itf.measures.statistics import STATISTICS, OperationStats
+from itf.texts import safe_repr
+
+__all__ = ["check_limits"]
+
+__unittest = True
+
+# So many samples there must be for a percentile to be less than their maximum.
+_NEEDED = {"p90": 10, "p99": 100, "p999": 1000}
+
+
+def check_limits(
+    operation: str, limits: Mapping[str, float], stats_of: Callable[[], OperationStats]
+) -> None:
+    """Check that each statistic is at most its limit.
+
+    Raises:
+        AssertionError: One of them is above it.
+        TypeError: There is no such statistic, or there are no limits.
+    """
+    unknown = [name for name in limits if name not in STATISTICS]
+    if unknown or not limits:
+        raise TypeError(
+            f"assert_faster_than takes limits by name, such as p99=0.05: "
+            f"{', '.join(STATISTICS)}; got {', '.join(map(safe_repr, unknown)) or 'none'}"
+        )
+    for name, limit in limits.items():
+        check_positive(limit, name)
+    stats = stats_of()
+    values: dict[str, float] = {name: stats[name] for name in limits}  # type: ignore[literal-required]
+    over = [name for name, limit in limits.items() if values[name] > limit]
+    if not over:
+        return
+    lines = [
+        f"  {name} is {seconds_text(values[name])}, at most {seconds_text(limits[name])} allowed"
+        + _few(name, stats["count"])
+        for name in over
+    ]
+    raise AssertionError(
+        "\n".join(
+            [
+                f"{operation!r} is too slow:",
+                *lines,
+                f"  count {stats['count']}, min {seconds_text(stats['min'])}, "
+                f"p50 {seconds_text(stats['p50'])}, max {seconds_text(stats['max'])}",
+            ]
+        )
+    )
+
+
+def _few(name: str, count: int) -> str:
+    return f" (of {count} samples, it is the max)" if count < _NEEDED.get(name, 0) else ""
