@@ -6,6 +6,7 @@
 #   fixtures/                the eleven fixtures, and how they reach a test
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   guard/                   what a test leaves behind
+#   schedules/               threads in an order chosen by a seed
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
         ConfigCycleError as ConfigCycleError,
         FixtureError as FixtureError,
         FormatError as FormatError,
+        InterleavingDeadlockError as InterleavingDeadlockError,
+        InterleavingError as InterleavingError,
+        InterleavingTimeoutError as InterleavingTimeoutError,
         ItfError as ItfError,
         MockParserError as MockParserError,
         ResourceError as ResourceError,
@@ -106,6 +110,10 @@ if TYPE_CHECKING:
     from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
     from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
     from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker
+    from itf.schedules.interleaving import (
+        Exploration as Exploration,
+        interleave as interleave,
+    )
     from itf.timeline import Timeline as Timeline
 
 __version__ = "0.1.0"
@@ -120,10 +128,14 @@ _MODULES = {
     "ErrorContext": "itf.formats",
     "ErrorPropagationMixin": "itf.interfaces.error_propagation",
     "ErrorTrackingContext": "itf.fixtures.error_tracking",
+    "Exploration": "itf.schedules.interleaving",
     "Fixture": "itf.fixtures.base",
     "FixtureError": "itf.exceptions",
     "FormatError": "itf.exceptions",
     "IntegrationTestCase": "itf.case",
+    "InterleavingDeadlockError": "itf.exceptions",
+    "InterleavingError": "itf.exceptions",
+    "InterleavingTimeoutError": "itf.exceptions",
     "ItfError": "itf.exceptions",
     "LeakReport": "itf.guard.report",
     "MockParserError": "itf.exceptions",
@@ -157,6 +169,7 @@ _MODULES = {
     "fixture": "itf.fixtures.declaration",
     "guard_capabilities": "itf.guard.guarding",
     "guard_suite": "itf.guard.guarding",
+    "interleave": "itf.schedules.interleaving",
     "leak_guard": "itf.guard.guarding",
     "mock_parser_factory": "itf.fixtures.mock_parser",
     "outlives_test": "itf.guard.guarding",

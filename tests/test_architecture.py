@@ -26,7 +26,7 @@ LAYERS = [
     ["itf.async_case"],
     ["itf.case"],
     ["itf.fixtures"],
-    ["itf.interfaces", "itf.workers", "itf.guard", "itf.faults"],
+    ["itf.interfaces", "itf.workers", "itf.guard", "itf.faults", "itf.schedules"],
     ["itf.timeline"],
     ["itf.frames"],
     ["itf.forks"],

@@ -1,0 +1,10 @@
+"""Threads that run in an order chosen by a seed, so that what goes wrong once goes wrong again."""
+
+# interleaving.py   interleave(): the runs, and the error of the first that fails
+# report.py         what that error says
+# adoption.py       what of threading, queue and time is taken over, and put back
+# slots.py          ... where objects keep others
+# primitives.py     the lock, condition, queue and clock that stand in for them
+# tracing.py        where code may be interrupted, and who is called there
+# scheduler.py      one thread at a time: whose turn it is, who waits, who waits in vain
+# choices.py        the order by a seed

@@ -1,0 +1,414 @@
+"""Functions run as threads, many times, each time in another order: `interleave`."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import gc
+import inspect
+import os
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import CodeType, ModuleType
+from typing import Any, Final
+
+from itf.exceptions import (
+    InterleavingDeadlockError,
+    InterleavingError,
+    InterleavingTimeoutError,
+)
+from itf.frames import strip_own_frames
+from itf.notes import add_note
+from itf.schedules.adoption import Adoption
+from itf.schedules.choices import Choices
+from itf.schedules.report import (
+    circle_of,
+    describe_deadlock,
+    describe_stuck,
+    describe_turns,
+    replay_advice,
+    shown_turns,
+)
+from itf.schedules.scheduler import Scheduler, active, current_task
+from itf.schedules.tracing import Scope, Watch, watch
+from itf.texts import safe_repr, safe_str
+from itf.timeline import current_owner
+
+__all__ = ["Exploration", "interleave"]
+
+__unittest = True
+
+# What modules are exchanged for a while is the whole process's: one at a time.
+_one_at_a_time: Final = threading.RLock()
+
+# A seed that a person can copy by hand.
+_MOST_SEED: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What was tried without a failure.
+
+    Attributes:
+        seed: The seed of the first run; the others have the following ones.
+        runs: How many runs there were.
+        schedules: How many of them went differently from each other.
+    """
+
+    seed: int
+    runs: int
+    schedules: int
+
+
+def interleave(
+    *functions: Callable[[], object],
+    setup: Callable[[], object] | None = None,
+    check: Callable[[], object] | None = None,
+    runs: int = 200,
+    seed: int | None = None,
+    trace: Iterable[ModuleType | str] | None = None,
+    timeout: float | None = 60.0,
+) -> Exploration:
+    """Run functions as threads that take turns, each run in another order, until one fails.
+
+    A run calls ``setup``, then each function in a thread of its own, then
+    ``check``.  One thread runs at a time, and may be interrupted before any
+    instruction of the user's code that another thread could notice, in the
+    middle of a line.  Locks, conditions, events, semaphores, barriers, queues
+    and ``time.sleep`` do not wait in real time: while one thread waits the others
+    go on, and where all of them wait, time jumps to the first whose wait ends.
+    Where all wait for ever, the run fails as a deadlock.  Threads that the
+    functions start take part, too.
+
+    All choices follow from the seed.  The same seed gives the same turns on the
+    same version of Python, if the functions do the same each time: what is
+    random, or left over from the run before, is for ``setup`` to put right.
+
+    Example:
+        >>> class Account:
+        ...     balance = 0
+        ...     def deposit(self):
+        ...         self.balance += 1
+        >>> account = Account()
+        >>> def setup():
+        ...     account.balance = 0
+        >>> def check():
+        ...     assert account.balance == 2, account.balance
+        >>> try:
+        ...     interleave(account.deposit, account.deposit, setup=setup, check=check, seed=1)
+        ... except AssertionError as error:
+        ...     print(repr(error.__cause__))
+        AssertionError(1)
+
+    Args:
+        functions: What runs in threads: functions, methods, partials, anything
+            that can be called without arguments.
+        setup: Called before each run, in the caller's thread.
+        check: Called after each run, in the caller's thread.  It fails the run by
+            raising, or by returning False.
+        runs: How many runs at most.
+        seed: The seed of the first run; the following runs have the following
+            numbers.  By default a random one.
+        trace: Modules, or names of modules and packages, whose code may be
+            interrupted, beside that of the functions.  By default all but the
+            standard library and what is installed in ``site-packages``.
+        timeout: Seconds that the functions may take in one run; None for ever.
+
+    Returns:
+        What was tried.
+
+    Raises:
+        InterleavingError: A function raised an exception, or the check failed;
+            the exception is its cause.
+        InterleavingDeadlockError: The threads wait for each other.
+        InterleavingTimeoutError: A run took longer than it may.
+        TypeError: A function cannot be called, or is a coroutine function.
+        ValueError: There is no function, or not one run.
+        RuntimeError: It was called inside of another interleave.
+
+    Thread safety: any thread may call it; calls of several threads follow one another.
+    """
+    _check_functions(functions, setup, check)
+    _check_numbers(runs, seed, timeout)
+    scope = Scope(_codes_of(functions), _names_of(trace))
+    if seed is None:
+        seed = random.SystemRandom().randrange(_MOST_SEED)
+    with _alone(timeout):
+        plan = _Plan(functions, setup, check, scope, timeout)
+        return plan.explore(seed, runs)
+
+
+class _Plan:
+    """What is done in each run."""
+
+    def __init__(
+        self,
+        functions: Sequence[Callable[[], object]],
+        setup: Callable[[], object] | None,
+        check: Callable[[], object] | None,
+        scope: Scope,
+        timeout: float | None,
+    ) -> None:
+        self._functions = functions
+        self._names = _thread_names(functions)
+        self._setup = setup
+        self._check = check
+        self._scope = scope
+        self._timeout = timeout
+        self._adoption = Adoption(scope)
+
+    def explore(self, seed: int, runs: int) -> Exploration:
+        """Try so many runs, and return what was tried if none fails."""
+        schedules = set()
+        watcher = watch(self._scope)
+        with ExitStack() as stack:
+            stack.enter_context(self._adoption.of_modules())
+            watcher.start()
+            stack.callback(watcher.stop)
+            for number in range(runs):
+                trail = self._run(watcher, seed + number, f"run {number + 1} of {runs}", number + 1)
+                schedules.add(hash(trail))
+        exploration = Exploration(seed, runs, len(schedules))
+        _tell(action="explored", seed=seed, runs=runs, schedules=exploration.schedules)
+        return exploration
+
+    def _run(self, watcher: Watch, seed: int, title: str, number: int) -> tuple[Any, ...]:
+        """Do one run, and return how it went."""
+        if self._setup is not None:
+            try:
+                self._setup()
+            except Exception as error:
+                add_note(error, f"in setup of {title} of interleave, seed {seed}")
+                raise
+        scheduler = Scheduler(Choices(seed), self._scope.place_of, watcher.during, self._timeout)
+        failure = self._run_threads(scheduler)
+        cause: BaseException | None = None
+        kind: type[InterleavingError] = InterleavingError
+        if failure is not None:
+            kind, text = failure
+            cause = scheduler.failed.error if scheduler.failed is not None else None
+        else:
+            cause, text = self._judge()
+        if not text:
+            return tuple(scheduler.trail)
+        raise self._failure(
+            scheduler, kind, f"{title} failed: {text}", cause, seed=seed, run=number
+        )
+
+    def _run_threads(self, scheduler: Scheduler) -> tuple[type[InterleavingError], str] | None:
+        """Run the functions, and return how they failed, if they did."""
+        for name, function in zip(self._names, self._functions, strict=True):
+            task = scheduler.add(name)
+            call = functools.partial(contextvars.copy_context().run, function)
+            body = functools.partial(scheduler.live_in, task, call)
+            task.thread = threading.Thread(target=body, name=name, daemon=True)
+        failure = None
+        with self._adoption.of_objects((*self._functions, self._setup, self._check)), _no_gc():
+            active.scheduler = scheduler
+            try:
+                scheduler.run()
+                # Told before the threads are ended, for that changes what it tells.
+                failure = self._describe(scheduler)
+            finally:
+                scheduler.wind_up()
+                active.scheduler = None
+        if failure is not None and scheduler.left_behind:
+            names = ", ".join(task.name for task in scheduler.left_behind)
+            failure = (failure[0], f"{failure[1]}\n  could not be ended: {names}")
+        return failure
+
+    def _describe(self, scheduler: Scheduler) -> tuple[type[InterleavingError], str] | None:
+        if scheduler.failed is not None and scheduler.failed.error is not None:
+            error = scheduler.failed.error
+            if not isinstance(error, Exception):
+                # Such as a KeyboardInterrupt that a function raises.
+                raise error
+            return InterleavingError, f"{scheduler.failed.name} raised {_told(error)}"
+        if scheduler.timed_out:
+            return InterleavingTimeoutError, describe_stuck(scheduler, self._timeout or 0.0)
+        if scheduler.deadlocked:
+            return InterleavingDeadlockError, describe_deadlock(scheduler.deadlocked)
+        return None
+
+    def _judge(self) -> tuple[BaseException | None, str]:
+        """Ask the check, and return what it says against the run."""
+        if self._check is None:
+            return None, ""
+        try:
+            verdict = self._check()
+        except Exception as error:
+            if _is_skip(error):
+                raise
+            return error, f"check raised {_told(error)}"
+        return None, "check returned False" if verdict is False else ""
+
+    def _failure(
+        self,
+        scheduler: Scheduler,
+        kind: type[InterleavingError],
+        text: str,
+        cause: BaseException | None,
+        *,
+        seed: int,
+        run: int,
+    ) -> InterleavingError:
+        """Tell the timeline, and return the error to raise."""
+        lines = describe_turns(scheduler)
+        message = "\n".join([text, replay_advice(seed), shown_turns(lines)])
+        _tell(action="failed", seed=seed, run=run, error=text.partition("\n")[0])
+        if kind is InterleavingDeadlockError:
+            circle = [task.name for task in circle_of(scheduler.deadlocked)]
+            return InterleavingDeadlockError(message, seed, run, lines, circle)
+        if cause is not None:
+            strip_own_frames(cause)
+        error = kind(message, seed, run, lines)
+        error.__cause__ = cause
+        return error
+
+
+def _told(error: BaseException) -> str:
+    text = safe_str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _is_skip(error: BaseException) -> bool:
+    """Say whether an error is a test's wish to be skipped, which is not a failure."""
+    unittest = sys.modules.get("unittest")
+    return unittest is not None and isinstance(error, unittest.SkipTest)
+
+
+def _tell(**data: object) -> None:
+    owner = current_owner.get()
+    if owner is not None:
+        owner.timeline.record("interleave", data)
+
+
+@contextmanager
+def _alone(timeout: float | None) -> Iterator[None]:
+    """Let no other interleave run meanwhile."""
+    if current_task() is not None:
+        raise RuntimeError("interleave was called by a function that interleave runs; call it once")
+    if not _one_at_a_time.acquire(timeout=-1 if timeout is None else timeout):
+        raise TimeoutError(
+            f"another thread's interleave did not end within {timeout} s; "
+            "it exchanges what is in threading, queue and time, so one runs at a time"
+        )
+    try:
+        if _depth.value:
+            raise RuntimeError("interleave was called by setup or check of another; call it once")
+        _depth.value += 1
+        try:
+            yield
+        finally:
+            _depth.value -= 1
+    finally:
+        _one_at_a_time.release()
+
+
+class _Depth:
+    """How deep the calls of the thread that has the lock are nested."""
+
+    value = 0
+
+
+_depth: Final = _Depth()
+
+
+@contextmanager
+def _no_gc() -> Iterator[None]:
+    """Put the garbage collector off: a ``__del__`` in the middle of a run is in no seed."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _thread_names(functions: Iterable[Any]) -> list[str]:
+    return [f"{_name_of(function)}-{n}" for n, function in enumerate(functions, 1)]
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return "lambda" if name == "<lambda>" else str(name)
+
+
+def _codes_of(functions: Iterable[Any]) -> Iterator[CodeType]:
+    """Walk the code of functions, methods, partials, wrapped ones, and callable objects."""
+    for function in functions:
+        while isinstance(function, functools.partial):
+            function = function.func  # noqa: PLW2901 - what is inside of it
+        function = inspect.unwrap(getattr(function, "__func__", function))  # noqa: PLW2901 - likewise
+        code = getattr(function, "__code__", None)
+        if code is None:
+            code = getattr(_call_of(function), "__code__", None)
+        if isinstance(code, CodeType):
+            yield code
+
+
+def _names_of(trace: Iterable[ModuleType | str] | None) -> list[str] | None:
+    if trace is None:
+        return None
+    entries = [trace] if isinstance(trace, str | ModuleType) else [*trace]
+    for entry in entries:
+        if not isinstance(entry, str | ModuleType):
+            raise TypeError(f"trace takes modules and their names, got {safe_repr(entry)}")
+    return [entry if isinstance(entry, str) else entry.__name__ for entry in entries]
+
+
+def _check_functions(functions: Sequence[Any], setup: Any, check: Any) -> None:
+    if not functions:
+        raise ValueError("interleave needs functions to run as threads, got none")
+    named = [(f"function {number}", function) for number, function in enumerate(functions, 1)]
+    named += [(name, f) for name, f in (("setup", setup), ("check", check)) if f is not None]
+    for name, function in named:
+        if not callable(function):
+            hint = "" if function is not None else "; did you call it, instead of passing it?"
+            raise TypeError(f"interleave: {name} cannot be called: {safe_repr(function)}{hint}")
+        if _is_coroutine_function(function):
+            raise TypeError(
+                f"interleave: {name} is a coroutine function: {safe_repr(function)}; "
+                "interleave runs threads, for coroutines there is async_test_runner"
+            )
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    called = (function, _call_of(function))
+    return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in called)
+
+
+def _call_of(function: Any) -> Any:
+    """Return the method by which objects of its class are called."""
+    return getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted
+
+
+def _check_numbers(runs: Any, seed: Any, timeout: Any) -> None:
+    if isinstance(runs, bool) or not isinstance(runs, int):
+        raise TypeError(f"interleave: runs must be an int, got {safe_repr(runs)}")
+    if runs < 1:
+        raise ValueError(f"interleave: runs must be at least 1, got {runs}")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise TypeError(f"interleave: seed must be an int or None, got {safe_repr(seed)}")
+    if seed is not None and seed < 0:
+        raise ValueError(f"interleave: seed must not be negative, got {seed}")
+    if timeout is not None and not timeout > 0:
+        raise ValueError(f"interleave: timeout must be above 0, got {safe_repr(timeout)}")
+
+
+def _after_fork() -> None:
+    # The child has only the thread that forked; there are no turns to take.
+    active.scheduler = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
