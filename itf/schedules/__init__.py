@@ -7,4 +7,5 @@
 # primitives.py     the lock, condition, queue and clock that stand in for them
 # tracing.py        where code may be interrupted, and who is called there
 # scheduler.py      one thread at a time: whose turn it is, who waits, who waits in vain
-# choices.py        the order by a seed
+# tasks.py          ... where each of them stands
+# choices.py        ... by a seed

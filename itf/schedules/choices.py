@@ -1,21 +1,28 @@
-"""Whose turn it is, by a seed: few changes, placed without a guess of how long a run is."""
+"""Whose turn it is, by a seed that says how long the run is, too."""
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from typing import Final
 
-__all__ = ["Choices"]
+__all__ = ["Choices", "Seeds"]
 
 __unittest = True
 
-# The first change may come as early as this, so that the few steps at the very
-# start, where each order is like another, do not take all the changes.
-_FIRST: Final = 4
+# A seed's remainder by this number says for how long a run it is meant, in
+# half octaves: the square root of two to its power, some 3e9 steps at most.
+_LENGTHS: Final = 64
+
+# How many changes a run has: most faults need one, the next most two.
+_CHANGES: Final = (1, 1, 2, 3, 5)
 
 # However long a run is, a thread that turns in a circle, waiting for another,
 # is interrupted after so many steps.
 _LONGEST: Final = 10_000
+
+# So many of the latest runs say how long the next will be.
+_RUNS_SEEN: Final = 8
 
 
 class Choices:
@@ -23,15 +30,14 @@ class Choices:
 
     It is the scheduler of Burckhardt et al. (*A Randomized Scheduler with
     Probabilistic Guarantees of Finding Bugs*, ASPLOS 2010): each thread has a
-    random priority, the ready one with the highest runs, and at a few random
-    steps the one that runs falls below all others.  Most faults need one or two
-    such changes, and a run with few of them is one that a person can read.
+    random priority, the ready one with the highest runs, and at a few steps,
+    spread evenly over the run, the one that runs falls below all others.  A
+    fault that needs d - 1 changes at the right steps of n, among t threads, is
+    found with a probability of at least 1 / (t * n ** (d - 1)).  A run with few
+    changes is also one that a person can read.
 
-    There the number of changes and the length of a run are given, and the
-    changes are spread evenly.  Here neither is known, and a run must be
-    repeated from its seed alone.  So the distance to the next change grows with
-    the steps taken: between 100 and 200 of them a change is as likely as
-    between 1,000 and 2,000, and a run of n steps has about log n changes.
+    A run that is longer than the seed says has further changes, as far apart as
+    it should have been long.
 
     Args:
         seed: What all choices follow from.
@@ -39,9 +45,10 @@ class Choices:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        # How many changes there are to a factor of e in length; a fault of
-        # depth one wants few, one of depth four more.
-        self._density = self._random.choice((0.5, 1.0, 2.0))
+        self._length = 2.0 ** (seed % _LENGTHS / 2)
+        count = self._random.choice(_CHANGES)
+        changes = (int(self._random.random() * self._length) + 1 for _ in range(count))
+        self._changes = deque(sorted(changes))
         self._lowest = 0.0
 
     def priority(self) -> float:
@@ -55,6 +62,38 @@ class Choices:
 
     def next_change(self, step: int) -> int:
         """Return the step of the next change, given the step of the last (0 at first)."""
-        base = max(step, _FIRST)
-        grown = base * (self._random.expovariate(1.0) / self._density)
-        return step + 1 + min(int(grown), _LONGEST)
+        longest = step + _LONGEST
+        while self._changes:
+            change = self._changes[0]
+            if change > longest:
+                return longest
+            self._changes.popleft()
+            if change > step:
+                return change
+        return min(step + 1 + int(self._length * (0.5 + self._random.random())), longest)
+
+
+class Seeds:
+    """The seeds of a series of runs, each meant for the length that the latest runs had.
+
+    Args:
+        first: The seed of the first run.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._seed = first
+        self._lengths: deque[int] = deque(maxlen=_RUNS_SEEN)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the next run."""
+        return self._seed
+
+    def ran(self, steps: int) -> None:
+        """Go on to the next seed, after a run of so many steps."""
+        self._lengths.append(max(steps, 1))
+        # The shortest, for a run in which a thread waits in a circle is longer
+        # for nothing.  The bits of its square count its half octaves.
+        shortest = min(self._lengths)
+        halves = min((shortest * shortest).bit_length(), _LENGTHS - 1)
+        self._seed += 1 + (halves - self._seed - 1) % _LENGTHS

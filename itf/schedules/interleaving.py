@@ -24,9 +24,8 @@ from itf.exceptions import (
 from itf.frames import strip_own_frames
 from itf.notes import add_note
 from itf.schedules.adoption import Adoption
-from itf.schedules.choices import Choices
+from itf.schedules.choices import Choices, Seeds
 from itf.schedules.report import (
-    circle_of,
     describe_deadlock,
     describe_stuck,
     describe_turns,
@@ -34,6 +33,7 @@ from itf.schedules.report import (
     shown_turns,
 )
 from itf.schedules.scheduler import Scheduler, active, current_task
+from itf.schedules.tasks import circle_of
 from itf.schedules.tracing import Scope, Watch, watch
 from itf.texts import safe_repr, safe_str
 from itf.timeline import current_owner
@@ -42,8 +42,13 @@ __all__ = ["Exploration", "interleave"]
 
 __unittest = True
 
+
 # What modules are exchanged for a while is the whole process's: one at a time.
-_one_at_a_time: Final = threading.RLock()
+class _Exclusive:
+    lock = threading.RLock()
+
+
+_exclusive: Final = _Exclusive()
 
 # A seed that a person can copy by hand.
 _MOST_SEED: Final = 1_000_000
@@ -54,7 +59,7 @@ class Exploration:
     """What was tried without a failure.
 
     Attributes:
-        seed: The seed of the first run; the others have the following ones.
+        seed: The seed of the first run.
         runs: How many runs there were.
         schedules: How many of them went differently from each other.
     """
@@ -111,8 +116,8 @@ def interleave(
         check: Called after each run, in the caller's thread.  It fails the run by
             raising, or by returning False.
         runs: How many runs at most.
-        seed: The seed of the first run; the following runs have the following
-            numbers.  By default a random one.
+        seed: The seed of the first run, from which those of the others follow.
+            By default a random one.
         trace: Modules, or names of modules and packages, whose code may be
             interrupted, beside that of the functions.  By default all but the
             standard library and what is installed in ``site-packages``.
@@ -142,6 +147,15 @@ def interleave(
         return plan.explore(seed, runs)
 
 
+@dataclass
+class _Failure:
+    """Why a run failed: in words, what was raised, and what to raise."""
+
+    text: str
+    cause: BaseException | None = None
+    error: Callable[[str, int, int, Sequence[str]], InterleavingError] = InterleavingError
+
+
 class _Plan:
     """What is done in each run."""
 
@@ -169,15 +183,17 @@ class _Plan:
             stack.enter_context(self._adoption.of_modules())
             watcher.start()
             stack.callback(watcher.stop)
-            for number in range(runs):
-                trail = self._run(watcher, seed + number, f"run {number + 1} of {runs}", number + 1)
-                schedules.add(hash(trail))
+            seeds = Seeds(seed)
+            for number in range(1, runs + 1):
+                scheduler = self._run(watcher, seeds.seed, f"run {number} of {runs}", number)
+                schedules.add(hash(tuple(scheduler.trail)))
+                seeds.ran(scheduler.steps)
         exploration = Exploration(seed, runs, len(schedules))
         _tell(action="explored", seed=seed, runs=runs, schedules=exploration.schedules)
         return exploration
 
-    def _run(self, watcher: Watch, seed: int, title: str, number: int) -> tuple[Any, ...]:
-        """Do one run, and return how it went."""
+    def _run(self, watcher: Watch, seed: int, title: str, number: int) -> Scheduler:
+        """Do one run, and return the scheduler that knows how it went."""
         if self._setup is not None:
             try:
                 self._setup()
@@ -186,20 +202,18 @@ class _Plan:
                 raise
         scheduler = Scheduler(Choices(seed), self._scope.place_of, watcher.during, self._timeout)
         failure = self._run_threads(scheduler)
-        cause: BaseException | None = None
-        kind: type[InterleavingError] = InterleavingError
-        if failure is not None:
-            kind, text = failure
-            cause = scheduler.failed.error if scheduler.failed is not None else None
-        else:
-            cause, text = self._judge()
-        if not text:
-            return tuple(scheduler.trail)
-        raise self._failure(
-            scheduler, kind, f"{title} failed: {text}", cause, seed=seed, run=number
+        if failure is None:
+            failure = self._judge()
+        if failure is None:
+            return scheduler
+        lines = describe_turns(scheduler)
+        message = "\n".join(
+            [f"{title} failed: {failure.text}", replay_advice(seed), shown_turns(lines)]
         )
+        _tell(action="failed", seed=seed, run=number, error=message.partition("\n")[0])
+        raise failure.error(message, seed, number, lines) from failure.cause
 
-    def _run_threads(self, scheduler: Scheduler) -> tuple[type[InterleavingError], str] | None:
+    def _run_threads(self, scheduler: Scheduler) -> _Failure | None:
         """Run the functions, and return how they failed, if they did."""
         for name, function in zip(self._names, self._functions, strict=True):
             task = scheduler.add(name)
@@ -218,56 +232,38 @@ class _Plan:
                 active.scheduler = None
         if failure is not None and scheduler.left_behind:
             names = ", ".join(task.name for task in scheduler.left_behind)
-            failure = (failure[0], f"{failure[1]}\n  could not be ended: {names}")
+            failure.text += f"\n  could not be ended: {names}"
         return failure
 
-    def _describe(self, scheduler: Scheduler) -> tuple[type[InterleavingError], str] | None:
+    def _describe(self, scheduler: Scheduler) -> _Failure | None:
         if scheduler.failed is not None and scheduler.failed.error is not None:
             error = scheduler.failed.error
             if not isinstance(error, Exception):
                 # Such as a KeyboardInterrupt that a function raises.
                 raise error
-            return InterleavingError, f"{scheduler.failed.name} raised {_told(error)}"
+            strip_own_frames(error)
+            return _Failure(f"{scheduler.failed.name} raised {_told(error)}", error)
         if scheduler.timed_out:
-            return InterleavingTimeoutError, describe_stuck(scheduler, self._timeout or 0.0)
+            text = describe_stuck(scheduler, self._timeout or 0.0)
+            return _Failure(text, error=InterleavingTimeoutError)
         if scheduler.deadlocked:
-            return InterleavingDeadlockError, describe_deadlock(scheduler.deadlocked)
+            circle = tuple(task.name for task in circle_of(scheduler.deadlocked))
+            text = describe_deadlock(scheduler.deadlocked)
+            return _Failure(text, error=functools.partial(InterleavingDeadlockError, circle=circle))
         return None
 
-    def _judge(self) -> tuple[BaseException | None, str]:
+    def _judge(self) -> _Failure | None:
         """Ask the check, and return what it says against the run."""
         if self._check is None:
-            return None, ""
+            return None
         try:
             verdict = self._check()
         except Exception as error:
             if _is_skip(error):
                 raise
-            return error, f"check raised {_told(error)}"
-        return None, "check returned False" if verdict is False else ""
-
-    def _failure(
-        self,
-        scheduler: Scheduler,
-        kind: type[InterleavingError],
-        text: str,
-        cause: BaseException | None,
-        *,
-        seed: int,
-        run: int,
-    ) -> InterleavingError:
-        """Tell the timeline, and return the error to raise."""
-        lines = describe_turns(scheduler)
-        message = "\n".join([text, replay_advice(seed), shown_turns(lines)])
-        _tell(action="failed", seed=seed, run=run, error=text.partition("\n")[0])
-        if kind is InterleavingDeadlockError:
-            circle = [task.name for task in circle_of(scheduler.deadlocked)]
-            return InterleavingDeadlockError(message, seed, run, lines, circle)
-        if cause is not None:
-            strip_own_frames(cause)
-        error = kind(message, seed, run, lines)
-        error.__cause__ = cause
-        return error
+            strip_own_frames(error)
+            return _Failure(f"check raised {_told(error)}", error)
+        return _Failure("check returned False") if verdict is False else None
 
 
 def _told(error: BaseException) -> str:
@@ -292,7 +288,8 @@ def _alone(timeout: float | None) -> Iterator[None]:
     """Let no other interleave run meanwhile."""
     if current_task() is not None:
         raise RuntimeError("interleave was called by a function that interleave runs; call it once")
-    if not _one_at_a_time.acquire(timeout=-1 if timeout is None else timeout):
+    lock = _exclusive.lock
+    if not lock.acquire(timeout=-1 if timeout is None else timeout):
         raise TimeoutError(
             f"another thread's interleave did not end within {timeout} s; "
             "it exchanges what is in threading, queue and time, so one runs at a time"
@@ -306,7 +303,7 @@ def _alone(timeout: float | None) -> Iterator[None]:
         finally:
             _depth.value -= 1
     finally:
-        _one_at_a_time.release()
+        lock.release()
 
 
 class _Depth:
@@ -407,7 +404,10 @@ def _check_numbers(runs: Any, seed: Any, timeout: Any) -> None:
 
 def _after_fork() -> None:
     # The child has only the thread that forked; there are no turns to take.
-    active.scheduler = None
+    if active.scheduler is not None:
+        active.scheduler.disband()
+        active.scheduler = None
+    _exclusive.lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -21,7 +21,8 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from itf.frames import module_of, site, user_frame
-from itf.schedules.scheduler import UNKNOWN, Scheduler, Task, active, current_task
+from itf.schedules.scheduler import Scheduler, active, current_task
+from itf.schedules.tasks import UNKNOWN, Task
 
 __all__ = ["Condition", "Lock", "RLock", "SimpleQueue", "clock", "join", "sleep", "start"]
 
@@ -184,6 +185,14 @@ class Lock:
         """Take it as often as it was given up."""
         for _ in range(count):
             self.acquire()
+
+    def renew(self) -> None:
+        """Be free, in a forked child in which nobody else is left."""
+        self._real = self._make()
+        self._owner, self._count = None, 0
+
+    # By this name threading and concurrent.futures ask for it.
+    _at_fork_reinit = renew
 
 
 class RLock(Lock):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from itf.frames import where_is
-from itf.schedules.scheduler import Place, Scheduler, Task, Turn
+from itf.schedules.scheduler import Scheduler
+from itf.schedules.tasks import Place, Task, Turn, circle_of
 
 __all__ = [
-    "circle_of",
     "describe_deadlock",
     "describe_stuck",
     "describe_turns",
@@ -83,20 +83,6 @@ def _instruction(place: Place) -> str:
     return f"instruction {place.offset}"
 
 
-def circle_of(tasks: Sequence[Task]) -> list[Task]:
-    """Return threads that wait for each other, the first again at the end; empty if none do."""
-    for first in tasks:
-        way: list[Task] = []
-        task: Task | None = first
-        while task is not None and task not in way:
-            way.append(task)
-            holder = task.resource.holder() if task.resource is not None else None
-            task = holder if isinstance(holder, Task) and holder in tasks else None
-        if task is not None:
-            return [*way[way.index(task) :], task]
-    return []
-
-
 def describe_deadlock(tasks: Sequence[Task]) -> str:
     """Say who waits for what, held by whom, and whether in a circle."""
     circle = circle_of(tasks)
@@ -132,7 +118,11 @@ def _waits(task: Task) -> list[str]:
 
 def _name_of(ident: int) -> str:
     names = [repr(thread.name) for thread in threading.enumerate() if thread.ident == ident]
-    return f"thread {names[0]}" if names else "a thread outside of the run"
+    return (
+        f"thread {names[0]}"
+        if names
+        else "nobody of the run: it was locked before, or from outside"
+    )
 
 
 def describe_stuck(scheduler: Scheduler, allowed: float) -> str:
@@ -140,6 +130,9 @@ def describe_stuck(scheduler: Scheduler, allowed: float) -> str:
     lines = [f"the run did not end within {allowed:g} s:"]
     for task in scheduler.tasks:
         if task.is_free() or task.thread is None:
+            continue
+        if not task.has_begun:
+            lines.append(f"  {task.name} has not begun")
             continue
         lines.append(f"  {task.name} ({_state(task)}) is {where_is(task.thread)}")
     return "\n".join(lines)

@@ -8,23 +8,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import CodeType, FrameType
-from typing import Final, Protocol
+from types import FrameType
+from typing import Final
 
 from itf.schedules.choices import Choices
+from itf.schedules.tasks import (
+    BLOCKED,
+    DONE,
+    OUTSIDE,
+    READY,
+    RUNNING,
+    Place,
+    Resource,
+    Task,
+    Turn,
+    circle_of,
+)
 
-__all__ = [
-    "UNKNOWN",
-    "Place",
-    "Resource",
-    "Scheduler",
-    "Task",
-    "Turn",
-    "TurnEndedError",
-    "active",
-    "current_task",
-]
+__all__ = ["Scheduler", "TurnEndedError", "active", "current_task"]
 
 __unittest = True
 
@@ -51,110 +52,6 @@ _TURNS_KEPT: Final = 1_000
 
 class TurnEndedError(BaseException):
     """Raised in a thread whose run is over, to unwind it; never seen by the user."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a thread stood when its turn ended.
-
-    Attributes:
-        code: The code object of the user's innermost frame.
-        line: Its line.
-        offset: The instruction before which it was interrupted; None if it
-            was not interrupted but ended its turn by itself.
-    """
-
-    code: CodeType
-    line: int
-    offset: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One thread's turn: from where it went on to where it stopped.
-
-    Attributes:
-        task: Whose turn it was.
-        place: Where it stopped; None if it was done, or no code of the user was on its stack.
-        reason: Why it stopped: ``interrupted``, ``done``, ``failed``, ``outside``, ``running``
-            where the run ended without it, or what it waits for.
-        step: How many steps of all threads there had been by then.
-    """
-
-    task: Task
-    place: Place | None
-    reason: str
-    step: int
-
-
-class Resource(Protocol):
-    """What a thread can wait for."""
-
-    def describe(self) -> str:
-        """Say what it is, for a reader."""
-
-    def holder(self) -> Task | int | None:
-        """Return who holds it: one of the threads, somebody else by thread id, or nobody."""
-
-    def is_free(self) -> bool:
-        """Say whether a thread that waits for it should look again."""
-
-
-# The holder of a lock that was taken past what stands in for it.
-UNKNOWN: Final = 0
-
-READY: Final = "ready"
-RUNNING: Final = "running"
-BLOCKED: Final = "blocked"
-OUTSIDE: Final = "outside"
-DONE: Final = "done"
-
-
-class Task:
-    """One thread of a run.
-
-    Attributes:
-        name: The thread's name.
-        number: Its place among the threads of the run.
-        is_root: Whether it runs one of the functions given to ``interleave``.
-        resource: What it waits for; None if it does not.
-        holds: The locks that it holds, in the order it took them.
-    """
-
-    def __init__(self, name: str, number: int, priority: float, *, is_root: bool = True) -> None:
-        self.name = name
-        self.number = number
-        self.priority = priority
-        self.is_root = is_root
-        self.state = READY
-        self.resource: Resource | None = None
-        self.place: Place | None = None
-        self.holds: dict[Resource, Place | None] = {}
-        self.deadline: float | None = None
-        self.timed_out = False
-        self.error: BaseException | None = None
-        self.thread: threading.Thread | None = None
-        # Whether it is being unwound: then nothing interrupts it any more.
-        self.unwinding = False
-        # Whether it is inside threading's own start or join, where it waits for real.
-        self.real = False
-        # Locked while it is not its turn.
-        self.gate = _allocate_lock()
-        self.gate.acquire()
-
-    # What another thread waits for that joins this one: a `Resource`.
-
-    def describe(self) -> str:
-        """Say what it is."""
-        return f"the end of {self.name}"
-
-    def holder(self) -> Task:
-        """Return who holds its end back: itself."""
-        return self
-
-    def is_free(self) -> bool:
-        """Say whether it is at its end."""
-        return self.state is DONE
 
 
 class Scheduler:
@@ -190,11 +87,8 @@ class Scheduler:
         self.left_behind: list[Task] = []
         # Virtual seconds since the run began: moved only when all wait.
         self.now = 0.0
-        # Whether there are threads that are not ours, apart from those that wait for us.
-        self._has_foreigners = any(
-            thread not in (threading.main_thread(), threading.current_thread())
-            for thread in threading.enumerate()
-        )
+        # Whether there are threads that are not ours, apart from the caller, which waits for us.
+        self._has_foreigners = threading.active_count() > 1
         self._idle_since: float | None = None
         self._choices = choices
         self._place_of = place_of
@@ -246,6 +140,10 @@ class Scheduler:
             if not task.is_root:
                 raise
         finally:
+            if task.unwinding:
+                # A lock that outlives the run must not stay locked for ever.
+                for lock in [*task.holds]:
+                    lock.give_up()
             task.real = True
             if self._pid == os.getpid():
                 self._leave(task)
@@ -265,8 +163,7 @@ class Scheduler:
         if self.steps >= self._next_change:
             task.priority = self._choices.lowest()
             self._next_change = self._choices.next_change(self.steps)
-            place = Place(frame.f_code, frame.f_lineno, offset)
-            self._give_way(task, place, "interrupted")
+            self._give_way(task, Place.of(frame, offset), "interrupted")
 
     def arrive(self, task: Task) -> None:
         """Come to a call of something that is taken over, which may interrupt the task, too.
@@ -400,6 +297,11 @@ class Scheduler:
             if thread.is_alive():
                 self.left_behind.append(task)
 
+    def disband(self) -> None:
+        """Let each thread run on by itself: in a forked child there is only one."""
+        for task in self.tasks:
+            task.unwinding = task.real = True
+
     def _look(self, seen: int) -> int:
         """See whether the one that runs is stuck outside; called by the waiting thread."""
         with self._mutex:
@@ -459,6 +361,7 @@ class Scheduler:
             self._record(task, None, "done" if task.error is None else "failed")
             if task.error is not None and task.is_root:
                 self.failed = task
+                self._running = None
                 self._finish()
             elif self._running is task:
                 self._running = None
@@ -483,6 +386,7 @@ class Scheduler:
         if task is not None:
             self._idle_since = None
             task.state = RUNNING
+            task.has_begun = True
             task.gate.release()
 
     def _choose(self, *, patient: bool = True) -> Task | None:
@@ -526,12 +430,12 @@ class Scheduler:
 
     def _others_may_help(self, alive: list[Task]) -> bool:
         """Say whether a thread that is not ours may end a wait of one that is."""
+        if not self._has_foreigners or circle_of(alive):
+            return False
         holders = [task.resource.holder() for task in alive if task.resource is not None]
         # The caller, which waits for the end of the run, will not help.
         if any(isinstance(holder, int) and holder != self._caller for holder in holders):
             return True
-        if not self._has_foreigners:
-            return False
         if self._idle_since is None:
             self._idle_since = _monotonic()
         return _monotonic() < self._idle_since + _PATIENCE

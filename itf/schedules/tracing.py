@@ -11,7 +11,8 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from itf.frames import module_of
-from itf.schedules.scheduler import Place, current_task
+from itf.schedules.scheduler import current_task
+from itf.schedules.tasks import Place
 
 __all__ = ["Scope", "Watch", "watch"]
 
@@ -23,14 +24,13 @@ _INSTALLED: Final = {"site-packages", "dist-packages"}
 
 # Instructions that touch nothing another thread could see: the order in which
 # two threads do them makes no difference, so nobody is interrupted before one.
+# Jumps back are not among them: a loop without end must come by here, to be ended.
 _LOCAL: Final = frozenset(
     """
-    CACHE COPY COPY_FREE_VARS END_FOR EXTENDED_ARG JUMP_BACKWARD
-    JUMP_BACKWARD_NO_INTERRUPT JUMP_FORWARD KW_NAMES LOAD_CLOSURE LOAD_CONST LOAD_FAST
-    LOAD_FAST_AND_CLEAR LOAD_FAST_CHECK LOAD_FAST_LOAD_FAST MAKE_CELL MAKE_FUNCTION NOP
-    POP_EXCEPT POP_JUMP_BACKWARD_IF_NONE POP_JUMP_BACKWARD_IF_NOT_NONE
-    POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE POP_JUMP_IF_NONE
-    POP_JUMP_IF_NOT_NONE POP_TOP PRECALL PUSH_EXC_INFO PUSH_NULL RESERVED RESUME
+    CACHE COPY COPY_FREE_VARS END_FOR EXTENDED_ARG JUMP_FORWARD KW_NAMES LOAD_CLOSURE
+    LOAD_CONST LOAD_FAST LOAD_FAST_AND_CLEAR LOAD_FAST_CHECK LOAD_FAST_LOAD_FAST MAKE_CELL
+    MAKE_FUNCTION NOP POP_EXCEPT POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE
+    POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE POP_TOP PRECALL PUSH_EXC_INFO PUSH_NULL RESUME
     RETURN_CONST RETURN_GENERATOR RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_FAST
     STORE_FAST_LOAD_FAST STORE_FAST_STORE_FAST SWAP
     """.split()  # noqa: SIM905 - as text it can be read
@@ -91,7 +91,7 @@ class Scope:
         found: FrameType | None = frame
         while found is not None and not self.has_frame(found):
             found = found.f_back
-        return None if found is None else Place(found.f_code, found.f_lineno, None)
+        return None if found is None else Place.of(found)
 
 
 def points_of(code: CodeType) -> frozenset[int]:
