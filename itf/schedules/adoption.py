@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Final
 
-from itf.schedules import primitives
+from itf.schedules import primitives, standing_in
 from itf.schedules.slots import slots_of, swap_item
 from itf.schedules.tracing import Scope
 
@@ -64,8 +64,8 @@ class Adoption:
             (threading.RLock, primitives.RLock),
             (threading.Condition, primitives.Condition),
             (queue.SimpleQueue, primitives.SimpleQueue),
-            (time.sleep, primitives.sleep(scope.has_frame)),
-            *((real, primitives.clock(real, scope.has_frame)) for real in _CLOCKS),
+            (time.sleep, standing_in.sleep(scope.has_frame)),
+            *((real, standing_in.clock(real, scope.has_frame)) for real in _CLOCKS),
         ]
         self._stand_ins = {id(real): stand_in for real, stand_in in pairs}
         self._clocks = {id(real) for real in _CLOCKS}
@@ -87,7 +87,7 @@ class Adoption:
             if isinstance(module, types.ModuleType) and self._scope.has_module(module):
                 for name in [*vars(module)]:
                     self._exchange(undo, module, name)
-        for name, stand_in in (("start", primitives.start), ("join", primitives.join)):
+        for name, stand_in in (("start", standing_in.start), ("join", standing_in.join)):
             undo.callback(setattr, threading.Thread, name, getattr(threading.Thread, name))
             setattr(threading.Thread, name, stand_in)
         return undo

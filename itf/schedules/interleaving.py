@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import gc
-import inspect
 import os
 import random
 import sys
@@ -13,8 +12,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from types import CodeType, ModuleType
-from typing import Any, Final
+from types import ModuleType
+from typing import Final
 
 from itf.exceptions import (
     InterleavingDeadlockError,
@@ -24,6 +23,13 @@ from itf.exceptions import (
 from itf.frames import strip_own_frames
 from itf.notes import add_note
 from itf.schedules.adoption import Adoption
+from itf.schedules.arguments import (
+    check_functions,
+    check_numbers,
+    codes_of,
+    names_of,
+    thread_names,
+)
 from itf.schedules.choices import Choices, Seeds
 from itf.schedules.report import (
     describe_deadlock,
@@ -35,7 +41,7 @@ from itf.schedules.report import (
 from itf.schedules.scheduler import Scheduler, active, current_task
 from itf.schedules.tasks import circle_of
 from itf.schedules.tracing import Scope, Watch, watch
-from itf.texts import safe_repr, safe_str
+from itf.texts import safe_str
 from itf.timeline import current_owner
 
 __all__ = ["Exploration", "interleave"]
@@ -137,9 +143,9 @@ def interleave(
 
     Thread safety: any thread may call it; calls of several threads follow one another.
     """
-    _check_functions(functions, setup, check)
-    _check_numbers(runs, seed, timeout)
-    scope = Scope(_codes_of(functions), _names_of(trace))
+    check_functions(functions, setup, check)
+    check_numbers(runs, seed, timeout)
+    scope = Scope(codes_of(functions), names_of(trace))
     if seed is None:
         seed = random.SystemRandom().randrange(_MOST_SEED)
     with _alone(timeout):
@@ -168,7 +174,7 @@ class _Plan:
         timeout: float | None,
     ) -> None:
         self._functions = functions
-        self._names = _thread_names(functions)
+        self._names = thread_names(functions)
         self._setup = setup
         self._check = check
         self._scope = scope
@@ -325,81 +331,6 @@ def _no_gc() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def _thread_names(functions: Iterable[Any]) -> list[str]:
-    return [f"{_name_of(function)}-{n}" for n, function in enumerate(functions, 1)]
-
-
-def _name_of(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    name = getattr(function, "__name__", None) or type(function).__name__
-    return "lambda" if name == "<lambda>" else str(name)
-
-
-def _codes_of(functions: Iterable[Any]) -> Iterator[CodeType]:
-    """Walk the code of functions, methods, partials, wrapped ones, and callable objects."""
-    for function in functions:
-        while isinstance(function, functools.partial):
-            function = function.func  # noqa: PLW2901 - what is inside of it
-        function = inspect.unwrap(getattr(function, "__func__", function))  # noqa: PLW2901 - likewise
-        code = getattr(function, "__code__", None)
-        if code is None:
-            code = getattr(_call_of(function), "__code__", None)
-        if isinstance(code, CodeType):
-            yield code
-
-
-def _names_of(trace: Iterable[ModuleType | str] | None) -> list[str] | None:
-    if trace is None:
-        return None
-    entries = [trace] if isinstance(trace, str | ModuleType) else [*trace]
-    for entry in entries:
-        if not isinstance(entry, str | ModuleType):
-            raise TypeError(f"trace takes modules and their names, got {safe_repr(entry)}")
-    return [entry if isinstance(entry, str) else entry.__name__ for entry in entries]
-
-
-def _check_functions(functions: Sequence[Any], setup: Any, check: Any) -> None:
-    if not functions:
-        raise ValueError("interleave needs functions to run as threads, got none")
-    named = [(f"function {number}", function) for number, function in enumerate(functions, 1)]
-    named += [(name, f) for name, f in (("setup", setup), ("check", check)) if f is not None]
-    for name, function in named:
-        if not callable(function):
-            hint = "" if function is not None else "; did you call it, instead of passing it?"
-            raise TypeError(f"interleave: {name} cannot be called: {safe_repr(function)}{hint}")
-        if _is_coroutine_function(function):
-            raise TypeError(
-                f"interleave: {name} is a coroutine function: {safe_repr(function)}; "
-                "interleave runs threads, for coroutines there is async_test_runner"
-            )
-
-
-def _is_coroutine_function(function: Any) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    called = (function, _call_of(function))
-    return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in called)
-
-
-def _call_of(function: Any) -> Any:
-    """Return the method by which objects of its class are called."""
-    return getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted
-
-
-def _check_numbers(runs: Any, seed: Any, timeout: Any) -> None:
-    if isinstance(runs, bool) or not isinstance(runs, int):
-        raise TypeError(f"interleave: runs must be an int, got {safe_repr(runs)}")
-    if runs < 1:
-        raise ValueError(f"interleave: runs must be at least 1, got {runs}")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise TypeError(f"interleave: seed must be an int or None, got {safe_repr(seed)}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"interleave: seed must not be negative, got {seed}")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"interleave: timeout must be above 0, got {safe_repr(timeout)}")
 
 
 def _after_fork() -> None:
