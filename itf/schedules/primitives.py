@@ -87,7 +87,7 @@ class Lock:
         if not blocking and timeout != -1:
             raise ValueError("can't specify a timeout for a non-blocking call")
         scheduler, task = now
-        scheduler.arrive(task)
+        scheduler.step(task)
         deadline = None if timeout == -1 else scheduler.now + timeout
         while not self._real.acquire(False):
             left = None if deadline is None else max(0.0, deadline - scheduler.now)
@@ -123,7 +123,7 @@ class Lock:
         """Say whether somebody holds it."""
         now = current_task()
         if now is not None:
-            now[0].arrive(now[1])
+            now[0].step(now[1])
         return not self.is_free()
 
     def __enter__(self) -> bool:
@@ -254,7 +254,7 @@ class Condition(threading.Condition):
         count = lock.give_up()
         try:
             if timeout is not None and timeout <= 0:
-                scheduler.arrive(task)
+                scheduler.step(task)
                 return ticket.called
             return scheduler.block(task, ticket, timeout)
         finally:
@@ -327,7 +327,7 @@ class SimpleQueue:
         """Add an item; never waits."""
         now = current_task()
         if now is not None:
-            now[0].arrive(now[1])
+            now[0].step(now[1])
         self._real.put(item)
         _set_free(self)
 
@@ -343,7 +343,7 @@ class SimpleQueue:
         if block and timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
         scheduler, task = now
-        scheduler.arrive(task)
+        scheduler.step(task)
         deadline = None if timeout is None else scheduler.now + timeout
         while self._real.empty():
             left = None if deadline is None else max(0.0, deadline - scheduler.now)

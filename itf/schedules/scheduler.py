@@ -149,24 +149,13 @@ class Scheduler:
                 self._leave(task)
             self._by_ident.pop(ident, None)
 
-    def step(self, task: Task, frame: FrameType, offset: int) -> None:
+    def step(self, task: Task, frame: FrameType | None = None, offset: int | None = None) -> None:
         """Come to a point at which the task may be interrupted.
 
-        Raises:
-            TurnEndedError: The run is over.
-        """
-        if task.unwinding:
-            return
-        if self._running is not task:
-            self._come_back(task)
-        self.steps += 1
-        if self.steps >= self._next_change:
-            task.priority = self._choices.lowest()
-            self._next_change = self._choices.next_change(self.steps)
-            self._give_way(task, Place.of(frame, offset), "interrupted")
-
-    def arrive(self, task: Task) -> None:
-        """Come to a call of something that is taken over, which may interrupt the task, too.
+        Args:
+            task: Who comes there; the caller.
+            frame: The user's frame; None in a call of something that is taken over.
+            offset: The instruction before which it would be interrupted.
 
         Raises:
             TurnEndedError: The run is over.
@@ -179,7 +168,8 @@ class Scheduler:
         if self.steps >= self._next_change:
             task.priority = self._choices.lowest()
             self._next_change = self._choices.next_change(self.steps)
-            self._give_way(task, self.here(), "interrupted")
+            place = self.here() if frame is None else Place.of(frame, offset)
+            self._give_way(task, place, "interrupted")
 
     def yield_turn(self, task: Task, *, lowest: bool = False) -> None:
         """Let whoever has a higher priority go on: something was set free.

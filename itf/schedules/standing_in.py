@@ -95,7 +95,7 @@ def start(thread: threading.Thread) -> None:
 
 
 def _spawn(scheduler: Scheduler, parent: Task, thread: threading.Thread) -> None:
-    scheduler.arrive(parent)
+    scheduler.step(parent)
     task = scheduler.add(thread.name, is_root=False)
     task.thread = thread
     run = thread.run
@@ -120,7 +120,7 @@ def join(thread: threading.Thread, timeout: float | None = None) -> None:
     scheduler, task = now
     other = scheduler.task_of(thread)
     if other is not None and other is not task:
-        scheduler.arrive(task)
+        scheduler.step(task)
         if not scheduler.join(task, other, timeout):
             return
     _real_join(thread, timeout if other is None else None)

@@ -14,7 +14,7 @@ from itf.frames import module_of
 from itf.schedules.scheduler import current_task
 from itf.schedules.tasks import Place
 
-__all__ = ["Scope", "Watch", "watch"]
+__all__ = ["Scope", "Watch", "points_of", "watch"]
 
 __unittest = True
 
