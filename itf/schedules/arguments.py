@@ -61,18 +61,24 @@ def check_functions(functions: Sequence[Any], setup: Any, check: Any) -> None:
         if not callable(function):
             hint = "" if function is not None else "; did you call it, instead of passing it?"
             raise TypeError(f"interleave: {name} cannot be called: {safe_repr(function)}{hint}")
-        if _is_coroutine_function(function):
+        called = _called(function)
+        if any(map(inspect.isgeneratorfunction, called)):
+            raise TypeError(
+                f"interleave: {name} is a generator function: {safe_repr(function)}; "
+                "calling it runs nothing of it, so pass a function that walks through it"
+            )
+        if any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in called):
             raise TypeError(
                 f"interleave: {name} is a coroutine function: {safe_repr(function)}; "
                 "interleave runs threads, for coroutines there is async_test_runner"
             )
 
 
-def _is_coroutine_function(function: Any) -> bool:
+def _called(function: Any) -> tuple[Any, Any]:
+    """Return what is called where a function or an object is, partials taken off."""
     while isinstance(function, functools.partial):
         function = function.func
-    called = (function, _call_of(function))
-    return any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in called)
+    return function, _call_of(function)
 
 
 def _call_of(function: Any) -> Any:

@@ -210,9 +210,12 @@ class _Plan:
                 add_note(error, f"in setup of {title} of interleave, seed {seed}")
                 raise
         scheduler = Scheduler(Choices(seed), self._scope.place_of, watcher.during, self._timeout)
-        failure = self._run_threads(scheduler)
-        if failure is None:
-            failure = self._judge()
+        try:
+            failure = self._run_threads(scheduler) or self._judge()
+        except BaseException as error:
+            # What is no Exception goes through: Ctrl-C, and how pytest fails and skips.
+            add_note(error, f"in {title} of interleave; {replay_advice(seed)}")
+            raise
         if failure is None:
             return scheduler
         lines = describe_turns(scheduler)

@@ -135,6 +135,9 @@ class Scheduler:
         except TurnEndedError:
             # It was unwound, as it should be.
             task.unwinding = True
+        except SystemExit:
+            # It ends its thread and nothing else, as in any thread.
+            task.error = None
         except BaseException as error:
             task.error = error
             if not task.is_root:

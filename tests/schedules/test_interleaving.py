@@ -282,7 +282,11 @@ class BadInputTest(unittest.TestCase):
         async def coroutine() -> None:
             return None
 
+        def generator() -> Any:
+            yield
+
         for functions, options, kind, text in (
+            ((generator,), {}, TypeError, "function 1 is a generator function.*runs nothing"),
             ((), {}, ValueError, "needs functions to run as threads, got none"),
             ((3,), {}, TypeError, "function 1 cannot be called: 3"),
             ((print, None), {}, TypeError, "function 2 cannot be called: None; did you call it"),
@@ -319,6 +323,30 @@ class BadInputTest(unittest.TestCase):
         self.assertEqual(
             ["in setup of run 1 of 200 of interleave, seed 4"], caught.exception.__notes__
         )
+
+
+class PassThroughTest(unittest.TestCase):
+    def test_what_is_no_exception_comes_out_as_it_is(self) -> None:
+        """From a function and from the check, with a note that says how to replay it."""
+
+        class Outcome(BaseException):
+            pass
+
+        def fails() -> None:
+            raise Outcome
+
+        for arguments in ({"check": fails}, {}):
+            function = (lambda: None) if arguments else fails
+            with self.subTest(arguments), self.assertRaises(Outcome) as caught:
+                interleave(function, seed=9, **arguments)
+            (note,) = caught.exception.__notes__
+            self.assertRegex(note, r"^in run 1 of 200 of interleave; replay: .*seed=9, runs=1")
+
+    def test_sys_exit_ends_its_thread_alone(self) -> None:
+        """As in any thread."""
+        done: list[str] = []
+        interleave(sys.exit, lambda: done.append("other"), runs=3)
+        self.assertEqual(["other"] * 3, done)
 
 
 class UnderUnittestTest(unittest.TestCase):
