@@ -5,10 +5,19 @@ from __future__ import annotations
 import dataclasses
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Account", "AccountWithLock", "Slotted", "crossing", "failing_run", "global_lock"]
+__all__ = [
+    "Account",
+    "AccountWithLock",
+    "Pipeline",
+    "Slotted",
+    "crossing",
+    "failing_run",
+    "global_lock",
+]
 
 global_lock = threading.Lock()
 
@@ -48,6 +57,48 @@ class Slotted:
     def add(self) -> None:
         with self.lock:
             self.value += 1
+
+
+class Pipeline:
+    """It uses about everything that threads can wait for."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.queue: queue.Queue[int] = queue.Queue(2)
+        self.condition = threading.Condition()
+        self.semaphore = threading.Semaphore(1)
+        self.event = threading.Event()
+        self.log: list[int] = []
+
+    def produce(self) -> None:
+        for number in range(4):
+            self.queue.put(number)
+            self.note(number)
+        self.event.set()
+        with self.condition:
+            self.condition.notify_all()
+
+    def consume(self) -> None:
+        for _ in range(4):
+            number = self.queue.get(timeout=3)
+            time.sleep(0.01)
+            self.note(-number)
+        self.event.wait(1)
+        with self.condition:
+            self.condition.wait(2)
+
+    def start_others(self) -> None:
+        threads = [threading.Thread(target=self.note, args=(9,), name=f"t{n}") for n in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5)
+
+    def note(self, number: int) -> None:
+        with self.semaphore:
+            self.log.append(number)
 
 
 def crossing(first: Any, second: Any) -> tuple[Callable[[], None], Callable[[], None]]:

@@ -17,7 +17,7 @@ from itf import (
     InterleavingTimeoutError,
     interleave,
 )
-from tests.schedules.programs import Account, AccountWithLock, crossing, failing_run
+from tests.schedules.programs import Account, AccountWithLock, Pipeline, crossing, failing_run
 from tests.support import in_threads, run_method, run_script
 
 
@@ -73,6 +73,27 @@ class FindingTest(unittest.TestCase):
         replay = functools.partial(interleave, forwards, backwards, seed=deadlock.seed, runs=1)
         schedules = in_threads(4, lambda _: failing_run(replay).schedule)
         self.assertEqual({deadlock.schedule}, set(schedules))
+
+    def test_each_seed_replays_with_all_that_is_taken_over(self) -> None:
+        """Queues, events, conditions, sleeps, timeouts, threads started: the same turns twice."""
+        pipeline = Pipeline()
+
+        def schedule(seed: int) -> Any:
+            error = failing_run(
+                interleave,
+                pipeline.produce,
+                pipeline.consume,
+                pipeline.start_others,
+                setup=pipeline.renew,
+                check=lambda: False,
+                seed=seed,
+                runs=1,
+            )
+            self.assertIn("check returned False", str(error))
+            return error.schedule
+
+        for seed in range(20):
+            self.assertEqual(schedule(seed), schedule(seed))
 
     def test_a_failure_is_replayed_in_another_process(self) -> None:
         """A seed may be sent to a colleague."""
