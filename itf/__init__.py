@@ -8,6 +8,7 @@
 #   generating/              files, trees and projects to test with
 #   guard/  faults/          what a test leaves behind; what fails, when and how
 #   measures/                samples of time, statistics, comparisons
+#   schedules/               threads in an order chosen by a seed
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
         FixtureError as FixtureError,
         FormatError as FormatError,
         InjectedFaultError as InjectedFaultError,
+        InterleavingDeadlockError as InterleavingDeadlockError,
+        InterleavingError as InterleavingError,
+        InterleavingTimeoutError as InterleavingTimeoutError,
         ItfError as ItfError,
         MockParserError as MockParserError,
         ResourceError as ResourceError,
@@ -116,6 +120,10 @@ if TYPE_CHECKING:
     from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
     from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
     from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker
+    from itf.schedules.interleaving import (
+        Exploration as Exploration,
+        interleave as interleave,
+    )
     from itf.timeline import Timeline as Timeline
 
 __version__ = "0.1.0"
@@ -131,6 +139,7 @@ _MODULES = {
     "ErrorContext": "itf.formats",
     "ErrorPropagationMixin": "itf.interfaces.error_propagation",
     "ErrorTrackingContext": "itf.fixtures.error_tracking",
+    "Exploration": "itf.schedules.interleaving",
     "FaultInjectionError": "itf.exceptions",
     "FaultPlan": "itf.faults.plan",
     "FaultTimeoutError": "itf.exceptions",
@@ -139,6 +148,9 @@ _MODULES = {
     "FormatError": "itf.exceptions",
     "InjectedFaultError": "itf.exceptions",
     "IntegrationTestCase": "itf.case",
+    "InterleavingDeadlockError": "itf.exceptions",
+    "InterleavingError": "itf.exceptions",
+    "InterleavingTimeoutError": "itf.exceptions",
     "ItfError": "itf.exceptions",
     "LeakReport": "itf.guard.report",
     "MockParserError": "itf.exceptions",
@@ -174,6 +186,7 @@ _MODULES = {
     "guard_capabilities": "itf.guard.guarding",
     "guard_suite": "itf.guard.guarding",
     "inject_faults": "itf.faults.injection",
+    "interleave": "itf.schedules.interleaving",
     "leak_guard": "itf.guard.guarding",
     "mock_parser_factory": "itf.fixtures.mock_parser",
     "outlives_test": "itf.guard.guarding",

@@ -18,6 +18,9 @@ __all__ = [
     "FixtureError",
     "FormatError",
     "InjectedFaultError",
+    "InterleavingDeadlockError",
+    "InterleavingError",
+    "InterleavingTimeoutError",
     "ItfError",
     "MockParserError",
     "ResourceError",
@@ -164,6 +167,50 @@ class InjectedFaultError(ItfError, RuntimeError):
         super().__init__(message)
         self.target = target
         self.call = call
+
+
+class InterleavingError(ItfError, AssertionError):
+    """Functions that run as threads failed in one of their interleavings.
+
+    What a function or the check raised is its cause (``__cause__``).
+
+    Attributes:
+        seed: With it, and ``runs=1``, the same interleaving runs again.
+        run: The number of the run that failed, from 1.
+        schedule: The turns of the threads that led to it, a line each.
+    """
+
+    def __init__(
+        self, message: str, seed: int = 0, run: int = 0, schedule: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.seed = seed
+        self.run = run
+        self.schedule = tuple(schedule)
+
+
+class InterleavingDeadlockError(InterleavingError):
+    """Threads wait for each other, or for something that nobody will give.
+
+    Attributes:
+        circle: The names of the threads that wait for each other, the first one
+            again at the end; empty if they do not wait in a circle.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        seed: int = 0,
+        run: int = 0,
+        schedule: Sequence[str] = (),
+        circle: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, seed, run, schedule)
+        self.circle = tuple(circle)
+
+
+class InterleavingTimeoutError(InterleavingError, TimeoutError):
+    """A run did not end in time: a function turns in a circle, or is blocked outside of Python."""
 
 
 class MockParserError(ItfError, RuntimeError):

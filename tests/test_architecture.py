@@ -33,6 +33,7 @@ LAYERS = [
         "itf.faults",
         "itf.generating",
         "itf.measures",
+        "itf.schedules",
     ],
     ["itf.timeline"],
     ["itf.frames"],

@@ -26,6 +26,10 @@ class ExceptionsTest(unittest.TestCase):
                 {"resource_id": "id", "owner_module": "mod"},
             ),
             (exceptions.WorkspaceError("m", ["f"]), {"leftovers": ("f",)}),
+            (
+                exceptions.InterleavingDeadlockError("m", 7, 2, ["turn"], ["a", "a"]),
+                {"seed": 7, "run": 2, "schedule": ("turn",), "circle": ("a", "a")},
+            ),
             (exceptions.WorkerError("m", "w1"), {"worker": "w1"}),
         ):
             with self.subTest(error=type(error)):

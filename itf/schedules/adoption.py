@@ -1,0 +1,181 @@
+"""What of threading, queue and time is taken over for a while, and put back."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+import types
+from collections import deque
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any, Final
+
+from itf.schedules import primitives, standing_in
+from itf.schedules.slots import slots_of, swap_item
+from itf.schedules.tracing import Scope
+
+__all__ = ["Adoption"]
+
+__unittest = True
+
+_REAL_CONDITION: Final = threading.Condition
+_REAL_QUEUE: Final = queue.SimpleQueue
+_LOCK_TYPES: Final = (type(threading.Lock()), type(threading.RLock()))
+_CLOCKS: Final = (
+    time.monotonic,
+    time.monotonic_ns,
+    time.perf_counter,
+    time.perf_counter_ns,
+    time.time,
+    time.time_ns,
+)
+
+# Nobody keeps more objects than this around a lock that threads fight for; what
+# lies further away is used as it is, and waited for as if it were outside.
+_MOST_OBJECTS: Final = 20_000
+
+# What has nothing in it.
+_ATOMS: Final = (
+    type(None), bool, int, float, complex, str, bytes, bytearray, range, slice
+)  # fmt: skip
+
+_OWN: Final = (primitives.Lock, primitives.SimpleQueue)
+
+
+class Adoption:
+    """The exchange of the real things for those that stand in for them.
+
+    The functions and classes of `threading`, `queue` and `time` are exchanged
+    in their modules and wherever the user's modules have them by a name of
+    their own.  Locks, conditions and queues that were made before are exchanged
+    where they are kept, from the functions on: in closures, globals, defaults,
+    attributes, lists and dicts.
+
+    Args:
+        scope: Which modules and classes are the user's.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        pairs: list[tuple[Any, Any]] = [
+            (threading.Lock, primitives.Lock),
+            (threading.RLock, primitives.RLock),
+            (threading.Condition, primitives.Condition),
+            (queue.SimpleQueue, primitives.SimpleQueue),
+            (time.sleep, standing_in.sleep(scope.has_frame)),
+            *((real, standing_in.clock(real, scope.has_frame)) for real in _CLOCKS),
+        ]
+        self._stand_ins = {id(real): stand_in for real, stand_in in pairs}
+        self._clocks = {id(real) for real in _CLOCKS}
+
+    def of_modules(self) -> ExitStack:
+        """Exchange what modules have, and return what puts it back."""
+        undo = ExitStack()
+        # threading knows the lock of the C level by a private name, too, which is let alone.
+        for name in ("Lock", "RLock", "Condition"):
+            self._exchange(undo, threading, name)
+        self._exchange(undo, queue, "SimpleQueue")
+        for name in [*vars(time)]:
+            self._exchange(undo, time, name)
+        for module in (threading, queue):
+            for name, value in [*vars(module).items()]:
+                if id(value) in self._clocks:
+                    self._exchange(undo, module, name)
+        for module in [*sys.modules.values()]:
+            if isinstance(module, types.ModuleType) and self._scope.has_module(module):
+                for name in [*vars(module)]:
+                    self._exchange(undo, module, name)
+        for name, stand_in in (("start", standing_in.start), ("join", standing_in.join)):
+            undo.callback(setattr, threading.Thread, name, getattr(threading.Thread, name))
+            setattr(threading.Thread, name, stand_in)
+        return undo
+
+    def _exchange(self, undo: ExitStack, module: types.ModuleType, name: str) -> None:
+        real = vars(module)[name]
+        stand_in = self._stand_ins.get(id(real))
+        if stand_in is not None:
+            swap_item(vars(module), name, real, stand_in)
+            undo.callback(swap_item, vars(module), name, stand_in, real)
+
+    def of_objects(self, functions: Iterable[Any]) -> ExitStack:
+        """Exchange what the functions can reach, and return what puts it back."""
+        return _Walk(self._scope, self._stand_ins).walk(functions)
+
+
+class _Walk:
+    """One walk over the objects that functions can reach."""
+
+    def __init__(self, scope: Scope, stand_ins: dict[int, Any]) -> None:
+        self._scope = scope
+        self._stand_ins = stand_ins
+        self._undo = ExitStack()
+        self._seen: dict[int, Any] = {}
+        # One stand-in for each lock, however many hold it; the lock is kept
+        # beside it, so that its id stays its own.
+        self._locks: dict[int, tuple[Any, Any]] = {}
+        self._known: dict[type, bool] = {}
+
+    def walk(self, functions: Iterable[Any]) -> ExitStack:
+        """Exchange what is found, and return what puts it back."""
+        waiting: deque[Any] = deque(functions)
+        while waiting and len(self._seen) < _MOST_OBJECTS:
+            found = waiting.popleft()
+            if isinstance(found, _ATOMS) or id(found) in self._seen:
+                continue
+            self._seen[id(found)] = found
+            for value, name, swap in [*slots_of(found, self._is_users)]:
+                stand_in = None if swap is None else self._stand_in(value, name)
+                if swap is None or stand_in is None:
+                    waiting.append(value)
+                    continue
+                swap(value, stand_in)
+                self._undo.callback(swap, stand_in, value)
+        return self._undo
+
+    def _stand_in(self, value: Any, name: str) -> Any:
+        """Return what stands in for a value; None if nothing does."""
+        if isinstance(value, primitives.Lock):
+            value.call(name)
+        if isinstance(value, (*_ATOMS, *_OWN)):
+            return None
+        if isinstance(value, _LOCK_TYPES):
+            return self._lock(value, name)
+        if type(value) is _REAL_QUEUE:
+            return primitives.SimpleQueue(value, name)
+        if isinstance(value, types.BuiltinMethodType):
+            if isinstance(value.__self__, _LOCK_TYPES):
+                # How a condition keeps its lock's methods.
+                return getattr(self._lock(value.__self__, name), value.__name__, None)
+            return self._stand_ins.get(id(value))
+        if type(value) is _REAL_CONDITION:
+            self._adopt_condition(value, name)
+        return self._stand_ins.get(id(value)) if callable(value) else None
+
+    def _lock(self, lock: Any, name: str) -> Any:
+        known = self._locks.get(id(lock))
+        if known is None:
+            known = self._locks[id(lock)] = (lock, primitives.managed(lock, name))
+        return known[1]
+
+    def _adopt_condition(self, condition: Any, name: str) -> None:
+        condition.__class__ = primitives.Condition
+        condition._itf_name = f"Condition {name}"
+
+        def restore() -> None:
+            condition.__class__ = _REAL_CONDITION
+            condition.__dict__.pop("_itf_name", None)
+            condition.__dict__.pop("_itf_waiting", None)
+
+        self._undo.callback(restore)
+
+    def _is_users(self, found: type | types.ModuleType) -> bool:
+        if isinstance(found, types.ModuleType):
+            return self._scope.has_module(found)
+        known = self._known.get(found)
+        if known is None:
+            module = sys.modules.get(found.__module__)
+            known = module is not None and self._scope.has_module(module)
+            self._known[found] = known
+        return known

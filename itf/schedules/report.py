@@ -1,0 +1,148 @@
+"""What is said of a run that failed: the turns that led to it, and who waits for whom."""
+
+from __future__ import annotations
+
+import dis
+import linecache
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from itf.frames import where_is
+from itf.schedules.scheduler import Scheduler
+from itf.schedules.tasks import Place, Task, Turn, circle_of
+
+__all__ = [
+    "describe_deadlock",
+    "describe_stuck",
+    "describe_turns",
+    "replay_advice",
+    "shown_turns",
+]
+
+__unittest = True
+
+# The last turns decide; who wants more has the error's `schedule`.
+_TURNS_SHOWN: Final = 20
+
+
+def replay_advice(seed: int) -> str:
+    """Say how to run the same interleaving again."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"replay: interleave(..., seed={seed}, runs=1), the same under Python {version}"
+
+
+def describe_turns(scheduler: Scheduler) -> list[str]:
+    """Return the turns that are known, oldest first, a line each."""
+    width = max((len(task.name) for task in scheduler.tasks), default=0)
+    return [f"{turn.task.name:{width}}  {_turn(turn)}" for turn in scheduler.turns]
+
+
+def shown_turns(lines: Sequence[str]) -> str:
+    """Return the last of the turns as text below a heading."""
+    shown = lines[-_TURNS_SHOWN:]
+    heading = f"the turns that led to it (last {len(shown)} of {len(lines)}):"
+    return "\n".join([heading, *(f"  {line}" for line in shown)])
+
+
+def _turn(turn: Turn) -> str:
+    match turn.reason:
+        case "done":
+            return "ran to its end"
+        case "failed":
+            return "ran until it failed"
+        case "outside":
+            return "was blocked outside of what is taken over; the others went on without it"
+        case "running":
+            return "ran on until the time was up"
+        case "interrupted":
+            return f"ran to {_at(turn.place)}"
+        case waits_for:
+            return f"ran to {_at(turn.place)}; waits for {waits_for}"
+
+
+def _at(place: Place | None) -> str:
+    if place is None:
+        return "a place outside of your code"
+    where = _site(place)
+    if place.offset is not None:
+        where += f", before {_instruction(place)}"
+    source = linecache.getline(place.code.co_filename, place.line).strip()
+    return f"{where}:  {source}" if source else where
+
+
+def _site(place: Place) -> str:
+    return f"{place.code.co_filename}:{place.line} in {place.code.co_qualname}"
+
+
+def _instruction(place: Place) -> str:
+    for instruction in dis.get_instructions(place.code):
+        if instruction.offset == place.offset:
+            return f"{instruction.opname} {instruction.argrepr}".strip()
+    return f"instruction {place.offset}"
+
+
+def describe_deadlock(tasks: Sequence[Task]) -> str:
+    """Say who waits for what, held by whom, and whether in a circle."""
+    circle = circle_of(tasks)
+    told = circle[:-1] or list(tasks)
+    if circle:
+        heading = f"deadlock: {' -> '.join(task.name for task in circle)}"
+    else:
+        heading = "deadlock: no thread can go on"
+    return "\n".join([heading, *(line for task in told for line in _waits(task))])
+
+
+def _waits(task: Task) -> list[str]:
+    resource = task.resource
+    if resource is None:
+        return []
+    holder = resource.holder()
+    text = f"  {task.name} waits for {resource.describe()}"
+    if holder is task:
+        text += ", which it holds itself"
+    elif isinstance(holder, Task) and holder is not resource:
+        text += f", held by {holder.name}"
+        if holder.is_free():
+            text += ", which has ended"
+    elif isinstance(holder, int):
+        text += f", held by {_name_of(holder)}"
+    lines = [f"{text},", f"    at {_at(task.place)}"]
+    lines += [
+        f"    holding {lock.describe()}, taken at {_at(place)}"
+        for lock, place in task.holds.items()
+    ]
+    return lines
+
+
+def _name_of(ident: int) -> str:
+    names = [repr(thread.name) for thread in threading.enumerate() if thread.ident == ident]
+    return (
+        f"thread {names[0]}"
+        if names
+        else "nobody of the run: it was locked before, or from outside"
+    )
+
+
+def describe_stuck(scheduler: Scheduler, allowed: float) -> str:
+    """Say where each thread is, when the time is up."""
+    lines = [f"the run did not end within {allowed:g} s:"]
+    for task in scheduler.tasks:
+        if task.is_free() or task.thread is None:
+            continue
+        if not task.has_begun:
+            lines.append(f"  {task.name} has not begun")
+            continue
+        lines.append(f"  {task.name} ({_state(task)}) is {where_is(task.thread)}")
+    return "\n".join(lines)
+
+
+def _state(task: Task) -> str:
+    if task.resource is not None and task.state == "blocked":
+        return f"waits for {task.resource.describe()}"
+    return {
+        "outside": "blocked outside of what is taken over",
+        "ready": "waits for its turn",
+        "running": "it is its turn",
+    }.get(task.state, task.state)

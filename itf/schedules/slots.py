@@ -1,0 +1,189 @@
+"""Where an object keeps others: its closure, attributes, items; and how to exchange one of them."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import types
+from collections import deque
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any
+
+__all__ = ["Slot", "slots_of", "swap_item"]
+
+__unittest = True
+
+# What is kept, what it is called in a report, and a function that puts another
+# in its place if it still lies there; None where nothing can be exchanged.
+Slot = tuple[Any, str, Callable[[Any, Any], None] | None]
+
+_IsUsers = Callable[[type | types.ModuleType], bool]
+
+# The modules of the standard library whose objects are built on locks.
+_BUILT_ON_LOCKS = ("threading", "queue")
+
+
+def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912 - one case a type
+    """Walk what an object keeps.
+
+    Args:
+        found: Any object.
+        is_users: Says of a class or a module whether it is to be looked into.
+    """
+    match found:
+        case types.FunctionType():
+            yield from _of_function(found)
+        case types.MethodType():
+            yield found.__self__, "", None
+            yield found.__func__, "", None
+        case functools.partial():
+            yield from _of_partial(found)
+        case types.ModuleType():
+            if is_users(found):
+                yield from _of_names(vars(found), f"{found.__name__}.")
+        case type():
+            if is_users(found):
+                yield from _of_class(found)
+        case staticmethod() | classmethod():
+            yield found.__func__, "", None
+        case property():
+            for function in (found.fget, found.fset, found.fdel):
+                yield function, "", None
+        case dict():
+            yield from _of_items(found)
+        case list():
+            for index, value in enumerate(found):
+                yield value, f"[{index}]", functools.partial(_swap_in_list, found)
+        case tuple() | set() | frozenset() | deque():
+            for value in [*found]:
+                yield value, "", None
+        case _:
+            yield from _of_object(found, is_users)
+
+
+def _of_function(function: types.FunctionType) -> Iterator[Slot]:
+    code = function.__code__
+    name = function.__qualname__
+    for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+        yield value, f"{variable!r} of {name}", functools.partial(_swap_cell, cell)
+    for index, value in enumerate(function.__defaults__ or ()):
+        swap = functools.partial(_swap_default, function, index)
+        yield value, f"default {index + 1} of {name}", swap
+    yield from _of_items(function.__kwdefaults__ or {})
+    yield getattr(function, "__wrapped__", None), "", None
+    names = function.__globals__
+    for variable in _names_in(code):
+        if variable in names:
+            swap = functools.partial(swap_item, names, variable)
+            yield names[variable], f"{names.get('__name__', '')}.{variable}", swap
+
+
+def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
+    kind = type(found)
+    is_built_on_locks = kind.__module__ in _BUILT_ON_LOCKS or isinstance(found, threading.Condition)
+    if not is_users(kind) and (not is_built_on_locks or isinstance(found, threading.Thread)):
+        return
+    yield kind, "", None
+    attributes = getattr(found, "__dict__", None)
+    if isinstance(attributes, dict):
+        for slot in _of_names(attributes, f"{kind.__name__}."):
+            # What a thread starts and ends by stays its own.
+            if not (isinstance(found, threading.Thread) and "._" in slot[1]):
+                yield slot
+    for name in _slot_names(kind):
+        try:
+            value = object.__getattribute__(found, name)
+        except AttributeError:  # not set yet
+            continue
+        yield value, f"{kind.__name__}.{name}", functools.partial(_swap_slot, found, name)
+
+
+def _of_class(kind: type) -> Iterator[Slot]:
+    for name, value in [*vars(kind).items()]:
+        yield value, f"{kind.__name__}.{name}", functools.partial(_swap_in_class, kind, name)
+    yield kind.__bases__, "", None
+
+
+def _of_partial(found: functools.partial[Any]) -> Iterator[Slot]:
+    yield found.func, "", None
+    for index, value in enumerate(found.args):
+        yield value, f"argument {index + 1}", functools.partial(_swap_argument, found, index)
+    yield from _of_items(found.keywords)
+
+
+def _of_names(names: dict[str, Any], prefix: str) -> Iterator[Slot]:
+    for name, value in [*names.items()]:
+        yield value, f"{prefix}{name}", functools.partial(swap_item, names, name)
+
+
+def _of_items(items: dict[Any, Any]) -> Iterator[Slot]:
+    for key, value in [*items.items()]:
+        name = f"[{key!r}]" if isinstance(key, str | int) else "[...]"
+        yield value, name, functools.partial(swap_item, items, key)
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_in(constant)
+
+
+def _slot_names(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        for name, value in vars(base).items():
+            if isinstance(value, types.MemberDescriptorType):
+                yield name
+
+
+def swap_item(items: MutableMapping[Any, Any], key: Any, old: Any, new: Any) -> None:
+    """Put a value in the place of another, unless somebody has put a third there meanwhile."""
+    if items.get(key) is old:
+        items[key] = new
+
+
+def _swap_in_list(items: list[Any], old: Any, new: Any) -> None:
+    # Wherever it is by now.
+    for index, value in enumerate(items):
+        if value is old:
+            items[index] = new
+
+
+def _swap_cell(cell: types.CellType, old: Any, new: Any) -> None:
+    try:
+        if cell.cell_contents is old:
+            cell.cell_contents = new
+    except ValueError:  # deleted meanwhile
+        return
+
+
+def _swap_in_class(kind: type, name: str, old: Any, new: Any) -> None:
+    if vars(kind).get(name) is old:
+        setattr(kind, name, new)
+
+
+def _swap_slot(found: Any, name: str, old: Any, new: Any) -> None:
+    # Past a __setattr__ of the class, such as a frozen dataclass has.
+    if getattr(found, name, None) is old:
+        object.__setattr__(found, name, new)
+
+
+def _swap_default(function: types.FunctionType, index: int, old: Any, new: Any) -> None:
+    defaults = [*(function.__defaults__ or ())]
+    if index < len(defaults) and defaults[index] is old:
+        defaults[index] = new
+        function.__defaults__ = tuple(defaults)
+
+
+def _swap_argument(found: functools.partial[Any], index: int, old: Any, new: Any) -> None:
+    arguments = [*found.args]
+    if arguments[index] is old:
+        arguments[index] = new
+        # How copy and pickle fill a partial in.
+        found.__setstate__(  # type: ignore[attr-defined]
+            (found.func, tuple(arguments), found.keywords, vars(found))
+        )

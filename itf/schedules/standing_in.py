@@ -1,0 +1,126 @@
+"""What stands in for time's clocks and sleep, and for a thread's start and join."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Final
+
+from itf.schedules.primitives import BUILT_ON, top_module
+from itf.schedules.scheduler import Scheduler, current_task
+from itf.schedules.tasks import Task
+
+__all__ = ["clock", "join", "sleep", "start"]
+
+__unittest = True
+
+_real_sleep: Final = time.sleep
+_real_start: Final = threading.Thread.start
+_real_join: Final = threading.Thread.join
+
+
+class _Pause:
+    """A wait that only time ends."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def is_free(self) -> bool:
+        return False
+
+    def holder(self) -> None:
+        return None
+
+    def describe(self) -> str:
+        return self._name
+
+
+def clock(real: Callable[[], Any], is_users: Callable[[FrameType], bool]) -> Callable[[], Any]:
+    """Return what stands in for a function of ``time`` that tells the time.
+
+    It tells the run's own time in code of the user and in the waits that are
+    taken over.  All others, which may wait for real sockets, are told the real one.
+
+    Args:
+        real: The function.
+        is_users: Says whether a frame is the user's.
+    """
+    start = real()
+    unit = 1_000_000_000 if isinstance(start, int) else 1
+
+    def tell() -> Any:
+        now = current_task()
+        if now is None or not _is_timed(sys._getframe(1), is_users):
+            return real()
+        # The same type: an int of nanoseconds, or a float of seconds.
+        return start + type(start)(now[0].now * unit)
+
+    return tell
+
+
+def sleep(is_users: Callable[[FrameType], bool]) -> Callable[[float], None]:
+    """Return what stands in for ``time.sleep``."""
+
+    def sleep(seconds: float, /) -> None:
+        now = current_task()
+        if now is None or not _is_timed(sys._getframe(1), is_users):
+            _real_sleep(seconds)
+            return
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        scheduler, task = now
+        if seconds == 0:
+            scheduler.yield_turn(task, lowest=True)
+        else:
+            scheduler.block(task, _Pause(f"time.sleep({seconds})"), seconds)
+
+    return sleep
+
+
+def _is_timed(frame: FrameType, is_users: Callable[[FrameType], bool]) -> bool:
+    return top_module(frame) in BUILT_ON or is_users(frame)
+
+
+def start(thread: threading.Thread) -> None:
+    """Stand in for ``threading.Thread.start``: what a thread of the run starts joins the run."""
+    now = current_task()
+    if now is None:
+        _real_start(thread)
+        return
+    scheduler, parent = now
+    _spawn(scheduler, parent, thread)
+
+
+def _spawn(scheduler: Scheduler, parent: Task, thread: threading.Thread) -> None:
+    scheduler.step(parent)
+    task = scheduler.add(thread.name, is_root=False)
+    task.thread = thread
+    run = thread.run
+    thread.run = lambda: scheduler.live_in(task, run)  # type: ignore[method-assign]
+    parent.real = True
+    try:
+        _real_start(thread)
+    except BaseException:
+        scheduler.tasks.remove(task)
+        raise
+    finally:
+        parent.real = False
+    scheduler.yield_turn(parent)
+
+
+def join(thread: threading.Thread, timeout: float | None = None) -> None:
+    """Stand in for ``threading.Thread.join``."""
+    now = current_task()
+    if now is None:
+        _real_join(thread, timeout)
+        return
+    scheduler, task = now
+    other = scheduler.task_of(thread)
+    if other is not None and other is not task:
+        scheduler.step(task)
+        if not scheduler.join(task, other, timeout):
+            return
+    _real_join(thread, timeout if other is None else None)

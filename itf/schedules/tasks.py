@@ -1,0 +1,161 @@
+"""The threads of a run: where each stands, what it waits for, what it holds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Final, Protocol
+
+__all__ = [
+    "BLOCKED",
+    "DONE",
+    "OUTSIDE",
+    "READY",
+    "RUNNING",
+    "UNKNOWN",
+    "Holdable",
+    "Place",
+    "Resource",
+    "Task",
+    "Turn",
+    "circle_of",
+]
+
+__unittest = True
+
+# The real one: that of the module is exchanged while functions run.
+_allocate_lock: Final = threading.Lock
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a thread stood when its turn ended.
+
+    Attributes:
+        code: The code object of the user's innermost frame.
+        line: Its line.
+        offset: The instruction before which it was interrupted; None if it
+            was not interrupted but ended its turn by itself.
+    """
+
+    code: CodeType
+    line: int
+    offset: int | None
+
+    @classmethod
+    def of(cls, frame: FrameType, offset: int | None = None) -> Place:
+        """Return where a frame is."""
+        # An instruction that the compiler added has no line.
+        return cls(frame.f_code, frame.f_lineno or frame.f_code.co_firstlineno, offset)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One thread's turn: from where it went on to where it stopped.
+
+    Attributes:
+        task: Whose turn it was.
+        place: Where it stopped; None if it was done, or no code of the user was on its stack.
+        reason: Why it stopped: ``interrupted``, ``done``, ``failed``, ``outside``, ``running``
+            where the run ended without it, or what it waits for.
+        step: How many steps of all threads there had been by then.
+    """
+
+    task: Task
+    place: Place | None
+    reason: str
+    step: int
+
+
+class Resource(Protocol):
+    """What a thread can wait for."""
+
+    def describe(self) -> str:
+        """Say what it is, for a reader."""
+
+    def holder(self) -> Task | int | None:
+        """Return who holds it: one of the threads, somebody else by thread id, or nobody."""
+
+    def is_free(self) -> bool:
+        """Say whether a thread that waits for it should look again."""
+
+
+class Holdable(Resource, Protocol):
+    """What a thread can hold."""
+
+    def give_up(self) -> int:
+        """Release it however often it was taken, and return how often that was."""
+
+
+# The holder of a lock that was taken past what stands in for it.
+UNKNOWN: Final = 0
+
+READY: Final = "ready"
+RUNNING: Final = "running"
+BLOCKED: Final = "blocked"
+OUTSIDE: Final = "outside"
+DONE: Final = "done"
+
+
+class Task:
+    """One thread of a run.
+
+    Attributes:
+        name: The thread's name.
+        number: Its place among the threads of the run.
+        is_root: Whether it runs one of the functions given to ``interleave``.
+        resource: What it waits for; None if it does not.
+        holds: The locks that it holds, in the order it took them.
+    """
+
+    def __init__(self, name: str, number: int, priority: float, *, is_root: bool = True) -> None:
+        self.name = name
+        self.number = number
+        self.priority = priority
+        self.is_root = is_root
+        self.state = READY
+        self.resource: Resource | None = None
+        self.place: Place | None = None
+        self.holds: dict[Holdable, Place | None] = {}
+        self.deadline: float | None = None
+        self.timed_out = False
+        self.has_begun = False
+        self.error: BaseException | None = None
+        self.thread: threading.Thread | None = None
+        # Whether it is being unwound: then nothing interrupts it any more.
+        self.unwinding = False
+        # Whether it is inside threading's own start or join, where it waits for real.
+        self.real = False
+        # Locked while it is not its turn.
+        self.gate = _allocate_lock()
+        self.gate.acquire()
+
+    # What another thread waits for that joins this one: a `Resource`.
+
+    def describe(self) -> str:
+        """Say what it is."""
+        return f"the end of {self.name}"
+
+    def holder(self) -> Task:
+        """Return who holds its end back: itself."""
+        return self
+
+    def is_free(self) -> bool:
+        """Say whether it is at its end."""
+        return self.state is DONE
+
+
+def circle_of(tasks: Sequence[Task]) -> list[Task]:
+    """Return threads that wait for each other, the first again at the end; empty if none do."""
+    for first in tasks:
+        way: list[Task] = []
+        task: Task | None = first
+        while task is not None and task not in way:
+            way.append(task)
+            holder = task.resource.holder() if task.resource is not None else None
+            task = holder if isinstance(holder, Task) and holder in tasks else None
+        if task is not None:
+            return [*way[way.index(task) :], task]
+    return []

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import functools
+import queue
+import threading
+import time
+import types
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+from itf import InterleavingDeadlockError, interleave
+from tests.schedules import programs
+from tests.schedules.programs import AccountWithLock, Slotted, crossing, failing_run
+
+
+def kinds(*values: Any) -> list[str]:
+    """Return of each value where its class comes from."""
+    return [type(value).__module__.partition(".")[0] for value in values]
+
+
+class PutBackTest(unittest.TestCase):
+    def test_modules_have_what_they_had(self) -> None:
+        """After runs that pass and runs that fail."""
+        names = [
+            (module, name, vars(module)[name])
+            for module in (threading, queue, time, programs)
+            for name in sorted(vars(module))
+        ]
+        thread = (threading.Thread.start, threading.Thread.join)
+        inside: list[bool] = []
+
+        def look() -> None:
+            inside.append(kinds(threading.Lock(), threading.RLock()) == ["itf", "itf"])
+
+        interleave(look, runs=2)
+        failing_run(interleave, look, check=lambda: False)
+        self.assertEqual([True] * 3, inside)
+        for module, name, value in names:
+            self.assertIs(value, vars(module)[name], name)
+        self.assertEqual(thread, (threading.Thread.start, threading.Thread.join))
+
+    def test_objects_have_what_they_had(self) -> None:
+        """In attributes, slots, closures, globals, defaults, lists, dicts and partials."""
+        lock, real = threading.Lock(), threading.Lock
+        account, slotted = AccountWithLock(), Slotted()
+        held = {"list": [threading.RLock()], "condition": threading.Condition()}
+        event, channel = threading.Event(), queue.Queue[int]()
+
+        def use(own: Any = threading.Lock(), *, other: Any = threading.Lock()) -> list[str]:  # noqa: B008 - kept in a default
+            return kinds(
+                lock, own, other, programs.global_lock, account.lock, account.queue, slotted.lock,
+                held["list"][0], held["condition"], channel.mutex,  # type: ignore[index]
+            )  # fmt: skip
+
+        seen: list[str] = []
+        extra = functools.partial(lambda one, two: seen.extend(kinds(one, two)), threading.Lock())
+        before = [*use(), *kinds(event, extra.args[0])]
+        interleave(
+            lambda: seen.extend(use()),
+            functools.partial(extra, two=threading.RLock()),
+            event.set,
+            runs=1,
+        )
+        self.assertEqual({"itf"}, set(seen))
+        self.assertEqual(12, len(seen))
+        self.assertEqual(before, [*use(), *kinds(event, extra.args[0])])
+        self.assertNotIn("itf", before)
+        self.assertIs(real, threading.Lock)
+        self.assertIs(type(held["condition"]), threading.Condition)
+
+    def test_what_a_function_puts_there_meanwhile_stays(self) -> None:
+        """Only what was exchanged is put back."""
+        account = AccountWithLock()
+
+        def renew() -> None:
+            account.lock = "new"
+
+        interleave(renew, runs=1)
+        self.assertEqual("new", account.lock)
+
+    def test_a_list_that_moves_is_put_back(self) -> None:
+        """Wherever its locks are by then."""
+        locks: list[Any] = [threading.Lock(), threading.Lock()]
+        interleave(locks.reverse, runs=1)
+        self.assertNotIn("itf", kinds(*locks))
+
+
+class TakeOverTest(unittest.TestCase):
+    def deadlock(self, *functions: Callable[[], object], **options: Any) -> None:
+        """Check that the functions' deadlock is found as one, not as a wait outside."""
+        error = failing_run(interleave, *functions, seed=1, **options)
+        self.assertIsInstance(error, InterleavingDeadlockError)
+        self.assertEqual(3, len(error.circle))
+        self.assertNotIn("outside", str(error))
+
+    def test_locks_in_objects(self) -> None:
+        """Of dataclasses with a factory, and in slots."""
+        account, slotted = AccountWithLock(), Slotted()
+
+        def forwards() -> None:
+            with account.lock:
+                slotted.add()
+
+        def backwards() -> None:
+            with slotted.lock:
+                account.deposit()
+
+        self.deadlock(forwards, backwards)
+
+    def test_locks_that_setup_makes(self) -> None:
+        """By whatever name they are made, also one from a module that kept it."""
+        pair: list[Any] = []
+
+        def make() -> None:
+            pair[:] = [AccountWithLock().lock, threading.RLock()]
+
+        def forwards() -> None:
+            with pair[0], pair[1]:
+                return
+
+        def backwards() -> None:
+            with pair[1], pair[0]:
+                return
+
+        self.deadlock(forwards, backwards, setup=make)
+
+    def test_locks_in_a_module_reached_through_another(self) -> None:
+        """A global of the module under test."""
+        lock = threading.Lock()
+        module = types.SimpleNamespace(functions=crossing(lock, programs.global_lock))
+        self.deadlock(*module.functions)
+
+    def test_a_lock_that_is_out_of_reach_is_waited_for(self) -> None:
+        """It costs time, and fails nothing: whoever waits is taken to be outside."""
+        lock = threading.Lock()
+        # Tuples are not changed.
+        hidden = (lock,)
+
+        def hold() -> None:
+            with hidden[0]:
+                for _ in range(10):
+                    threading.get_ident()
+
+        del lock
+        explored = interleave(hold, hold, runs=10, seed=1)
+        self.assertEqual(10, explored.runs)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+from itf import InterleavingDeadlockError, interleave
+from tests.schedules.programs import failing_run
+from tests.support import in_threads
+
+# An hour of real time would be noticed.
+_HOUR = 3600.0
+
+
+class WaitingTest(unittest.TestCase):
+    """Each primitive does in a run what it does elsewhere, wherever it was made."""
+
+    def everywhere(self, make: Callable[[], Any], *uses: Callable[[Any], object]) -> None:
+        """Use what is made before the runs, what setup makes, and what a function makes."""
+        made: dict[str, Any] = {"it": make()}
+
+        def bind(use: Callable[[Any], object]) -> Callable[[], object]:
+            return lambda: use(made["it"])
+
+        functions = [bind(use) for use in uses]
+        with self.subTest("before"):
+            interleave(*functions, runs=1, seed=1)
+        with self.subTest("in setup"):
+            interleave(*functions, setup=lambda: made.update(it=make()), runs=60, seed=1)
+
+        def whole() -> None:
+            it = make()
+            threads = [threading.Thread(target=use, args=(it,)) for use in uses]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        with self.subTest("in a function"):
+            interleave(whole, runs=20, seed=1)
+
+    def test_locks_exclude(self) -> None:
+        """Nobody is inside while another is, however often they take it."""
+        inside: list[int] = []
+
+        def enter(lock: Any) -> None:
+            for _ in range(2):
+                with lock:
+                    inside.append(1)
+                    if len(inside) != 1:
+                        raise AssertionError("two are inside")
+                    inside.pop()
+
+        self.everywhere(threading.Lock, enter, enter)
+        self.everywhere(threading.RLock, enter, enter)
+
+    def test_an_rlock_is_taken_again_by_its_holder_alone(self) -> None:
+        """It is free once it was released as often."""
+
+        def nest(lock: Any) -> None:
+            with lock, lock:
+                lock.acquire()
+                lock.release()
+
+        self.everywhere(threading.RLock, nest, nest)
+
+        def release(lock: Any) -> None:
+            with self.assertRaises(RuntimeError):
+                lock.release()
+
+        self.everywhere(threading.RLock, release)
+        self.everywhere(threading.Lock, release)
+
+    def test_an_event_lets_all_go_on(self) -> None:
+        """Those who wait before it is set, and those who come later."""
+
+        def wait(event: Any) -> None:
+            if not event.wait(_HOUR):
+                raise AssertionError("timed out")
+
+        self.everywhere(threading.Event, wait, wait, lambda event: event.set())
+
+    def test_a_semaphore_counts(self) -> None:
+        """Of three, two are inside at most."""
+        inside: list[int] = []
+
+        def enter(semaphore: Any) -> None:
+            with semaphore:
+                inside.append(1)
+                if len(inside) > 2:
+                    raise AssertionError("three are inside")
+                inside.pop()
+
+        self.everywhere(lambda: threading.Semaphore(2), enter, enter, enter)
+        self.everywhere(lambda: threading.BoundedSemaphore(2), enter, enter, enter)
+
+    def test_a_barrier_waits_for_all(self) -> None:
+        """Nobody leaves before the last has come; each has a number of its own."""
+        numbers: list[int] = []
+
+        def meet(barrier: Any) -> None:
+            numbers.append(barrier.wait(_HOUR))
+
+        self.everywhere(lambda: threading.Barrier(3), meet, meet, meet)
+        for start in range(0, len(numbers), 3):
+            self.assertEqual([0, 1, 2], sorted(numbers[start : start + 3]))
+
+    def test_a_condition_wakes_whom_it_should(self) -> None:
+        """`wait_for` returns once what it waits for is so."""
+        ready: list[int] = []
+
+        def consume(condition: Any) -> None:
+            with condition:
+                if not condition.wait_for(lambda: ready, timeout=_HOUR):
+                    raise AssertionError("timed out")
+                ready.pop()
+
+        def produce(condition: Any) -> None:
+            for _ in range(2):
+                with condition:
+                    ready.append(1)
+                    condition.notify()
+
+        self.everywhere(threading.Condition, consume, consume, produce)
+        self.everywhere(lambda: threading.Condition(threading.Lock()), consume, consume, produce)
+
+    def test_queues_pass_everything_on(self) -> None:
+        """Bounded ones, and the simple one."""
+
+        def put(it: Any) -> None:
+            for number in range(3):
+                it.put(number)
+
+        def take(it: Any) -> None:
+            taken = [it.get(timeout=_HOUR) for _ in range(3)]
+            if taken != [0, 1, 2]:
+                raise AssertionError(taken)
+
+        self.everywhere(lambda: queue.Queue(1), put, take)
+        self.everywhere(lambda: queue.PriorityQueue(2), put, take)
+        self.everywhere(queue.SimpleQueue, put, take)
+
+    def test_misuse_is_refused_as_elsewhere(self) -> None:
+        """With the standard library's own errors."""
+        lock, condition = threading.Lock(), threading.Condition()
+
+        def misuse() -> None:
+            with self.assertRaises(ValueError):
+                lock.acquire(False, 1)
+            with self.assertRaises(ValueError):
+                lock.acquire(True, -2)
+            with self.assertRaises(RuntimeError):
+                condition.wait()
+            with self.assertRaises(RuntimeError):
+                condition.notify()
+            with self.assertRaises(ValueError):
+                time.sleep(-1)
+
+        interleave(misuse, runs=1)
+
+
+class VirtualTimeTest(unittest.TestCase):
+    def test_hours_pass_at_once(self) -> None:
+        """Sleeps and timeouts end in their order; the clocks agree with them."""
+        order: list[str] = []
+        event, lock, channel = threading.Event(), threading.Lock(), queue.Queue[int]()
+        lock.acquire()
+
+        def sleep() -> None:
+            start, start_ns = time.monotonic(), time.perf_counter_ns()
+            time.sleep(_HOUR)
+            self.assertAlmostEqual(_HOUR, time.monotonic() - start, places=3)
+            self.assertEqual(3600 * 10**9, time.perf_counter_ns() - start_ns)
+            order.append("sleep")
+
+        def wait() -> None:
+            self.assertFalse(event.wait(2 * _HOUR))
+            order.append("event")
+
+        def acquire() -> None:
+            self.assertFalse(lock.acquire(timeout=3 * _HOUR))
+            order.append("lock")
+
+        def get() -> None:
+            with self.assertRaises(queue.Empty):
+                channel.get(timeout=4 * _HOUR)
+            order.append("queue")
+
+        functions = (get, acquire, wait, sleep)
+        before = time.monotonic()
+        interleave(
+            *functions,
+            setup=order.clear,
+            check=lambda: self.assertEqual(["sleep", "event", "lock", "queue"], order),
+            runs=20,
+            seed=1,
+        )
+        self.assertLess(time.monotonic() - before, 60)
+
+    def test_a_timer_fires(self) -> None:
+        """An hour later, at once."""
+        fired: list[bool] = []
+
+        def start() -> None:
+            timer = threading.Timer(_HOUR, lambda: fired.append(True))
+            timer.start()
+            timer.join(_HOUR / 2)
+            self.assertEqual((True, []), (timer.is_alive(), fired))
+            timer.join()
+            self.assertEqual([True], fired)
+
+        interleave(start, setup=fired.clear, runs=5, seed=1)
+
+    def test_time_stands_still_while_somebody_can_go_on(self) -> None:
+        """A lock that is held is waited for, however short the timeout."""
+        lock = threading.Lock()
+
+        def hold() -> None:
+            with lock:
+                for _ in range(20):
+                    threading.get_ident()
+
+        def take() -> None:
+            self.assertTrue(lock.acquire(timeout=0.000001))
+            lock.release()
+
+        interleave(hold, take, runs=50, seed=1)
+
+
+class OutliveTest(unittest.TestCase):
+    def test_what_a_run_made_works_after_it(self) -> None:
+        """Between threads that no run knows of."""
+        kept: list[Any] = []
+
+        def make() -> None:
+            kept.append((threading.Lock(), threading.Condition(), queue.SimpleQueue()))
+
+        interleave(make, runs=1)
+        lock, condition, channel = kept[0]
+        total = [0]
+
+        def use(number: int) -> None:
+            for _ in range(100):
+                with lock:
+                    total[0] += 1
+            channel.put(number)
+            with condition:
+                condition.notify_all()
+                condition.wait_for(lambda: channel.qsize() == 4, timeout=60)
+
+        in_threads(4, use)
+        self.assertEqual(400, total[0])
+        self.assertEqual([0, 1, 2, 3], sorted(channel.get() for _ in range(4)))
+
+    def test_a_thread_outside_of_the_run_may_help(self) -> None:
+        """It holds a lock for a while that a function wants: a wait, no deadlock."""
+        lock, wanted = threading.Lock(), threading.Event()
+        held = threading.Event()
+
+        def outside() -> None:
+            with lock:
+                held.set()
+                wanted.wait(60)
+
+        thread = threading.Thread(target=outside)
+        thread.start()
+        held.wait(60)
+
+        def inside() -> None:
+            wanted.set()
+            with lock:
+                pass
+
+        try:
+            interleave(inside, runs=1, timeout=60)
+        finally:
+            wanted.set()
+            thread.join(60)
+
+    def test_a_lock_that_the_caller_holds_is_a_deadlock(self) -> None:
+        """It waits for the end of the run, and will not release it."""
+        lock = threading.Lock()
+
+        def want() -> None:
+            with lock:
+                pass
+
+        with lock:
+            error = failing_run(interleave, want)
+        self.assertIsInstance(error, InterleavingDeadlockError)
+        self.assertIn("held by nobody of the run: it was locked before", str(error))
+
+
+if __name__ == "__main__":
+    unittest.main()
