@@ -7,6 +7,7 @@
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   generating/              files, trees and projects to test with
 #   guard/  faults/          what a test leaves behind; what fails, when and how
+#   loops/                   event loops, and the tasks in them
 #   measures/                samples of time, statistics, comparisons
 #   schedules/               threads in an order chosen by a seed
 #   timeline.py              what happened, in order
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from itf.async_case import AsyncIntegrationTestCase as AsyncIntegrationTestCase
     from itf.case import IntegrationTestCase as IntegrationTestCase
     from itf.exceptions import (
+        AsyncDeadlockError as AsyncDeadlockError,
         ConfigCycleError as ConfigCycleError,
         CounterTimeoutError as CounterTimeoutError,
         FaultInjectionError as FaultInjectionError,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     )
     from itf.faults.injection import inject_faults as inject_faults
     from itf.faults.plan import FaultPlan as FaultPlan
+    from itf.fixtures.async_orders import FailedOrder as FailedOrder
     from itf.fixtures.async_runner import (
         AsyncTestRunner as AsyncTestRunner,
         async_test_runner as async_test_runner,
@@ -129,6 +132,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "AsyncDeadlockError": "itf.exceptions",
     "AsyncIntegrationTestCase": "itf.async_case",
     "AsyncTestRunner": "itf.fixtures.async_runner",
     "ConfigChangeEvent": "itf.formats",
@@ -140,6 +144,7 @@ _MODULES = {
     "ErrorPropagationMixin": "itf.interfaces.error_propagation",
     "ErrorTrackingContext": "itf.fixtures.error_tracking",
     "Exploration": "itf.schedules.interleaving",
+    "FailedOrder": "itf.fixtures.async_orders",
     "FaultInjectionError": "itf.exceptions",
     "FaultPlan": "itf.faults.plan",
     "FaultTimeoutError": "itf.exceptions",

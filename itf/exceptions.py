@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "AsyncDeadlockError",
     "ConfigCycleError",
     "CounterTimeoutError",
     "FaultInjectionError",
@@ -233,6 +234,18 @@ class CounterTimeoutError(ItfError, TimeoutError):
         super().__init__(message)
         self.wanted = wanted
         self.value = value
+
+
+class AsyncDeadlockError(ItfError, RuntimeError):
+    """All tasks of a loop are blocked, and nothing is left that could wake one of them.
+
+    Attributes:
+        tasks: The names of the tasks; the message has their stacks.
+    """
+
+    def __init__(self, message: str, tasks: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.tasks = tuple(tasks)
 
 
 class TimingError(ItfError, RuntimeError):

@@ -32,6 +32,7 @@ LAYERS = [
         "itf.guard",
         "itf.faults",
         "itf.generating",
+        "itf.loops",
         "itf.measures",
         "itf.schedules",
     ],
