@@ -219,7 +219,7 @@ class IntegrationTestCase(
         own = self.__dict__
         if own.pop("_itf_has_run", False):
             for key in [key for key in own if key.startswith("_itf_")]:
-                if key not in ("_itf_method_name", "_itf_own_keys"):
+                if key not in ("_itf_method_name", "_itf_own_keys", "_itf_loop"):
                     del own[key]
         self.timeline = Timeline(self.id())
         own["_itf_error"] = None
@@ -342,7 +342,7 @@ class IntegrationTestCase(
             self._itf_disarm,
             self._itf_check_leaks,
         ]
-        self.addCleanup(self._itf_finish)
+        unittest.TestCase.addCleanup(self, self._itf_finish)
 
     def _itf_finish(self) -> None:
         """Take the steps that end a test; after one that fails it, the others come in turn."""
@@ -353,7 +353,7 @@ class IntegrationTestCase(
                 step()
             except BaseException:
                 if steps:
-                    self.addCleanup(self._itf_finish)
+                    unittest.TestCase.addCleanup(self, self._itf_finish)
                 raise
 
     def _itf_stop_workers(self) -> None:
@@ -483,7 +483,7 @@ _steps: weakref.WeakKeyDictionary[type[Any], tuple[str, ...]] = weakref.WeakKeyD
 
 
 def _steps_of(cls: type[Any]) -> tuple[str, ...]:
-    """Return which steps of a test do anything in a class: unittest's own do nothing."""
+    """Return which steps of a test do anything in a class: unittest's own and ours do nothing."""
     known = _steps.get(cls)
     if known is not None:
         return known
@@ -493,7 +493,7 @@ def _steps_of(cls: type[Any]) -> tuple[str, ...]:
     found = _steps[cls] = tuple(
         name
         for name, owner in owners.items()
-        if owner is not None and owner.__module__.partition(".")[0] != "unittest"
+        if owner is not None and owner.__module__.partition(".")[0] not in ("unittest", "itf")
     )
     return found
 

@@ -1,0 +1,986 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import gc
+import os
+import re
+import signal
+import socket
+import threading
+import time
+import unittest
+import warnings
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from unittest import mock
+
+from itf import AsyncIntegrationTestCase, IntegrationTestCase
+from itf.loops import tasks
+from tests.support import in_threads, run_case, run_method, run_script
+
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+async def stuck() -> None:
+    await asyncio.Event().wait()
+
+
+def run_class(*classes: type[unittest.TestCase]) -> unittest.TestResult:
+    """Run all tests of classes as a suite does, class fixtures included."""
+    result = unittest.TestResult()
+    loader = unittest.defaultTestLoader
+    unittest.TestSuite(map(loader.loadTestsFromTestCase, classes)).run(result)
+    return result
+
+
+class Base(unittest.TestCase):
+    def only_text(self, result: unittest.TestResult) -> str:
+        """Return the text of the only failure or error of a result."""
+        told = result.failures + result.errors
+        self.assertEqual(1, len(told), told)
+        return str(told[0][1])
+
+    def assert_passed(self, result: unittest.TestResult, tests: int = 1) -> None:
+        self.assertEqual([], result.failures + result.errors)
+        self.assertEqual(tests, result.testsRun)
+
+    def is_closed(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.assertTrue(loop.is_closed())
+
+
+class StepsTest(Base):
+    """The steps of a test are those of unittest.IsolatedAsyncioTestCase."""
+
+    def steps_of(self, base: Any) -> list[str]:
+        """Return what happens in a test with every step, in order."""
+        seen: list[str] = []
+
+        @contextlib.asynccontextmanager
+        async def manager() -> AsyncIterator[str]:
+            seen.append("enter")
+            yield "value"
+            seen.append("exit")
+
+        async def cleanup(what: str, *, end: str = "") -> None:
+            await asyncio.sleep(0)
+            seen.append(f"{what}{end} {variable.get()}")
+
+        class Case(base):  # type: ignore[misc]
+            def setUp(self) -> None:
+                variable.set("setUp")
+                self.loop = asyncio.get_event_loop()
+                self.addCleanup(lambda: seen.append(f"plain cleanup {variable.get()}"))
+
+            async def asyncSetUp(self) -> None:
+                seen.append(f"asyncSetUp {variable.get()}")
+                variable.set("asyncSetUp")
+                seen.append(await self.enterAsyncContext(manager()))
+                self.addAsyncCleanup(cleanup, "async cleanup", end="!")
+                self.addCleanup(cleanup, "coroutine function as a cleanup")
+
+            async def test(self) -> None:
+                seen.append(f"test {variable.get()} {self.loop is asyncio.get_running_loop()}")
+                variable.set("test")
+
+            async def asyncTearDown(self) -> None:
+                seen.append(f"asyncTearDown {variable.get()}")
+                variable.set("asyncTearDown")
+
+            def tearDown(self) -> None:
+                seen.append(f"tearDown {variable.get()}")
+
+        self.assert_passed(run_method(Case))
+        self.assertEqual("unset", variable.get())
+        return seen
+
+    def test_they_come_in_the_same_order_with_the_same_context(self) -> None:
+        """Context variables of each step are seen in the next one, and nowhere else."""
+        steps = self.steps_of(AsyncIntegrationTestCase)
+        self.assertEqual(self.steps_of(unittest.IsolatedAsyncioTestCase), steps)
+        self.assertIn("test asyncSetUp True", steps)
+
+    def test_who_derives_from_both_has_each_step_once(self) -> None:
+        """For tools that ask isinstance(test, IsolatedAsyncioTestCase)."""
+        seen: list[str] = []
+
+        class Case(AsyncIntegrationTestCase, unittest.IsolatedAsyncioTestCase):
+            async def asyncSetUp(self) -> None:
+                seen.append("asyncSetUp")
+
+            async def test(self) -> None:
+                seen.append("test")
+
+            async def asyncTearDown(self) -> None:
+                seen.append("asyncTearDown")
+
+        self.assert_passed(run_method(Case))
+        self.assertEqual(["asyncSetUp", "test", "asyncTearDown"], seen)
+
+    def test_a_failing_set_up_runs_cleanups_and_no_test(self) -> None:
+        """As in unittest."""
+        seen: list[str] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def asyncSetUp(self) -> None:
+                self.addAsyncCleanup(self.note, "cleanup")
+                raise LookupError("not set up")
+
+            async def note(self, what: str) -> None:
+                seen.append(what)
+
+            async def test(self) -> None:
+                seen.append("test")
+
+            async def asyncTearDown(self) -> None:
+                seen.append("asyncTearDown")
+
+        self.assertIn("LookupError: not set up", self.only_text(run_method(Case)))
+        self.assertEqual(["cleanup"], seen)
+
+    def test_every_failing_cleanup_is_told(self) -> None:
+        """And all of them run."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def fail(self, text: str) -> None:
+                raise LookupError(text)
+
+            async def test(self) -> None:
+                self.addAsyncCleanup(self.fail, "one")
+                self.addAsyncCleanup(self.fail, "two")
+
+        result = run_method(Case)
+        self.assertEqual(["two", "one"], [text.split()[-1] for _, text in result.errors])
+
+    def test_skips_expected_failures_and_subtests(self) -> None:
+        """Each has unittest's outcome."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_skip(self) -> None:
+                self.skipTest("not now")
+
+            @unittest.skip("never")
+            async def test_skipped(self) -> None:
+                raise AssertionError
+
+            @unittest.expectedFailure
+            async def test_expected(self) -> None:
+                self.fail("as expected")
+
+            async def test_subtests(self) -> None:
+                for number in range(3):
+                    with self.subTest(number=number):
+                        await asyncio.sleep(0)
+                        self.assertEqual(1, number)
+
+            def test_plain(self) -> None:
+                self.assertEqual("unset", variable.get())
+
+        result = run_class(Case)
+        self.assertEqual(["not now", "never"], [why for _, why in result.skipped])
+        self.assertEqual(1, len(result.expectedFailures))
+        self.assertEqual(2, len(result.failures))
+        self.assertEqual([], result.errors)
+
+    def test_an_instance_may_run_twice(self) -> None:
+        """Also on Python 3.11, where unittest's own may not."""
+        seen: list[str] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                seen.append(variable.get())
+                variable.set("changed")
+
+        case = Case("test")
+        for _ in range(2):
+            self.assert_passed(run_case(case))
+        case.debug()
+        self.assertEqual(["unset"] * 3, seen)
+
+    def test_a_traceback_has_the_users_frames_alone(self) -> None:
+        """Neither asyncio's nor itf's."""
+
+        async def helper() -> None:
+            await asyncio.sleep(0)
+            raise LookupError("deep")
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                await helper()
+
+        text = self.only_text(run_method(Case))
+        files = set(re.findall(r'File "(.*?)"', text))
+        self.assertEqual({__file__}, files)
+
+    def test_a_coroutine_that_a_plain_method_returns_is_awaited(self) -> None:
+        """Behind a decorator, a coroutine function looks like a plain one."""
+        seen: list[str] = []
+
+        def decorated(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            def wrapper(self: Any) -> Any:
+                return function(self)
+
+            return wrapper
+
+        class Case(AsyncIntegrationTestCase):
+            @decorated
+            async def test(self) -> None:
+                await asyncio.sleep(0)
+                seen.append("test")
+                self.addCleanup(functools.partial(decorated(Case.late), self))
+
+            async def late(self) -> None:
+                seen.append("cleanup")
+
+        self.assert_passed(run_method(Case))
+        self.assertEqual(["test", "cleanup"], seen)
+
+    def test_what_is_no_async_context_manager_is_refused(self) -> None:
+        """With unittest's words."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                await self.enterAsyncContext(42)  # type: ignore[arg-type]
+
+        self.assertIn(
+            "TypeError: 'builtins.int' object does not support the asynchronous context manager",
+            self.only_text(run_method(Case)),
+        )
+
+    def test_asyncio_has_no_current_loop_after_the_test(self) -> None:
+        """As after asyncio.run."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                await asyncio.sleep(0)
+
+        self.assert_passed(run_method(Case))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with self.assertRaises(RuntimeError):
+                asyncio.get_event_loop()
+
+
+class LoopTest(Base):
+    """One loop goes from test to test, and ends with the class."""
+
+    def test_the_tests_of_a_class_share_one_and_it_is_closed_with_the_class(self) -> None:
+        """Also where setUpClass and tearDownClass are overridden without super()."""
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        class Case(AsyncIntegrationTestCase):
+            @classmethod
+            def setUpClass(cls) -> None:
+                """Forget super()."""
+
+            @classmethod
+            def tearDownClass(cls) -> None:
+                """Forget super()."""
+
+            async def test_one(self) -> None:
+                loops.append(asyncio.get_running_loop())
+
+            test_three = test_two = test_one
+
+        class Other(Case):
+            async def test_one(self) -> None:
+                await super().test_one()
+                self.is_new = loops[0] is not loops[-1]
+                assert loops[0].is_closed()
+
+        self.assert_passed(run_class(Case, Other), tests=6)
+        self.assertEqual([1, 1], [len(set(loops[:3])), len(set(loops[3:]))])
+        for loop in loops:
+            self.is_closed(loop)
+        self.assert_passed(run_class(Case), tests=3)
+        self.is_closed(loops[-1])
+
+    def test_runners_that_end_no_class_have_it_closed_by_the_next_class(self) -> None:
+        """When their thread comes to another one."""
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        class One(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                loops.append(asyncio.get_running_loop())
+
+        class Two(One):
+            pass
+
+        for case in (One, One, Two):
+            self.assert_passed(run_method(case))
+        self.assertIs(loops[0], loops[1])
+        self.is_closed(loops[0])
+        self.assertFalse(loops[2].is_closed())
+        Two.doClassCleanups()
+        self.is_closed(loops[2])
+
+    def test_at_the_end_of_the_process_it_is_closed(self) -> None:
+        """Python does not complain of a loop that was not."""
+        script = """
+import asyncio, unittest, itf
+class Case(itf.AsyncIntegrationTestCase):
+    async def test(self):
+        await asyncio.to_thread(int)
+for _ in range(3):
+    Case("test").debug()
+print("done")
+"""
+        done = run_script(script)
+        self.assertEqual(("done\n", ""), (done.stdout, done.stderr))
+
+    def test_tests_in_several_threads_have_a_loop_each(self) -> None:
+        """At the same time; and the end of the class closes all of them."""
+        barrier = threading.Barrier(8, timeout=60)
+        loops: set[asyncio.AbstractEventLoop] = set()
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                loops.add(asyncio.get_running_loop())
+                barrier.wait()
+                variable.set(threading.current_thread().name)
+                await asyncio.sleep(0)
+                self.assertEqual(threading.current_thread().name, variable.get())
+
+        for result in in_threads(8, lambda number: [run_method(Case) for _ in range(5)]):
+            for each in result:
+                self.assert_passed(each)
+        Case.doClassCleanups()
+        self.assertGreaterEqual(len(loops), 8)
+        self.assertLess(len(loops), 40)
+        for loop in loops:
+            self.is_closed(loop)
+
+    def test_what_is_left_in_a_loop_gives_the_next_test_a_new_one(self) -> None:
+        """A timer, a server, a reader, an executor of one's own."""
+        loops: list[asyncio.AbstractEventLoop] = []
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        rung: list[str] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_a_timer(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                asyncio.get_running_loop().call_later(0, lambda: None)
+                asyncio.get_running_loop().call_later(3600, rung.append, "late")
+
+            async def test_b_reader(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                asyncio.get_running_loop().add_reader(ours, rung.append, "read")
+                await asyncio.sleep(0.01)
+
+            def test_c_timer_outside_of_the_loop(self) -> None:
+                loops.append(asyncio.get_event_loop())
+                asyncio.get_event_loop().call_later(3600, rung.append, "late")
+
+            async def test_d_executor(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                from concurrent.futures import ThreadPoolExecutor
+
+                asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+                theirs.send(b"x")
+                await asyncio.sleep(0.01)
+
+            async def test_e_handler(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                asyncio.get_running_loop().set_exception_handler(lambda *_: rung.append("error"))
+                asyncio.get_running_loop().set_task_factory(
+                    lambda loop, coro, **rest: rung.append("task")  # type: ignore[arg-type]
+                )
+
+            async def test_f_after_a_handler(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                await asyncio.create_task(asyncio.sleep(0))
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "told", "exception": LookupError("told")}
+                )
+
+        result = run_class(Case)
+        self.assertIn("LookupError: told", self.only_text(result))
+        self.assertEqual([], rung)
+        # What is only set on a loop is put back; that loop is kept.
+        self.assertIs(loops[4], loops[5])
+        self.assertEqual(5, len(set(map(id, loops))))
+
+    def test_a_callback_that_is_ready_runs_before_the_test_is_over(self) -> None:
+        """Its error is the test's own, and not the next one's."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_a(self) -> None:
+                def late() -> None:
+                    raise LookupError("late")
+
+                asyncio.get_running_loop().call_soon(late)
+
+            async def test_b(self) -> None:
+                await asyncio.sleep(0)
+
+        result = run_class(Case)
+        self.assertIn("LookupError: late", self.only_text(result))
+        self.assertEqual("test_a", result.errors[0][0]._testMethodName)  # type: ignore[attr-defined]
+
+    def test_callbacks_that_schedule_one_another_for_ever_end_with_the_test(self) -> None:
+        """And never reach the next one."""
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        class Case(AsyncIntegrationTestCase):
+            def again(self) -> None:
+                loops[0].call_soon(self.again)
+
+            async def test_a(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                self.again()
+
+            async def test_b(self) -> None:
+                loops.append(asyncio.get_running_loop())
+
+        self.assert_passed(run_class(Case), tests=2)
+        self.assertIsNot(loops[0], loops[1])
+
+    def test_a_loop_that_is_stopped_is_an_error(self) -> None:
+        """The test is named, and ended."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                asyncio.get_running_loop().stop()
+                await stuck()
+
+        result = run_method(Case)
+        self.assertIn("the event loop was stopped before test was over", result.errors[0][1])
+
+    def test_a_factory_makes_a_loop_for_each_test(self) -> None:
+        """Any function, without the test as an argument; each loop is closed."""
+        made: list[asyncio.AbstractEventLoop] = []
+
+        class Special(asyncio.SelectorEventLoop):
+            pass
+
+        def make() -> asyncio.AbstractEventLoop:
+            made.append(Special())
+            return made[-1]
+
+        class Case(AsyncIntegrationTestCase):
+            loop_factory = make
+
+            async def test_one(self) -> None:
+                self.assertIs(made[-1], asyncio.get_running_loop())
+                await asyncio.to_thread(int)
+
+            test_two = test_one
+
+        self.assert_passed(run_class(Case), tests=2)
+        self.assertEqual([True, True], [loop.is_closed() for loop in made])
+
+    def test_a_factory_that_makes_no_loop_is_told(self) -> None:
+        """Before the test begins."""
+
+        class Case(AsyncIntegrationTestCase):
+            loop_factory = int  # type: ignore[assignment]
+
+            async def test(self) -> None:
+                self.fail("not reached")
+
+        with self.assertRaisesRegex(TypeError, "^loop_factory must return a new event loop, got 0"):
+            run_method(Case)
+
+    def test_the_loops_of_a_policy_are_used(self) -> None:
+        """One for each test, for only of our own we know what is left in it."""
+        made: list[asyncio.AbstractEventLoop] = []
+
+        class Special(asyncio.SelectorEventLoop):
+            def __init__(self) -> None:
+                super().__init__()
+                made.append(self)
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_one(self) -> None:
+                self.assertIs(made[-1], asyncio.get_running_loop())
+
+            test_two = test_one
+
+        with mock.patch.object(asyncio, "new_event_loop", Special):
+            self.assert_passed(run_class(Case), tests=2)
+        self.assertEqual([True, True], [loop.is_closed() for loop in made])
+
+    def test_debug_mode_can_be_switched_on(self) -> None:
+        """For a class; the loop forgets it afterwards."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                self.assertEqual(self.async_debug, asyncio.get_running_loop().get_debug())
+
+        self.assert_passed(run_method(Case))
+        with mock.patch.object(Case, "async_debug", True):
+            self.assert_passed(run_method(Case))
+        self.assert_passed(run_method(Case))
+
+    def test_inside_a_running_loop_a_test_is_refused(self) -> None:
+        """It says why, and what to do."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                self.fail("not reached")
+
+        async def main() -> unittest.TestResult:
+            return run_method(Case)
+
+        self.assertIn(
+            "FixtureError: an event loop is running in this thread already, and a test has a loop "
+            "of its own; run it where none is running, or in a thread",
+            self.only_text(asyncio.run(main())),
+        )
+
+    def test_descriptors_do_not_pile_up(self) -> None:
+        """After a hundred classes there are no more than before."""
+
+        def one() -> None:
+            class Case(AsyncIntegrationTestCase):
+                async def test(self) -> None:
+                    await asyncio.sleep(0)
+
+            self.assert_passed(run_class(Case))
+
+        one()
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(100):
+            one()
+        self.assertEqual(before, len(os.listdir("/proc/self/fd")))
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork")
+    def test_a_fork_inside_leaves_the_parents_loop_alone(self) -> None:
+        """The child may run a loop of its own, go back through the test, and exit."""
+        script = """
+import asyncio, os, sys, unittest, itf
+
+class Case(itf.AsyncIntegrationTestCase):
+    async def test_a_fork(self):
+        asyncio.get_running_loop().slow_callback_duration = 60
+        pid = os.fork()
+        if pid == 0:
+            # Straight out of the test, through all that is around it.
+            raise SystemExit
+        self.assertEqual(0, os.waitpid(pid, 0)[1])
+
+    async def test_b_still_wakes(self):
+        loop = asyncio.get_running_loop()
+        import threading
+        event = asyncio.Event()
+        threading.Timer(0.05, loop.call_soon_threadsafe, (event.set,)).start()
+        await asyncio.wait_for(event.wait(), 30)
+        print("woke", flush=True)
+
+parent = os.getpid()
+result = unittest.TestResult()
+unittest.TestSuite([Case("test_a_fork")]).run(result)
+if os.getpid() != parent:
+    sys.exit(0)
+print(result.wasSuccessful(), flush=True)
+Case("test_b_still_wakes").debug()
+if os.fork() == 0:
+    Case("test_b_still_wakes").debug()
+    sys.exit(0)
+os.wait()
+Case("test_b_still_wakes").debug()
+"""
+        done = run_script(script)
+        self.assertEqual("True\nwoke\nwoke\nwoke\n", done.stdout, done.stderr)
+        self.assertEqual("", done.stderr)
+
+
+class LeftoversTest(Base):
+    """What a test leaves in its loop is ended, and fails the test that left it."""
+
+    def test_a_task_fails_its_test_by_name_and_place(self) -> None:
+        """It is cancelled and awaited before that, and the next test passes."""
+        tidied: list[bool] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def pump(self) -> None:
+                try:
+                    await stuck()
+                finally:
+                    await asyncio.sleep(0)
+                    tidied.append(True)
+
+            async def test_a(self) -> None:
+                self.task = asyncio.create_task(self.pump(), name="pump")
+                await asyncio.sleep(0)
+
+            async def test_b(self) -> None:
+                self.assertEqual(1, len(asyncio.all_tasks()))
+
+        text = self.only_text(run_class(Case))
+        self.assertRegex(
+            text,
+            r"AssertionError: 1 task outlived the test; await, or cancel and await:\n"
+            rf"  pump \(.*Case.pump\)\n    at {re.escape(__file__)}:\d+ in .*Case.pump\n"
+            rf"    at {re.escape(__file__)}:\d+ in stuck\n",
+        )
+        self.assertEqual([True], tidied)
+
+    def test_the_leak_policy_holds_for_tasks(self) -> None:
+        """With `warn` a warning, with `off` nothing; the task is ended in any case."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                tasks_left.append(asyncio.create_task(stuck(), name="pump"))
+                await asyncio.sleep(0)
+
+        tasks_left: list[asyncio.Task[None]] = []
+        with (
+            mock.patch.object(Case, "leak_policy", "warn"),
+            self.assertWarnsRegex(ResourceWarning, r"Case.test: 1 task outlived(.|\n)*pump"),
+        ):
+            self.assert_passed(run_method(Case))
+        with mock.patch.object(Case, "leak_policy", "off"):
+            self.assert_passed(run_method(Case))
+        self.assertEqual([True, True], [task.cancelled() for task in tasks_left])
+
+    def test_leak_ignore_holds_for_tasks(self) -> None:
+        """By name and pattern; what it does not name still fails the test."""
+
+        class Case(AsyncIntegrationTestCase):
+            leak_ignore = ("tasks:pump-*",)
+
+            async def test_a(self) -> None:
+                self.task = asyncio.create_task(stuck(), name="pump-1")
+                await asyncio.sleep(0)
+
+            async def test_b(self) -> None:
+                self.task = asyncio.create_task(stuck(), name="pump-2")
+                self.other = asyncio.create_task(stuck(), name="other")
+                await asyncio.sleep(0)
+
+        text = self.only_text(run_class(Case))
+        self.assertIn("1 task outlived the test; await, or cancel and await:\n  other", text)
+        self.assertNotIn("pump-2", text)
+
+    def test_a_task_that_never_began_counts(self) -> None:
+        """And its coroutine is closed."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                self.task = asyncio.ensure_future(stuck())
+
+        self.assertIn("1 task outlived the test", self.only_text(run_method(Case)))
+
+    def test_a_task_that_was_cancelled_and_not_awaited_may_end(self) -> None:
+        """It was told to, and is given the chance."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                task = asyncio.ensure_future(stuck())
+                await asyncio.sleep(0)
+                task.cancel()
+
+        self.assert_passed(run_method(Case))
+
+    def test_a_task_that_a_cleanup_ends_is_no_leftover(self) -> None:
+        """The look comes after the user's tearDown and cleanups."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                self.task = asyncio.ensure_future(stuck())
+                self.addCleanup(self.task.cancel)
+
+        self.assert_passed(run_method(Case))
+
+    def test_a_task_that_refuses_is_an_error_and_keeps_no_later_test(self) -> None:
+        """Within the grace, with its place; the next test has another loop."""
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def refuse(self) -> None:
+                while not self.over:
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0.01)
+
+            async def test_a(self) -> None:
+                self.over = False
+                loops.append(asyncio.get_running_loop())
+                self.task = asyncio.ensure_future(self.refuse())
+                await asyncio.sleep(0)
+
+            async def test_b(self) -> None:
+                loops.append(asyncio.get_running_loop())
+
+        with mock.patch.object(tasks, "CANCEL_GRACE", 0.05), self.assertNoLogs("asyncio"):
+            result = run_class(Case)
+            text = self.only_text(result)
+            gc.collect()
+        self.assertIn("1 task outlived the test", text)
+        self.assertRegex(text, r"1 task refuses to be cancelled(.|\n)*Case.refuse")
+        self.assertIsNot(loops[0], loops[1])
+
+    def test_an_async_generator_left_open_fails_the_test(self) -> None:
+        """It is closed before that."""
+        closed: list[bool] = []
+
+        async def numbers() -> AsyncIterator[int]:
+            try:
+                yield 1
+                yield 2
+            finally:
+                closed.append(True)
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_a(self) -> None:
+                self.generator = numbers()
+                async for _ in self.generator:
+                    break
+
+            async def test_b_closed(self) -> None:
+                async with contextlib.aclosing(numbers()) as generator:  # type: ignore[type-var]
+                    await anext(generator)
+
+        text = self.only_text(run_class(Case))
+        self.assertRegex(
+            text,
+            "left open by the test; close it, with `aclosing` or `aclose()`: async generator "
+            rf".*numbers at {re.escape(__file__)}:\d+ in ".replace("()", r"\(\)"),
+        )
+        self.assertEqual([True, True], closed)
+
+    def test_a_coroutine_that_nobody_awaited_fails_the_test(self) -> None:
+        """By name and place; also where warnings are errors."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                stuck()  # type: ignore[unused-coroutine]
+
+        for action in ("default", "error"):
+            with self.subTest(action), warnings.catch_warnings():
+                warnings.simplefilter(action)  # type: ignore[arg-type]
+                text = self.only_text(run_method(Case))
+                self.assertRegex(
+                    text,
+                    "coroutine 'stuck' was never awaited, defined at "
+                    rf"{re.escape(__file__)}:\d+, dropped at {re.escape(__file__)}:\d+ in .*test",
+                )
+
+    def test_an_error_that_nobody_awaited_fails_the_test(self) -> None:
+        """With what asyncio says of it, and beside a leftover task."""
+
+        async def fail() -> None:
+            raise LookupError("in the background")
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                asyncio.ensure_future(fail())  # noqa: RUF006
+                self.task = asyncio.ensure_future(stuck())
+                for _ in range(3):
+                    await asyncio.sleep(0)
+
+        result = run_method(Case)
+        self.assertEqual((1, 1), (len(result.failures), len(result.errors)))
+        self.assertIn("1 task outlived the test", result.failures[0][1])
+        self.assertIn(
+            "LookupError: in the background\n"
+            "nobody awaited it; asyncio says: Task exception was never retrieved",
+            result.errors[0][1],
+        )
+
+    def test_a_thread_that_does_not_end_is_named_in_time(self) -> None:
+        """Where unittest's own would wait for it for ever."""
+        go, busy = threading.Event(), threading.Event()
+        self.addCleanup(go.set)
+
+        def work() -> None:
+            busy.set()
+            go.wait(60)
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.to_thread(work), 0.01)
+                busy.wait(60)
+
+        with mock.patch.object(tasks, "CANCEL_GRACE", 0.05):
+            began = time.monotonic()
+            text = self.only_text(run_method(Case))
+        self.assertLess(time.monotonic() - began, 30)
+        self.assertRegex(text, r"1 thread of the loop does not end, .*'asyncio_0' \(at .*in .*work")
+
+    def test_threads_of_to_thread_end_with_the_test(self) -> None:
+        """The next test starts its own."""
+        names: list[threading.Thread] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_a(self) -> None:
+                names.append(await asyncio.to_thread(threading.current_thread))
+
+            async def test_b(self) -> None:
+                self.is_over = not names[0].is_alive()
+                self.assertTrue(self.is_over)
+                names.append(await asyncio.to_thread(threading.current_thread))
+
+        self.assert_passed(run_class(Case), tests=2)
+
+    def test_tasks_end_before_what_they_use(self) -> None:
+        """A leftover task tidies up in a workspace that is still there."""
+        there: list[bool] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def use(self) -> None:
+                try:
+                    await stuck()
+                finally:
+                    there.append(self.temp_workspace.exists())
+
+            async def test(self) -> None:
+                self.assertTrue(self.temp_workspace.exists())
+                self.task = asyncio.ensure_future(self.use())
+                await asyncio.sleep(0)
+
+        self.assertIn("1 task outlived", self.only_text(run_method(Case)))
+        self.assertEqual([True], there)
+
+    def test_a_blocked_loop_is_told(self) -> None:
+        """In asyncio's log, with the test and for how long, and on the timeline."""
+        events: list[Any] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_blocks(self) -> None:
+                asyncio.get_running_loop().slow_callback_duration = 0.01
+                time.sleep(0.02)
+
+            async def test_usual(self) -> None:
+                self.assertEqual(0.1, asyncio.get_running_loop().slow_callback_duration)
+
+        case = Case("test_blocks")
+        with self.assertLogs("asyncio", "WARNING") as logs:
+            self.assert_passed(run_case(case))
+        events = case.timeline.events("async")
+        self.assertRegex(
+            logs.output[0],
+            r"Case.test_blocks blocked its event loop for 0\.\d+ s; set async_debug = True to see",
+        )
+        self.assertEqual("blocked", events[0]["data"]["action"])
+        self.assertGreaterEqual(events[0]["data"]["seconds"], 0.02)
+        self.assert_passed(run_method(Case, "test_usual"))
+
+
+class InterruptTest(Base):
+    """Ctrl-C in a test ends the run, and cancels what runs."""
+
+    def setUp(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def test_it_cancels_the_test_and_its_tasks(self) -> None:
+        """While the loop sleeps, and while a coroutine runs; then the loop is closed."""
+        tidied: list[str] = []
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        async def tidy(name: str) -> None:
+            try:
+                await stuck()
+            finally:
+                await asyncio.sleep(0)
+                tidied.append(name)
+
+        class Case(AsyncIntegrationTestCase):
+            async def test_asleep(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                self.task = asyncio.ensure_future(tidy("task"))
+                timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+                timer.start()
+                try:
+                    await tidy("test")
+                finally:
+                    timer.join()
+
+            async def test_awake(self) -> None:
+                loops.append(asyncio.get_running_loop())
+                self.task = asyncio.ensure_future(tidy("task"))
+                await asyncio.sleep(0)
+                os.kill(os.getpid(), signal.SIGINT)
+                for _ in range(1000):
+                    await asyncio.sleep(0)
+
+            async def test_after(self) -> None:
+                self.fail("the run goes on")
+
+        for name, ended in (("test_asleep", ["task", "test"]), ("test_awake", ["task"])):
+            tidied.clear()
+            suite = unittest.TestSuite([Case(name), Case("test_after")])
+            with self.subTest(name), self.assertRaises(KeyboardInterrupt):
+                suite.run(unittest.TestResult())
+            self.assertEqual(ended, sorted(tidied))
+            self.is_closed(loops[-1])
+
+    def test_debug_lets_it_through_as_well(self) -> None:
+        """And puts back what the test had."""
+        paths: list[Any] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                paths.append(self.temp_workspace)
+                self.task = asyncio.ensure_future(stuck())
+                raise KeyboardInterrupt
+
+        with self.assertRaises(KeyboardInterrupt):
+            Case("test").debug()
+        self.assertFalse(paths[0].exists())
+
+    def test_system_exit_in_a_task_is_an_error_of_its_test(self) -> None:
+        """The run goes on, as in unittest."""
+
+        class Case(AsyncIntegrationTestCase):
+            async def leave(self) -> None:
+                raise SystemExit(3)
+
+            async def test_a(self) -> None:
+                self.task = asyncio.ensure_future(self.leave())
+                await stuck()
+
+            async def test_b(self) -> None:
+                await asyncio.sleep(0)
+
+        result = run_class(Case)
+        self.assertEqual(2, result.testsRun)
+        self.assertIn("SystemExit: 3", result.errors[0][1])
+        self.assertEqual({"test_a"}, {case._testMethodName for case, _ in result.errors})  # type: ignore[attr-defined]
+
+
+class FixturesTest(Base):
+    """An asynchronous test has all that a plain one has."""
+
+    def test_it_is_an_integration_test(self) -> None:
+        """With the interfaces and fixtures, and unittest's asynchronous methods."""
+        self.assertTrue(issubclass(AsyncIntegrationTestCase, IntegrationTestCase))
+        for name in ("asyncSetUp", "asyncTearDown", "addAsyncCleanup", "enterAsyncContext"):
+            self.assertTrue(hasattr(AsyncIntegrationTestCase, name), name)
+
+    def test_the_runner_may_explore_beside_it(self) -> None:
+        """In a plain test of the class, in a loop of its own."""
+
+        class Case(AsyncIntegrationTestCase):
+            def test(self) -> None:
+                self.assertIsNone(self.async_test_runner.explore(self.fine, runs=3))
+
+            async def fine(self) -> None:
+                await asyncio.sleep(0)
+
+        self.assert_passed(run_method(Case))
+
+    def test_a_cleanup_of_a_test_that_never_ran_needs_no_loop(self) -> None:
+        """A plain one runs; a coroutine fails, and is closed."""
+        seen: list[str] = []
+
+        class Case(AsyncIntegrationTestCase):
+            async def test(self) -> None:
+                await asyncio.sleep(0)
+
+        case = Case("test")
+        case.addCleanup(seen.append, "plain")
+        case.doCleanups()
+        self.assertEqual(["plain"], seen)
+        case.addAsyncCleanup(asyncio.sleep, 0)
+        self.assertFalse(case.doCleanups())  # unittest keeps the error to itself
+
+
+if __name__ == "__main__":
+    unittest.main()
