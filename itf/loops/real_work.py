@@ -80,7 +80,8 @@ class RealWork:
         return [thread for thread in {*own, *self._callers.copy()} if thread is not self._home]
 
     def describe(self) -> list[str]:
-        """Name what is at work."""
+        """Name what is at work now."""
+        self.has_threads()  # also what was started since the last look
         told = [f"thread {thread.name!r} ({where_is(thread)})" for thread in self._threads()]
         if self._jobs:
             count = len(self._jobs)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import re
+import threading
 import unittest
 from typing import Any
 from unittest import mock
@@ -183,16 +184,16 @@ class TimeoutTest(Case):
     """A timeout says where each task was stuck."""
 
     def test_tasks_at_the_same_place_are_told_together(self) -> None:
-        """Ten thousand of them in a few lines; one elsewhere on its own."""
+        """A thousand of them in a few lines; one elsewhere on its own."""
 
         async def elsewhere() -> None:
             await asyncio.Lock().acquire()
             await stuck()
 
         with self.assertRaises(TaskTimeoutError) as caught:
-            self.together(*[stuck() for _ in range(10_000)], elsewhere(), timeout=1e-9)
+            self.together(*[stuck() for _ in range(1000)], elsewhere(), timeout=1e-9)
         text = str(caught.exception)
-        self.assertRegex(text, r"\n  (Task-\d+, ){9}Task-\d+ and 9990 more \(stuck\)\n")
+        self.assertRegex(text, r"\n  (Task-\d+, ){9}Task-\d+ and 990 more \(stuck\)\n")
         self.assertRegex(text, r"\n  Task-\d+ \(.*elsewhere\)\n")
         self.assertLess(len(text), 2000)
 
@@ -217,29 +218,27 @@ class TimeoutTest(Case):
 
     def test_it_says_why_the_virtual_clock_did_not_jump(self) -> None:
         """It names what real work it waited for."""
-        import threading
-
         go, busy = threading.Event(), threading.Event()
-        self.addCleanup(go.set)
 
         def work() -> None:
             busy.set()
             go.wait(60)
 
+        thread = threading.Thread(target=work, name="pump")
+        self.addCleanup(thread.join)
+        self.addCleanup(go.set)
+
         async def wait() -> None:
-            thread = threading.Thread(target=work, name="pump")
             thread.start()
-            self.addCleanup(thread.join)
             busy.wait(60)
             await stuck()
 
         with self.assertRaisesRegex(
             TaskTimeoutError,
-            r"clock stands at 0\.\d+ s, and goes at the pace of the real one because of "
+            r"clock stands at 0(\.\d+)? s, and goes at the pace of the real one because of "
             rf"thread 'pump' \(at .*called from {re.escape(__file__)}:\d+ in .*work\)$",
         ):
             self.runner.run(wait(), timeout=0.05)
-        go.set()
 
 
 class DeadlockTest(Case):
