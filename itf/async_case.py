@@ -46,9 +46,9 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
     awaited, and an error in a task that nobody awaited.
 
     Attributes:
-        async_debug: Whether loops run in asyncio's debug mode.  It costs ten
-            times the test, and tells which callback blocked the loop; without
-            it, one is only told that it was blocked, and for how long.
+        async_debug: Whether loops run in asyncio's debug mode, which costs time,
+            and tells which callback blocked the loop; without it, one is only
+            told that it was blocked, and for how long.
         loop_factory: What makes a loop; None is asyncio's own way.  A loop of
             another kind than asyncio's own serves one test only.
 
