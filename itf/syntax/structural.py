@@ -1,0 +1,498 @@
+"""The structure of a source in braces: functions, classes, blocks and statements."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from itf.syntax.building import TreeBuilder
+from itf.syntax.structural_languages import Rule, Structure
+from itf.syntax.table import NodeTable
+
+__all__ = ["structural_table"]
+
+__unittest = True
+
+_CLOSERS: Final = {b"(": b")", b"[": b"]", b"{": b"}"}
+_OPENERS: Final = {closer: opener for opener, closer in _CLOSERS.items()}
+
+# The kind of leaf that a token becomes, by language and by the token's group.
+_LEAVES: Final = {
+    "rust": {
+        "string": "string_literal",
+        "raw": "raw_string_literal",
+        "char": "char_literal",
+        "number": "integer_literal",
+    },
+    "c": {"string": "string_literal", "char": "char_literal", "number": "number_literal"},
+    "javascript": {"single": "string", "template": "template_string"},
+}
+_COMMENTS: Final = {
+    "line": "comment",
+    "block": "comment",
+    "line_comment": "line_comment",
+    "block_comment": "block_comment",
+}
+
+# After one of these, a slash in JavaScript begins a regular expression, a brace
+# an object, and a line that follows goes on with this one.
+_OPERATOR_END: Final = re.compile(rb"[-+*/%&|^~!?=<>:,.(\[{;]\Z|\A(?:return|typeof|in|of|new)\Z")
+_REGEX: Final = re.compile(rb"/(?![*/])(?:[^\\/\[\n]++|\\[^\n]|\[(?:[^\]\\\n]++|\\[^\n])*+\])++/\w*+")
+# What begins a line that goes on with the one before.
+_GOES_ON: Final = re.compile(rb"[-+*/%&|^?=<>:,.)(\[]|in\b|of\b|instanceof\b|else\b|catch\b|finally\b")
+_INCLUDED: Final = re.compile(rb"(#[ \t]*+include\b)[ \t]*+(\"[^\"\n]*+\"?|<[^>\n]*+>?)?")
+_DEFINED: Final = re.compile(rb"(#[ \t]*+define\b)[ \t]*+(\w+)?")
+_OTHER: Final = re.compile(rb"(#[ \t]*+\w++)")
+
+
+class _Statement:
+    """A statement that is being read.
+
+    Attributes:
+        low: Where it begins; behind ``export``, if it has that.
+        first: Its first token.
+        tokens: How many tokens it has so far, apart from those in brackets.
+        exported: Where its ``export`` is.
+        rule: What it is going to be, as far as is known.
+        is_plain: Whether there was a token by which it can no longer become a
+            declaration.
+        specifier: The type that it may be about to define, and where that begins.
+        defined: The type that it defines.
+        name: Its name, as soon as it was there.
+        has_parameters: Whether its parentheses were there.
+        has_body: Whether its block was there, so that it may be over.
+        is_assigned: Whether braces that follow are a part of a value.
+        is_generator: Whether there was a star before its name.
+        angles: How many angle brackets are open behind its name.
+    """
+
+    __slots__ = (
+        "angles",
+        "defined",
+        "exported",
+        "first",
+        "has_body",
+        "has_parameters",
+        "is_assigned",
+        "is_generator",
+        "is_plain",
+        "low",
+        "name",
+        "rule",
+        "specifier",
+        "tokens",
+    )
+
+    def __init__(self, low: int, first: bytes) -> None:
+        self.low = low
+        self.first = first
+        self.tokens = self.angles = 0
+        self.rule: Rule | None = None
+        self.specifier: tuple[Rule, int] | None = None
+        self.exported: int | None = None
+        self.defined: int | None = None
+        self.name: int | None = None
+        self.is_plain = self.is_assigned = self.is_generator = False
+        self.has_parameters = self.has_body = False
+
+
+class _Frame:
+    """Brackets that are open; the outermost one is the source itself.
+
+    Attributes:
+        opener: The bracket.
+        low: Where the node begins that it becomes.
+        kind: What that is; None if there is none.
+        has_statements: Whether it is made of statements.
+        ends: What it is to the statement that it stands in, if that may end with it.
+        field: What its node is to its parent.
+        declares: Whether names with parentheses in it declare functions.
+        statement: The statement that is being read in it.
+    """
+
+    __slots__ = ("declares", "ends", "field", "has_statements", "kind", "low", "opener", "statement")
+
+    def __init__(
+        self, opener: bytes, low: int, kind: str | None, *, has_statements: bool = False
+    ) -> None:
+        self.opener = opener
+        self.low = low
+        self.kind = kind
+        self.has_statements = has_statements
+        self.ends = ""
+        self.field: str | None = None
+        self.declares = False
+        self.statement: _Statement | None = None
+
+
+def structural_table(source: bytes, structure: Structure) -> NodeTable:
+    """Return the nodes of a source, whatever it contains."""
+    return _Scanner(source, structure).scan()
+
+
+class _Scanner:
+    """Reads a source once, from one token to the next, with a list of open brackets.
+
+    Thread safety: one thread.
+    """
+
+    def __init__(self, source: bytes, structure: Structure) -> None:
+        self._source = source
+        self._structure = structure
+        self._ids = structure.grammar.ids
+        self._token_ids = structure.grammar.token_ids
+        self._is_javascript = structure.grammar.name == "javascript"
+        self._leaves = _LEAVES.get(structure.grammar.name, {})
+        self._builder = TreeBuilder(source, structure.grammar, structure.root)
+        self._frames = [_Frame(b"", 0, None, has_statements=True)]
+        self._frames[0].declares = bool(structure.declarator)
+        self._braces = 0  # how many of the frames are braces
+        self._last = b""  # the token before this one
+        self._last_leaf = -1
+
+    def scan(self) -> NodeTable:
+        """Read all of it."""
+        source, find = self._source, self._structure.token.match
+        position = 0
+        while True:
+            match = find(source, position)
+            group: str = match.lastgroup  # type: ignore[union-attr, assignment]
+            start, end = match.span(group)  # type: ignore[union-attr]
+            if group == "end":
+                break
+            if source[start] == ord("/") and group == "operator" and self._begins_regex():
+                regex = _REGEX.match(source, start)
+                if regex is not None:
+                    group, end = "regex", regex.end()
+            if self._structure.ends_at_newline and b"\n" in source[position:start]:
+                self._newline(start)
+            self._take(group, start, end)
+            position = end
+            if len(self._frames) == 1 and self._frames[0].statement is None:
+                self._builder.store()
+        while len(self._frames) > 1:
+            self._close_missing()
+        self._finish()
+        return self._builder.finish()
+
+    def _begins_regex(self) -> bool:
+        return self._is_javascript and (
+            not self._last or _OPERATOR_END.search(self._last) is not None
+        )
+
+    def _newline(self, start: int) -> None:
+        """Take a new line; it ends a statement that looks whole."""
+        statement = self._frames[-1].statement
+        if statement is None or statement.has_body or _OPERATOR_END.search(self._last):
+            return
+        opens_body = statement.rule is not None and self._source[start : start + 1] == b"{"
+        if not opens_body and not _GOES_ON.match(self._source, start):
+            self._finish()
+
+    def _take(self, group: str, start: int, end: int) -> None:
+        text = self._source[start:end]
+        if group in _COMMENTS:
+            self._builder.wait(_COMMENTS[group], start, end)
+            return
+        statement = self._frames[-1].statement
+        if statement is not None and statement.has_body:
+            if self._continues(statement, text):
+                statement.has_body = False
+            else:
+                self._finish()
+        if group == "directive":
+            self._directive(start, end)
+        elif group == "stray":
+            self._builder.span("ERROR", self._builder.mark(), start, end)
+        elif group == "operator":
+            self._operator(text, start, end)
+        elif group == "word":
+            self._word(text, start, end)
+        else:
+            self._statement(text)
+            self._leaf(self._ids[self._leaves.get(group, group)], start, end)
+        self._last = text
+
+    def _continues(self, statement: _Statement, text: bytes) -> bool:
+        """Say whether a token goes on with a statement whose block is over."""
+        if text == b"while":
+            return statement.first == b"do"
+        return text in self._structure.continues
+
+    def _statement(self, text: bytes) -> _Statement | None:
+        """Return the statement that a token is a part of; in brackets there is none."""
+        frame = self._frames[-1]
+        if not frame.has_statements:
+            return None
+        statement = frame.statement
+        if statement is None:
+            statement = frame.statement = _Statement(self._builder.mark(), text)
+        elif statement.exported == statement.low and text != b"default":
+            statement.low = self._builder.mark()
+        statement.tokens += 1
+        return statement
+
+    def _leaf(self, kind: int, start: int, end: int) -> int:
+        self._last_leaf = self._builder.leaf(kind, start, end)
+        return self._last_leaf
+
+    def _word(self, text: bytes, start: int, end: int) -> None:
+        structure, statement = self._structure, self._statement(text)
+        kind = self._kind_of_word(text)
+        leaf = self._leaf(kind, start, end)
+        if statement is None:
+            return
+        rule, specifier = structure.rules.get(text), structure.specifiers.get(text)
+        if rule is not None and self._takes(statement, rule):
+            statement.rule = rule
+        elif specifier is not None and not statement.is_assigned:
+            statement.specifier = specifier, leaf
+        elif text == b"export" and statement.tokens == 1 and self._is_javascript:
+            statement.exported = leaf
+        elif text == b"pub":
+            self._builder.node("visibility_modifier", leaf)
+        elif kind == self._ids["identifier"]:
+            self._name(statement, leaf)
+
+    def _kind_of_word(self, text: bytes) -> int:
+        known = self._structure.names.get(text)
+        if known is not None:
+            return self._ids[known]
+        token = self._token_ids.get(text.decode()) if text.isascii() else None
+        return self._ids["identifier"] if token is None else token
+
+    def _takes(self, statement: _Statement, rule: Rule) -> bool:
+        """Say whether a keyword makes a statement what it is."""
+        if statement.is_plain or statement.has_parameters or statement.has_body:
+            return False
+        # `const fn`, `extern "C" fn`
+        return statement.rule is None or (rule.declares and not statement.rule.declares)
+
+    def _name(self, statement: _Statement, leaf: int) -> None:
+        statement.is_plain = True
+        if statement.specifier is not None and statement.specifier[1] == leaf - 1:
+            rule = statement.specifier[0]
+        elif statement.rule is not None and statement.name is None and not statement.is_assigned:
+            rule = statement.rule
+            statement.name = leaf
+        else:
+            return
+        if rule.name is not None:
+            self._builder.change(leaf, rule.name)
+            self._builder.set_field(leaf, "name")
+
+    def _operator(self, text: bytes, start: int, end: int) -> None:
+        if text in _CLOSERS:
+            self._open(text, start, end)
+            return
+        if text in _OPENERS:
+            self._close(text, start, end)
+            return
+        statement = self._statement(text)
+        self._leaf(self._token_ids[text.decode()], start, end)
+        if statement is None:
+            return
+        if text == b";":
+            self._finish()
+        elif text in (b"=", b"=>"):
+            statement.is_assigned = True
+        elif text == b"*" and statement.name is None:
+            statement.is_generator = True
+        elif statement.name is not None and text != b"->":
+            statement.angles += text.count(b"<") - text.count(b">")
+        elif text == b".":
+            statement.is_plain = True
+
+    def _open(self, text: bytes, start: int, end: int) -> None:
+        parent, name = self._frames[-1], self._last_leaf
+        statement = self._statement(text)
+        low = self._builder.mark()
+        if text == b"{":
+            frame = self._brace(parent, statement, low)
+            self._braces += 1
+        elif text == b"(":
+            frame = _Frame(text, low, self._structure.parentheses)
+            if statement is not None:
+                self._parenthesis(parent, statement, frame, name)
+        else:
+            frame = _Frame(text, low, None)
+            if statement is not None and statement.first == b"#" and not statement.is_plain:
+                frame.kind = "inner_attribute_item" if self._last == b"!" else "attribute_item"
+                frame.low, frame.ends = statement.low, "attribute"
+        self._leaf(self._token_ids[text.decode()], start, end)
+        self._frames.append(frame)
+
+    def _brace(self, parent: _Frame, statement: _Statement | None, low: int) -> _Frame:
+        structure, last = self._structure, self._last
+        block = _Frame(b"{", low, structure.block, has_statements=True)
+        if statement is None or statement.is_assigned:
+            if last in (b"=>", b")", b"else", b"do", b"try", b"finally"):
+                return block
+            return _Frame(b"{", low, structure.group)
+        rule = statement.rule
+        if statement.specifier is not None and not statement.has_parameters:
+            frame = _Frame(b"{", low, statement.specifier[0].body)
+            frame.field, frame.ends = "body", "specifier"
+            return frame
+        if rule is not None and rule.body is not None:
+            frame = _Frame(b"{", low, rule.body, has_statements=rule.members)
+            frame.field, frame.ends = "body", "body"
+            return frame
+        if parent.declares and last[:1] == b'"':  # extern "C" {
+            block.declares, block.ends = True, "body"
+            return block
+        if statement.has_parameters or (rule is None and last == b")"):
+            block.field, block.ends = "body", "body"
+            return block
+        if rule is None and (statement.tokens == 1 or last in (b"static", b"else", b":")):
+            block.ends = "body"
+            return block
+        return _Frame(b"{", low, structure.group)
+
+    def _parenthesis(
+        self, parent: _Frame, statement: _Statement, frame: _Frame, name: int
+    ) -> None:
+        structure, rule, builder = self._structure, statement.rule, self._builder
+        is_word = self._last[-1:].isalnum() or self._last[-1:] == b"_" or self._last[-1:] > b"\x7f"
+        if statement.has_parameters or statement.is_assigned:
+            return
+        if structure.method is not None and parent.kind == structure.method_in:
+            statement.rule, statement.has_parameters = structure.method, True
+            frame.kind, frame.field = "formal_parameters", "parameters"
+            if is_word:
+                builder.change(name, "property_identifier")
+                builder.set_field(name, "name")
+        elif self._last == b"pub" and builder.last_low() == name:
+            # There is more to it than the word.
+            frame.kind, frame.low = "visibility_modifier", builder.unwrap()
+        elif rule is not None and rule.parameters is not None and statement.angles <= 0:
+            statement.has_parameters = True
+            frame.kind, frame.field = rule.parameters, rule.parameters_field
+        elif parent.declares and is_word and statement.tokens > len(("type", "name")):
+            statement.has_parameters, statement.name = True, name
+            frame.kind, frame.field, frame.ends = "parameter_list", "parameters", "declarator"
+
+    def _close(self, text: bytes, start: int, end: int) -> None:
+        builder = self._builder
+        if text == b"}" and self._braces:
+            # What is open inside of the braces was never closed.
+            while self._frames[-1].opener != b"{":
+                self._close_missing()
+        elif self._frames[-1].opener != _OPENERS[text]:
+            low = builder.mark()
+            builder.leaf(self._token_ids[text.decode()], start, end)
+            builder.node("ERROR", low)
+            return
+        self._finish()
+        self._leaf(self._token_ids[text.decode()], start, end)
+        self._end_frame()
+
+    def _close_missing(self) -> None:
+        self._finish()
+        closer = _CLOSERS[self._frames[-1].opener].decode()
+        self._builder.missing(closer, self._builder.last_end())
+        self._end_frame()
+
+    def _end_frame(self) -> None:
+        builder, frame = self._builder, self._frames.pop()
+        self._braces -= frame.opener == b"{"
+        if frame.kind is None:
+            return
+        node = builder.node(frame.kind, frame.low)
+        if frame.field is not None:
+            builder.set_field(node, frame.field)
+        parent = self._frames[-1]
+        statement = parent.statement
+        if statement is None:
+            return
+        if frame.ends == "attribute":
+            parent.statement = None  # it stands for itself
+        elif frame.ends == "declarator" and statement.name is not None:
+            self._end_declarator(statement, statement.name)
+        elif frame.ends == "specifier" and statement.specifier is not None:
+            rule, low = statement.specifier
+            statement.defined = builder.node(rule.kind, low)
+            statement.specifier = None
+            statement.is_plain = True
+        elif frame.ends == "body":
+            statement.has_body = True
+            if statement.rule is not None and statement.rule.declares:
+                self._finish()
+
+    def _end_declarator(self, statement: _Statement, name: int) -> None:
+        builder = self._builder
+        builder.set_field(name, "declarator")
+        node = builder.node("function_declarator", name)
+        star = name - 1
+        while star >= statement.low and builder.kind_of(star) == self._token_ids["*"]:
+            builder.set_field(node, "declarator")
+            node = builder.node("pointer_declarator", star)
+            star -= 1
+        builder.set_field(node, "declarator")
+
+    def _finish(self) -> None:
+        """End the statement that is being read in the innermost brackets, if there is one."""
+        frame = self._frames[-1]
+        statement, frame.statement = frame.statement, None
+        if statement is None:
+            return
+        builder, defined = self._builder, statement.defined
+        if defined is not None and builder.top(statement.low)[1:] == [defined]:
+            return  # `struct s {...};` is a type, and a semicolon
+        kind = self._kind(statement, frame)
+        if kind is None:
+            return
+        if defined is not None:
+            builder.set_field(defined, "type")
+        is_export = statement.exported is not None
+        node = builder.node(kind, statement.low)
+        if is_export and kind != "export_statement":
+            builder.set_field(node, "declaration")
+            builder.node("export_statement", statement.exported or 0)
+
+    def _kind(self, statement: _Statement, frame: _Frame) -> str | None:
+        """Return what a statement is; None if it is what it is made of."""
+        rule, structure = statement.rule, self._structure
+        if frame.declares and statement.has_parameters:
+            return "function_definition" if statement.has_body else "declaration"
+        if rule is not None:
+            if rule.without_body is not None and not statement.has_body:
+                return rule.without_body
+            if rule.kind == "function_declaration" and statement.is_generator:
+                return "generator_function_declaration"
+            return rule.kind
+        if statement.exported is not None:
+            return "export_statement"
+        if structure.method is not None and frame.kind == structure.method_in:
+            return structure.method.without_body
+        if statement.tokens == 1 and statement.first in (b"{", b";"):
+            return None
+        return "declaration" if frame.declares else "expression_statement"
+
+    def _directive(self, start: int, end: int) -> None:
+        """Make a node of a line of C's preprocessor."""
+        builder, ids, tokens = self._builder, self._ids, self._token_ids
+        source, low = self._source, self._builder.mark()
+        end = start + len(source[start:end].rstrip())
+        include = _INCLUDED.match(source, start, end)
+        define = _DEFINED.match(source, start, end)
+        if include is not None:
+            builder.leaf(tokens["#include"], *include.span(1))
+            if include[2]:
+                kind = "string_literal" if include[2][:1] == b'"' else "system_lib_string"
+                builder.set_field(builder.leaf(ids[kind], *include.span(2)), "path")
+            builder.span("preproc_include", low, start, end)
+            return
+        if define is not None and define[2]:
+            builder.leaf(tokens["#define"], *define.span(1))
+            builder.set_field(builder.leaf(ids["identifier"], *define.span(2)), "name")
+            kind, after = "preproc_def", define.end(2)
+        else:
+            other = _OTHER.match(source, start, end)
+            after = other.end() if other else end
+            builder.leaf(ids["preproc_directive"], start, after)
+            kind = "preproc_call"
+        rest = len(source[after:end].lstrip())
+        if rest:
+            builder.leaf(ids["preproc_arg"], end - rest, end)
+        builder.span(kind, low, start, end)
