@@ -80,13 +80,22 @@ def s_expression(table: NodeTable, number: int) -> str:
         while ends and ends[-1] <= place:
             ends.pop()
             parts.append(")")
-        kind, missing = grammar.kind(kinds[place]), place in table.missing
+        missing = place in table.missing
         named = grammar.is_named(kinds[place])
         if not named and not missing:
             continue
         field = grammar.fields[table.fields[place]] if place != number else ""
-        label = f"{field}: " if field else ""
-        written = f'MISSING "{kind}"' if missing and not named else kind
-        parts.append(f"{' ' if parts else ''}{label}({'MISSING ' if missing and named else ''}{written}")
+        label = f" {field}: " if field else " " if parts else ""
+        parts.append(f"{label}({_written(table, place, named=named, missing=missing)}")
         ends.append(place + table.sizes[place])
     return "".join(parts) + ")" * len(ends)
+
+
+def _written(table: NodeTable, number: int, *, named: bool, missing: bool) -> str:
+    kind = table.grammar.kind(table.kinds[number])
+    if missing:
+        return f"MISSING {kind}" if named else f'MISSING "{kind}"'
+    if kind == "ERROR" and table.sizes[number] == 1:
+        text = table.source[table.starts[number] : table.ends[number]]
+        return f"UNEXPECTED '{text.decode(errors='replace')}'" if text else kind
+    return kind

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any, Final, TypeAlias
 
 from itf.syntax.building import TreeBuilder
+from itf.syntax.grammar import ERROR
 from itf.syntax.python_grammar import PYTHON
 from itf.syntax.python_lines import Comment, PythonLines
 
@@ -244,19 +245,16 @@ class PythonReader:
     def recover(self, low: int) -> None:
         """Make an ERROR of all from a mark on, up to the end of the line."""
         builder = self.builder
-        begun = builder.mark() > low
-        start = builder.start_of(low) if begun else self._starts[self._at]
-        end = builder.last_end() if begun else start
         while self.kind != "end":
-            end = self._ends[self._at]
             if self.kind in _LEAVES:
                 self.shift()
             else:
-                # Not a token of Python's: it is in the ERROR's bytes alone.
-                self._advance()
+                # Not a token of Python's.
+                builder.leaf(ERROR, *self.span())
+                self.skip()
         for node in builder.top(low):
             builder.clear_field(node)
-        builder.span("ERROR", low, start, end)
+        builder.node("ERROR", low)
 
 
 def _closers(kinds: list[str]) -> dict[int, int]:

@@ -461,13 +461,15 @@ class _StatementParser(TypeParser):
         if self.kind == "(" and self._is_with_list():
             self.shift()
             closer = ")"
-        while self.kind != closer:
+        while True:
             item = builder.mark()
             builder.set_field((yield self._as_pattern()), "value")
             builder.node("with_item", item)
             if self.kind != ",":
                 break
             self.shift()
+            if self.kind == closer:
+                break
         if closer == ")":
             self.expect(")")
         builder.node("with_clause", start)

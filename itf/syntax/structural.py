@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from itf.syntax.building import TreeBuilder
+from itf.syntax.grammar import ERROR
 from itf.syntax.structural_languages import Rule, Structure
 from itf.syntax.table import NodeTable
 
@@ -27,6 +28,7 @@ _LEAVES: Final = {
     "c": {"string": "string_literal", "char": "char_literal", "number": "number_literal"},
     "javascript": {"single": "string", "template": "template_string"},
 }
+_OTHER_LEAVES: Final = {"single": "string"}
 _COMMENTS: Final = {
     "line": "comment",
     "block": "comment",
@@ -142,7 +144,7 @@ class _Scanner:
         self._ids = structure.grammar.ids
         self._token_ids = structure.grammar.token_ids
         self._is_javascript = structure.grammar.name == "javascript"
-        self._leaves = _LEAVES.get(structure.grammar.name, {})
+        self._leaves = _LEAVES.get(structure.grammar.name, _OTHER_LEAVES)
         self._builder = TreeBuilder(source, structure.grammar, structure.root)
         self._frames = [_Frame(b"", 0, None, has_statements=True)]
         self._frames[0].declares = bool(structure.declarator)
@@ -203,7 +205,7 @@ class _Scanner:
         if group == "directive":
             self._directive(start, end)
         elif group == "stray":
-            self._builder.span("ERROR", self._builder.mark(), start, end)
+            self._builder.leaf(ERROR, start, end)
         elif group == "operator":
             self._operator(text, start, end)
         elif group == "word":
@@ -249,7 +251,7 @@ class _Scanner:
             statement.specifier = specifier, leaf
         elif text == b"export" and statement.tokens == 1 and self._is_javascript:
             statement.exported = leaf
-        elif text == b"pub":
+        elif text == b"pub" and "visibility_modifier" in self._ids:
             self._builder.node("visibility_modifier", leaf)
         elif kind == self._ids["identifier"]:
             self._name(statement, leaf)
@@ -316,7 +318,8 @@ class _Scanner:
                 self._parenthesis(parent, statement, frame, name)
         else:
             frame = _Frame(text, low, None)
-            if statement is not None and statement.first == b"#" and not statement.is_plain:
+            attribute = "attribute_item" in self._ids
+            if attribute and statement and statement.first == b"#" and not statement.is_plain:
                 frame.kind = "inner_attribute_item" if self._last == b"!" else "attribute_item"
                 frame.low, frame.ends = statement.low, "attribute"
         self._leaf(self._token_ids[text.decode()], start, end)
@@ -362,7 +365,7 @@ class _Scanner:
             if is_word:
                 builder.change(name, "property_identifier")
                 builder.set_field(name, "name")
-        elif self._last == b"pub" and builder.last_low() == name:
+        elif self._last == b"pub" and "visibility_modifier" in self._ids and builder.last_low() == name:
             # There is more to it than the word.
             frame.kind, frame.low = "visibility_modifier", builder.unwrap()
         elif rule is not None and rule.parameters is not None and statement.angles <= 0:
