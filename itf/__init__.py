@@ -9,6 +9,7 @@
 #   guard/  faults/          what a test leaves behind; what fails, when and how
 #   measures/                samples of time, statistics, comparisons
 #   schedules/               threads in an order chosen by a seed
+#   syntax/                  parsers and trees like those of tree-sitter
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes

@@ -34,6 +34,7 @@ LAYERS = [
         "itf.generating",
         "itf.measures",
         "itf.schedules",
+        "itf.syntax",
     ],
     ["itf.timeline"],
     ["itf.frames"],

@@ -16,20 +16,23 @@ parsers of `itf.mock_parser_factory` give them, and fail as a test wants.
 #
 # python_lines.py            bytes to tokens, a logical line at a time
 # python_reader.py           one token after the other; parts that wait for others
-# python_expressions.py  python_types.py  python_statements.py
-#                            tokens to nodes
+# python_strings.py  python_brackets.py  python_expressions.py  python_types.py
+# python_simple.py  python_statements.py
+#                            tokens to nodes, each on top of the one before
 # python_grammar.py          tree-sitter-python's names
 #
 # Of other languages there is the structure:
 #
-# structural.py              functions, classes, blocks
+# structural.py              functions, classes, blocks; structural_state.py, where it is
+# preprocessor.py            lines that begin with a number sign, in C
 # structural_languages.py    what these look like in JavaScript, Rust and C
 
 from itf.syntax.cursor import TreeCursor
+from itf.syntax.damage import corrupt
 from itf.syntax.language import Language
 from itf.syntax.node import Node
 from itf.syntax.parser import Parser
 from itf.syntax.places import Point, Range
 from itf.syntax.tree import Tree
 
-__all__ = ["Language", "Node", "Parser", "Point", "Range", "Tree", "TreeCursor"]
+__all__ = ["Language", "Node", "Parser", "Point", "Range", "Tree", "TreeCursor", "corrupt"]

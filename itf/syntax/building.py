@@ -97,7 +97,7 @@ class TreeBuilder:
         return number
 
     def empty(self, kind: str) -> int:
-        """Add a node without anything in it, where the last one ends; what waits goes on waiting."""
+        """Add a node without anything in it, where the last one ends; what waits, waits on."""
         end = self.last_end()
         return self.span(kind, len(self._kinds), end, end)
 

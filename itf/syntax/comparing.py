@@ -23,9 +23,7 @@ def changed_spans(old: NodeTable, new: NodeTable) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     current = [0, 0]
     for place, following in pairwise(places):
-        current = [
-            known.get(place, before) for known, before in zip(kinds, current, strict=True)
-        ]
+        current = [known.get(place, before) for known, before in zip(kinds, current, strict=True)]
         if current[0] == current[1]:
             continue
         if found and found[-1][1] == place:

@@ -36,9 +36,10 @@ class TreeCursor:
     _depth: int
     _node: Node | None
 
-    def __new__(cls) -> NoReturn:
-        """Refuse: cursors belong to trees and nodes."""
-        raise TypeError(f"cannot create '{cls.__name__}' instances; ask a Tree or a Node to walk()")
+    def __init__(self) -> None:
+        raise TypeError(
+            f"cannot create '{type(self).__name__}' instances; ask a Tree or a Node to walk()"
+        )
 
     @property
     def node(self) -> Node | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ERROR", "Grammar"]
+__all__ = ["ERROR", "Grammar", "words"]
 
 __unittest = True
 
@@ -66,3 +66,8 @@ class Grammar:
         """
         found = self.ids.get(kind)
         return self.token_ids[kind] if found is None else found
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text: lists of names are easier to read without quotes."""
+    return text.split()

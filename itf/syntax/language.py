@@ -55,7 +55,7 @@ class Language:
         """How many fields there are."""
         return len(self._grammar.field_ids)
 
-    def node_kind_for_id(self, id: int, /) -> str | None:  # noqa: A002 - tree-sitter's name
+    def node_kind_for_id(self, id: int, /) -> str | None:
         """Return the name of a kind, by its number."""
         return self._grammar.kind(id) if self._is_kind(id) else None
 
@@ -63,11 +63,11 @@ class Language:
         """Return the number of a kind, by its name and whether it is named."""
         return (self._grammar.ids if named else self._grammar.token_ids).get(kind)
 
-    def node_kind_is_named(self, id: int, /) -> bool:  # noqa: A002 - tree-sitter's name
+    def node_kind_is_named(self, id: int, /) -> bool:
         """Say whether a kind is named."""
         return self._is_kind(id) and self._grammar.is_named(id)
 
-    def node_kind_is_visible(self, id: int, /) -> bool:  # noqa: A002 - tree-sitter's name
+    def node_kind_is_visible(self, id: int, /) -> bool:
         """Say whether there are nodes of a kind."""
         return self._is_kind(id) and id != 0
 

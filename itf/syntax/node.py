@@ -44,9 +44,10 @@ class Node:
     _edits: tuple[Edit, ...]
     _children: list[Node] | None
 
-    def __new__(cls) -> NoReturn:
-        """Refuse: nodes belong to trees."""
-        raise TypeError(f"cannot create '{cls.__name__}' instances; ask a Tree for its root_node")
+    def __init__(self) -> None:
+        raise TypeError(
+            f"cannot create '{type(self).__name__}' instances; ask a Tree for its root_node"
+        )
 
     @property
     def id(self) -> int:
@@ -243,7 +244,7 @@ class Node:
         text = name.decode() if isinstance(name, bytes) else name
         return self.child_by_field_id(self._table.grammar.field_ids.get(text, 0))
 
-    def child_by_field_id(self, id: int, /) -> Node | None:  # noqa: A002 - tree-sitter's name
+    def child_by_field_id(self, id: int, /) -> Node | None:
         """Return the first child that has the field of this number; None if there is none."""
         found = self.children_by_field_id(id)
         return found[0] if found else None
@@ -255,7 +256,7 @@ class Node:
         text = name.decode() if isinstance(name, bytes) else name
         return self.children_by_field_id(self._table.grammar.field_ids.get(text, 0))
 
-    def children_by_field_id(self, id: int, /) -> list[Node]:  # noqa: A002 - tree-sitter's name
+    def children_by_field_id(self, id: int, /) -> list[Node]:
         """Return all children that have the field of this number."""
         fields = self._table.fields
         wanted = operator.index(id)
@@ -328,7 +329,7 @@ class Node:
         """Return the smallest named node that holds a range of points."""
         return self._smallest(point_of(start_point), point_of(end_point), points_of, named=True)
 
-    def edit(
+    def edit(  # noqa: PLR0917 - as tree-sitter has it
         self,
         start_byte: int,
         old_end_byte: int,
@@ -377,9 +378,7 @@ class Node:
         return self._at(children[place]) if place < len(children) else None
 
     def _smallest(self, start: Any, end: Any, measure: Measure, *, named: bool) -> Node | None:
-        return self._maybe(
-            smallest(self._table, self._number, start, end, measure, named=named)
-        )
+        return self._maybe(smallest(self._table, self._number, start, end, measure, named=named))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Node):

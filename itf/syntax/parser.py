@@ -107,6 +107,20 @@ class Parser:
             ValueError: There is no such encoding, the parser has no language, or the
                 source is longer than 4 GiB.
         """
+        return self.build(self.read(source, old_tree, encoding), encoding)
+
+    def read(
+        self,
+        source: bytes | bytearray | memoryview | ReadCallback,
+        old_tree: Tree | None,
+        encoding: str,
+    ) -> bytes:
+        """Return the source that `parse` is given, once its arguments are found right.
+
+        Raises:
+            TypeError: As `parse` says.
+            ValueError: As `parse` says.
+        """
         if not isinstance(source, bytes | bytearray | memoryview) and not callable(source):
             hint = "; encode it first" if isinstance(source, str) else ""
             raise TypeError(
@@ -120,23 +134,29 @@ class Parser:
             raise ValueError(
                 f"encoding must be 'utf8', 'utf16', 'utf16le', or 'utf16be', not {encoding!r}"
             )
-        language, ranges = self._language, self._ranges
-        if language is None:
+        if self._language is None:
             raise ValueError("Parsing failed: the parser has no language; set its `language` first")
         code = _read(source) if callable(source) else bytes(source)
         if len(code) > _LARGEST:
             raise ValueError(
                 f"Parsing failed: the source has {len(code)} bytes, and there may be {_LARGEST}"
             )
-        return tree_of(_parse(code, language.name, _ENCODINGS[encoding], ranges), language, ranges)
+        return code
+
+    def build(self, source: bytes, encoding: str = "utf8") -> Tree:
+        """Return the tree of what `read` returned."""
+        language, ranges = self._language, self._ranges
+        if language is None:
+            raise ValueError("Parsing failed: the parser has no language; set its `language` first")
+        return tree_of(
+            _parse(source, language.name, _ENCODINGS[encoding], ranges), language, ranges
+        )
 
     def reset(self) -> None:
         """Do nothing: a parse that was broken off leaves nothing behind."""
 
 
-def _parse(
-    source: bytes, language: str, codec: str | None, ranges: tuple[Range, ...]
-) -> NodeTable:
+def _parse(source: bytes, language: str, codec: str | None, ranges: tuple[Range, ...]) -> NodeTable:
     text = source if ranges == (WHOLE,) else _blanked(source, ranges, codec)
     if codec is None:
         table = table_of(text, language)
@@ -188,9 +208,7 @@ def _read(callback: ReadCallback) -> bytes:
         if part is None:
             break
         if not isinstance(part, bytes | bytearray | memoryview):
-            raise TypeError(
-                f"read callable must return a bytestring, not {type(part).__name__}"
-            )
+            raise TypeError(f"read callable must return a bytestring, not {type(part).__name__}")
         piece = bytes(part)
         if not piece:
             break

@@ -50,6 +50,7 @@ class Point(tuple[int, int]):
     __slots__ = ()
 
     def __new__(cls, row: SupportsIndex, column: SupportsIndex) -> Point:
+        """Take a row and a column, which are whole numbers."""
         return super().__new__(cls, (operator.index(row), operator.index(column)))
 
     @property
@@ -62,7 +63,7 @@ class Point(tuple[int, int]):
         """The byte in the line, from 0."""
         return self[1]
 
-    def edit(
+    def edit(  # noqa: PLR0917 - as tree-sitter has it
         self,
         start_byte: int,
         old_end_byte: int,
@@ -71,7 +72,7 @@ class Point(tuple[int, int]):
         old_end_point: tuple[int, int],
         new_end_point: tuple[int, int],
     ) -> tuple[Point, int]:
-        """Return where this point, which is at ``start_byte``, is after an edit, and at which byte."""
+        """Return where this point is after an edit that begins at it, and at which byte."""
         edit = Edit(
             start_byte,
             old_end_byte,

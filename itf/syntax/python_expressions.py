@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from itf.syntax.grammar import words
+from itf.syntax.python_brackets import BracketParser
 from itf.syntax.python_grammar import PYTHON
-from itf.syntax.python_reader import NAMES, DamageError, PythonReader, Steps
+from itf.syntax.python_reader import NAMES, DamageError, Steps
 
 __all__ = ["ExpressionParser"]
 
@@ -79,20 +80,9 @@ _PATTERNS: Final = {
 }
 _TARGETS: Final = frozenset(
     {PYTHON.ids[kind] for kind in ("identifier", "subscript", "attribute")}
-    | {PYTHON.token_ids[token] for token in "( ) [ ] , *".split()}
+    | {PYTHON.token_ids[token] for token in "()[],*"}
     | {PYTHON.ids[extra] for extra in ("comment", "line_continuation")}
 )
-
-_ESCAPES: Final = re.compile(
-    rb"(\\(?:u[\da-fA-F]{4}|U[\da-fA-F]{8}|x[\da-fA-F]{2}|\d{1,3}|\r?\n|['\"abfrntv\\]|N\{[^}]+\}))"
-    rb"|(\\)"
-)
-_BYTE_ESCAPES: Final = re.compile(
-    rb"(\\(?:x[\da-fA-F]{2}|\d{1,3}|\r?\n|['\"abfrntv\\]))|(\\)(?![uUN])"
-)
-_FIELD_ESCAPES: Final = re.compile(_ESCAPES.pattern + rb"|(\{\{|\}\})")
-_BRACES: Final = re.compile(rb"(?!)()()|(\{\{|\}\})")
-_ESCAPE, _BACKSLASH, _BRACE = 1, 2, 3
 
 
 class _Open(NamedTuple):
@@ -103,7 +93,7 @@ class _Open(NamedTuple):
     low: int
 
 
-class ExpressionParser(PythonReader):
+class ExpressionParser(BracketParser):
     """Makes nodes of expressions.
 
     Operators and their operands are sorted out on a list of open operators;
@@ -112,7 +102,9 @@ class ExpressionParser(PythonReader):
     Thread safety: one thread.
     """
 
-    def expression(self, *, conditional: bool = True, within: bool = True) -> Steps:
+    def expression(  # noqa: PLR0912 - all operators in one loop, for it is the hottest
+        self, *, conditional: bool = True, within: bool = True
+    ) -> Steps:
         """Parse one expression.
 
         Args:
@@ -148,7 +140,7 @@ class ExpressionParser(PythonReader):
                     builder.set_field(arguments, "arguments")
                     node = builder.node("call", low)
                 elif kind == "[":
-                    node = yield self._subscript(low, node)
+                    node = yield self.subscript(low, node)
                 else:
                     break
             precedence = _BINARY.get(kind, 0)
@@ -255,6 +247,15 @@ class ExpressionParser(PythonReader):
             return self.shift()
         return (yield self.expression())
 
+    def alias(self, low: int) -> Steps:
+        """Parse the name that is given to what has been parsed from a mark on."""
+        builder = self.builder
+        self.shift()
+        start = builder.mark()
+        yield self.expression()
+        builder.set_field(builder.node("as_pattern_target", start), "alias")
+        return builder.node("as_pattern", low)
+
     @property
     def begins_expression(self) -> bool:
         """Whether an expression, or one with a star, begins here."""
@@ -330,242 +331,13 @@ class ExpressionParser(PythonReader):
             elif kind not in _TARGETS:
                 raise DamageError
 
-    def _parenthesized(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        self.shift()
-        if self.kind == ")":
-            self.shift()
-            return builder.node("tuple", low)
-        if self.kind == "yield":
-            yield self.yielding()
-            self.expect(")")
-            return builder.node("parenthesized_expression", low)
-        first = yield self.element()
-        if self.kind in ("for", "async"):
-            builder.set_field(first, "body")
-            yield self._clauses()
-            self.expect(")")
-            return builder.node("generator_expression", low)
-        if self.kind != ",":
-            self.expect(")")
-            return builder.node("parenthesized_expression", low)
-        yield self._rest(")")
-        return builder.node("tuple", low)
-
-    def _rest(self, closer: str) -> Steps:
-        """Parse further elements, each after its comma, and the closing bracket."""
-        while self.kind == ",":
-            self.shift()
-            if not self.begins_expression:
-                break
-            yield self.element()
-        return self.expect(closer)
-
-    def _list(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        self.shift()
-        if self.begins_expression:
-            first = yield self.element()
-            if self.kind in ("for", "async"):
-                builder.set_field(first, "body")
-                yield self._clauses()
-                self.expect("]")
-                return builder.node("list_comprehension", low)
-            yield self._rest("]")
-        else:
-            self.expect("]")
-        return builder.node("list", low)
-
-    def _braces(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        self.shift()
-        pairs, others, body = 0, 0, "set_comprehension"
-        while self.begins_expression or self.kind == "**":
-            start = builder.mark()
-            if self.kind == "**":
-                pairs += 1
-                self.shift()
-                yield self.expression()
-                node = builder.node("dictionary_splat", start)
-            else:
-                node = yield self.element()
-                others += 1
-                if self.kind == ":":
-                    pairs, others, body = pairs + 1, others - 1, "dictionary_comprehension"
-                    self.shift()
-                    builder.set_field(node, "key")
-                    builder.set_field((yield self.element()), "value")
-                    node = builder.node("pair", start)
-            if self.kind in ("for", "async") and pairs + others == 1:
-                if builder.kind_of(node) == PYTHON.ids["dictionary_splat"]:
-                    raise DamageError
-                builder.set_field(node, "body")
-                yield self._clauses()
-                self.expect("}")
-                return builder.node(body, low)
-            if self.kind != ",":
-                break
-            self.shift()
-        self.expect("}")
-        if pairs and others:
-            raise DamageError
-        return builder.node("set" if others else "dictionary", low)
-
-    def _clauses(self) -> Steps:
-        """Parse the clauses of a comprehension; there is one at least."""
-        builder = self.builder
-        node = -1
-        while self.kind in ("for", "async", "if"):
-            low = builder.mark()
-            if self.kind == "if":
-                self.shift()
-                yield self.expression(conditional=False)
-                node = builder.node("if_clause", low)
-                continue
-            if self.kind == "async":
-                self.shift()
-            self.expect("for")
-            builder.set_field((yield self.targets()), "left")
-            self.expect("in")
-            builder.set_field((yield self.expression(conditional=False)), "right")
-            node = builder.node("for_in_clause", low)
-        return node
-
-    def arguments(self) -> Steps:
-        """Parse what stands in the parentheses of a call, or behind the name of a class."""
-        builder, low = self.builder, self.builder.mark()
-        self.shift()
-        first = True
-        while self.kind != ")":
-            start = builder.mark()
-            if self.kind == "**":
-                self.shift()
-                yield self.expression()
-                builder.node("dictionary_splat", start)
-            elif self.kind in NAMES and self.following() == "=":
-                builder.set_field(self.shift(), "name")
-                self.shift()
-                builder.set_field((yield self.expression()), "value")
-                builder.node("keyword_argument", start)
-            else:
-                node = yield self.element()
-                if first and self.kind in ("for", "async"):
-                    builder.set_field(node, "body")
-                    yield self._clauses()
-                    self.expect(")")
-                    return builder.node("generator_expression", low)
-            first = False
-            if self.kind != ",":
-                break
-            self.shift()
-        self.expect(")")
-        return builder.node("argument_list", low)
-
-    def _subscript(self, low: int, node: int) -> Steps:
-        builder = self.builder
-        builder.set_field(node, "value")
-        self.shift()
-        while True:
-            builder.set_field((yield self._slice()), "subscript")
-            if self.kind != ",":
-                break
-            self.shift()
-            if self.kind == "]":
-                break
-        self.expect("]")
-        return builder.node("subscript", low)
-
-    def _slice(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        node = -1
-        if self.kind != ":":
-            node = yield self.element()
-        if self.kind != ":":
-            return node
-        for _ in range(2):
-            if self.kind == ":":
-                self.shift()
-                if self.begins_expression:
-                    yield self.element()
-        return builder.node("slice", low)
-
-    def _strings(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        node = yield self._string()
-        if self.kind != "string_start":
-            return node
-        while self.kind == "string_start":
-            yield self._string()
-        return builder.node("concatenated_string", low)
-
-    def _string(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        prefix = self.text().lower()
-        has_fields = b"f" in prefix or b"t" in prefix
-        if b"r" in prefix:
-            escapes = _BRACES if has_fields else None
-        elif has_fields:
-            escapes = _FIELD_ESCAPES
-        else:
-            escapes = _BYTE_ESCAPES if b"b" in prefix else _ESCAPES
-        self.shift()
-        while True:
-            if self.kind == "string_content":
-                self._content(escapes)
-            elif self.kind == "{" and has_fields:
-                yield self._field("interpolation")
-            else:
-                break
-        if self.kind != "string_end":
-            raise DamageError
-        self.shift()
-        return builder.node("string", low)
-
-    def _content(self, escapes: re.Pattern[bytes] | None) -> None:
-        builder = self.builder
-        start, end = self.span()
-        if escapes is None:
-            self.shift()
-            return
-        low = builder.mark()
-        for match in escapes.finditer(self.source, start, end):
-            group = match.lastindex
-            if group == _BACKSLASH:
-                builder.leaf(PYTHON.token_ids["\\"], *match.span())
-            else:
-                kind = "escape_sequence" if group == _ESCAPE else "escape_interpolation"
-                builder.leaf(PYTHON.ids[kind], *match.span())
-        self.skip()
-        builder.span("string_content", low, start, end)
-
-    def _field(self, kind: str) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        self.shift()
-        builder.set_field((yield self.values()), "expression")
-        if self.kind == "=":
-            self.shift()
-        if self.kind == "type_conversion":
-            builder.set_field(self.shift(), "type_conversion")
-        if self.kind == "format:":
-            start = builder.mark()
-            begin, _ = self.span()
-            self.shift()
-            while self.kind == "{":
-                yield self._field("format_expression")
-            end = self.span()[0] if self.kind == "}" else builder.last_end()
-            end = begin + len(self.source[begin:end].rstrip(b"\r\n"))
-            specifier = builder.span("format_specifier", start, begin, end)
-            builder.set_field(specifier, "format_specifier")
-        self.expect("}")
-        return builder.node(kind, low)
-
 
 # Left-associative: of two that bind as tightly, the first one is done first.
-_LEFT: Final = frozenset("or and | & ^ << >> + - * / // % @".split())
+_LEFT: Final = frozenset(words("or and | & ^ << >> + - * / // % @"))
 
 _ATOMS: Final[dict[str, Callable[[ExpressionParser], Steps]]] = {
-    "(": ExpressionParser._parenthesized,
-    "[": ExpressionParser._list,
-    "{": ExpressionParser._braces,
-    "string_start": ExpressionParser._strings,
+    "(": ExpressionParser.parenthesized,
+    "[": ExpressionParser.list_display,
+    "{": ExpressionParser.braces,
+    "string_start": ExpressionParser.strings,
 }

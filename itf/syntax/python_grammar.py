@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-from itf.syntax.grammar import Grammar
+from itf.syntax.grammar import Grammar, words
 
 __all__ = ["PYTHON"]
 
-_TOKENS: Final = (
+_TOKENS: Final = words(
     "False None True and as assert async await break case class continue def del elif else except "
     "exec finally for from global if import in is lambda match nonlocal not or pass print raise "
     "return try type while with yield __future__ _ "
     "( ) [ ] { } , : ; . -> = := @ + - * / // % ** << >> & | ^ ~ < <= == != <> > >= "
     "+= -= *= /= //= %= **= <<= >>= &= |= ^= @= \\"
-).split()
+)
 
 PYTHON: Final = Grammar(
     "python",
     tokens=[*_TOKENS, "not in", "is not"],
-    kinds=(
+    kinds=words(
         "module expression_statement assert_statement assignment augmented_assignment "
         "break_statement class_definition continue_statement decorated_definition decorator "
         "delete_statement elif_clause else_clause except_clause exec_statement finally_clause "
@@ -43,12 +43,12 @@ PYTHON: Final = Grammar(
         "keyword_pattern splat_pattern union_pattern "
         "type generic_type type_parameter union_type member_type constrained_type splat_type "
         "comment line_continuation"
-    ).split(),
-    fields=(
+    ),
+    fields=words(
         "alias alternative argument arguments attribute body cause code condition consequence "
         "definition expression format_specifier function guard key left module_name name object "
         "operator operators parameters return_type right subject subscript superclasses type "
         "type_conversion type_parameters value"
-    ).split(),
+    ),
     extras=["comment", "line_continuation"],
 )

@@ -5,24 +5,27 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from itf.syntax.grammar import words
+
 __all__ = ["Comment", "Line", "PythonLines"]
 
 __unittest = True
 
 _KEYWORDS: Final = {
     word.encode(): word
-    for word in (
+    for word in words(
         "and as assert async await break class continue def del elif else except finally for from "
         "global if import in is lambda nonlocal not or pass raise return try while with yield "
         # These are names, too; which of the two is for the parser to say.
         "match type print exec"
-    ).split()
+    )
 } | {b"None": "none", b"True": "true", b"False": "false"}
 
 # What stands between tokens; the byte order mark and two more invisible
 # characters are white space to tree-sitter, too.
 _SPACE: Final = rb"(?:[ \t\r\f\v]|\xef\xbb\xbf|\xe2\x81\xa0|\xe2\x80\x8b)*+"
 _INDENT: Final = re.compile(_SPACE)
+_JOINED: Final = re.compile(rb"\\\r?\n")
 _TAB_WIDTH: Final = 8
 
 _STRING, _WORD, _NUMBER, _OPERATOR, _NEWLINE, _COMMENT, _CONTINUATION = range(1, 8)
@@ -37,7 +40,7 @@ _TOKEN: Final = re.compile(
     rb"|(\.\.\.|\*\*=?|//=?|>>=?|<<=?|->|:=|[-+*/%@&|^=!<>]=|<>|[-+*/%@&|^=<>~.,:;()\[\]{}])"
     rb"|(\n|\Z)"
     rb"|(#)"
-    rb"|(\\\r?\n)"
+    rb"|(" + _JOINED.pattern + rb")"
     rb"|([\s\S]))"
 )
 _REAL: Final = re.compile(rb"[\d_]*(?:\.|[eE])")
@@ -138,6 +141,8 @@ class PythonLines:
                 comments.append(Comment(self._column(begin, start), start, self._position))
             elif following == b"\n":
                 self._position = start + 1
+            elif (joined := _JOINED.match(source, start)) is not None:
+                self._position = joined.end()
             else:
                 break
         self._position = start
@@ -157,10 +162,9 @@ class PythonLines:
         return column
 
     def _end_of_comment(self, start: int) -> int:
+        # A carriage return is a part of it, as in tree-sitter's grammar.
         end = self._source.find(b"\n", start)
-        if end < 0:
-            return len(self._source)
-        return end - 1 if self._source[end - 1 : end] == b"\r" else end
+        return len(self._source) if end < 0 else end
 
     def _add(self, kind: str, start: int, end: int) -> None:
         self._kinds.append(kind)
@@ -287,7 +291,7 @@ class PythonLines:
             self._add("stray", stop, position)
 
     def _read_format(self, position: int) -> None:
-        """Read the format of the innermost field, from some place in it up to a field or its end."""
+        """Read the format of the innermost field, from some place up to a field or its end."""
         source = self._source
         while True:
             field = self._fields[-1]

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any, Final, TypeAlias
 
 from itf.syntax.building import TreeBuilder
-from itf.syntax.grammar import ERROR
+from itf.syntax.grammar import ERROR, words
 from itf.syntax.python_grammar import PYTHON
 from itf.syntax.python_lines import Comment, PythonLines
 
@@ -22,16 +22,18 @@ _LEAVES: Final = (
     PYTHON.token_ids
     | {
         kind: PYTHON.ids[kind]
-        for kind in (
+        for kind in words(
             "integer float true false none ellipsis string_start string_content string_end "
             "string_content type_conversion identifier"
-        ).split()
+        )
     }
     | dict.fromkeys(NAMES, PYTHON.ids["identifier"])
     | {"format:": PYTHON.token_ids[":"]}
 )
 # What is put down in passing, wherever it stands.
 _EXTRAS: Final = frozenset({"comment", "line_continuation"})
+# How many tokens tell whether brackets are a type's.
+_LOOKAHEAD: Final = 2
 _MAY_BE_MISSING: Final = frozenset({":", ")", "]", "}"})
 _OPENERS: Final = frozenset("([{")
 _CLOSERS: Final = frozenset(")]}")
@@ -209,9 +211,9 @@ class PythonReader:
         return self._closers.get(opener, len(self._kinds) - 1)
 
     def _beyond(self, at: int) -> list[str]:
-        """Return the kinds of up to two tokens after some place; at the end of the line, ``end``."""
-        found = []
-        while at + 1 < len(self._kinds) and len(found) < 2:
+        """Return the kinds of up to two tokens after some place; at the line's end, ``end``."""
+        found: list[str] = []
+        while at + 1 < len(self._kinds) and len(found) < _LOOKAHEAD:
             at += 1
             if self._kinds[at] not in _EXTRAS:
                 found.append(self._kinds[at])

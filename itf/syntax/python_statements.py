@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from itf.syntax.python_reader import NAMES, DamageError, Steps, run
-from itf.syntax.python_types import TypeParser
+from itf.syntax.grammar import words
+from itf.syntax.python_reader import DamageError, Steps, run
+from itf.syntax.python_simple import AUGMENTED, SimpleParser
 from itf.syntax.table import NodeTable
 
 __all__ = ["python_table"]
 
 __unittest = True
 
-_AUGMENTED: Final = frozenset("+= -= *= /= //= %= **= <<= >>= &= |= ^= @=".split())
-# What an old `print` may print; after anything else it is a name.
-_PRINTED: Final = NAMES | {"string_start", "integer", "float", "none", "true", "false", ">>"}
-_EXECUTED: Final = NAMES | {"string_start"}
 # What follows `match` where that is a name.
-_NO_SUBJECT: Final = _AUGMENTED | frozenset("= . : , ) end".split())
+_NO_SUBJECT: Final = AUGMENTED | frozenset(words("= . : , ) end"))
 
 
 def python_table(source: bytes) -> NodeTable:
@@ -28,7 +25,7 @@ def python_table(source: bytes) -> NodeTable:
     return parser.builder.finish()
 
 
-class _StatementParser(TypeParser):
+class _StatementParser(SimpleParser):
     """Makes nodes of statements, a logical line at a time."""
 
     def module(self) -> Steps:
@@ -94,7 +91,7 @@ class _StatementParser(TypeParser):
         while self.kind != "end":
             low = builder.mark()
             try:
-                yield _SIMPLE.get(self.kind, _StatementParser._expression_statement)(self)
+                yield self.simple_statement()
                 if self.kind == ";":
                     self.shift()
                 elif self.kind != "end":
@@ -102,230 +99,6 @@ class _StatementParser(TypeParser):
             except DamageError:
                 self.recover(low)
         return builder.mark()
-
-    def _expression_statement(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        if self._is_alias():
-            return (yield self._type_alias())
-        if self.kind == "print" and self.following() in _PRINTED:
-            return (yield self._print())
-        if self.kind == "exec" and self.following() in _EXECUTED:
-            return (yield self._exec())
-        if self.kind == "yield":
-            yield self.yielding()
-            return builder.node("expression_statement", low)
-        node = yield self.expressions(None)
-        if self.kind == "=":
-            yield self._assignment(low, node)
-        elif self.kind in _AUGMENTED:
-            builder.set_field(node, "left")
-            builder.set_field(self.shift(), "operator")
-            builder.set_field((yield self.values()), "right")
-            builder.node("augmented_assignment", low)
-        elif self.kind == ":":
-            yield self._annotated(low, node)
-        return builder.node("expression_statement", low)
-
-    def _assignment(self, low: int, node: int) -> Steps:
-        """Parse the rest of an assignment, which may have several targets."""
-        builder = self.builder
-        lows: list[int] = []
-        while True:
-            builder.set_field(self._target(low, node), "left")
-            lows.append(low)
-            self.shift()
-            low = builder.mark()
-            if self.kind == "yield":
-                node = yield self.yielding()
-                break
-            node = yield self.expressions(None)
-            if self.kind != "=":
-                if not builder.is_one(low, node):
-                    node = builder.node("expression_list", low)
-                break
-        for low in reversed(lows):
-            builder.set_field(node, "right")
-            node = builder.node("assignment", low)
-        return node
-
-    def _target(self, low: int, node: int) -> int:
-        """Turn what has been parsed from a mark on into a target of an assignment."""
-        builder = self.builder
-        if builder.is_one(low, node):
-            self.to_pattern(node)
-            return node
-        for child in builder.top(low):
-            self.to_pattern(child)
-        return builder.node("pattern_list", low)
-
-    def _annotated(self, low: int, node: int) -> Steps:
-        builder = self.builder
-        if not builder.is_one(low, node):
-            raise DamageError
-        self.to_pattern(node)
-        builder.set_field(node, "left")
-        self.shift()
-        builder.set_field((yield self.type()), "type")
-        if self.kind == "=":
-            self.shift()
-            start = builder.mark()
-            if self.kind == "yield":
-                right = yield self.yielding()
-            else:
-                right = yield self.expressions(None)
-                if self.kind == "=":
-                    right = yield self._assignment(start, right)
-                elif not builder.is_one(start, right):
-                    right = builder.node("expression_list", start)
-            builder.set_field(right, "right")
-        return builder.node("assignment", low)
-
-    def _is_alias(self) -> bool:
-        return (
-            self.kind == "type" and self.following() in NAMES and self.following(2) in ("=", "[")
-        )
-
-    def _type_alias(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        self.shift_keyword("type")
-        builder.set_field((yield self.type()), "left")
-        self.expect("=")
-        builder.set_field((yield self.type()), "right")
-        return builder.node("type_alias_statement", low)
-
-    def _print(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        self.shift_keyword("print")
-        if self.kind == ">>":
-            start = builder.mark()
-            self.shift()
-            yield self.expression()
-            builder.node("chevron", start)
-        else:
-            builder.set_field((yield self.expression()), "argument")
-        while self.kind == ",":
-            self.shift()
-            if not self.begins_expression:
-                break
-            builder.set_field((yield self.expression()), "argument")
-        return builder.node("print_statement", low)
-
-    def _exec(self) -> Steps:
-        builder, low = self.builder, self.builder.mark()
-        self.shift_keyword("exec")
-        builder.set_field((yield self.expression(within=False)), "code")
-        if self.kind == "in":
-            self.shift()
-            yield self.expressions(None)
-        return builder.node("exec_statement", low)
-
-    def _bare(self) -> Steps:
-        """Parse a statement that is one word."""
-        yield from ()
-        low, kind = self.builder.mark(), self.kind
-        self.shift()
-        return self.builder.node(f"{kind}_statement", low)
-
-    def _return(self) -> Steps:
-        low = self.builder.mark()
-        self.shift()
-        if self.begins_expression:
-            yield self.expressions()
-        return self.builder.node("return_statement", low)
-
-    def _delete(self) -> Steps:
-        low = self.builder.mark()
-        self.shift()
-        yield self.expressions()
-        return self.builder.node("delete_statement", low)
-
-    def _raise(self) -> Steps:
-        low = self.builder.mark()
-        self.shift()
-        if self.begins_expression:
-            yield self.expressions()
-            if self.kind == "from":
-                self.shift()
-                self.builder.set_field((yield self.expression()), "cause")
-        return self.builder.node("raise_statement", low)
-
-    def _assert(self) -> Steps:
-        low = self.builder.mark()
-        self.shift()
-        yield self.expression()
-        if self.kind == ",":
-            self.shift()
-            yield self.expression()
-        return self.builder.node("assert_statement", low)
-
-    def _declaration(self) -> Steps:
-        """Parse a ``global`` or a ``nonlocal``."""
-        yield from ()
-        low, kind = self.builder.mark(), self.kind
-        self.shift()
-        self.identifier()
-        while self.kind == ",":
-            self.shift()
-            self.identifier()
-        return self.builder.node(f"{kind}_statement", low)
-
-    def _import(self) -> Steps:
-        yield from ()
-        low = self.builder.mark()
-        self.shift()
-        self._imported()
-        return self.builder.node("import_statement", low)
-
-    def _imported(self) -> None:
-        """Make nodes of names with commas, each of which may have an alias."""
-        builder = self.builder
-        while True:
-            low = builder.mark()
-            name = self.dotted_name()
-            builder.set_field(name, "name")
-            if self.kind == "as":
-                self.shift()
-                builder.set_field(self.identifier(), "alias")
-                builder.set_field(builder.node("aliased_import", low), "name")
-            if self.kind != ",":
-                return
-            self.shift()
-            if self.kind not in NAMES:
-                return
-
-    def _import_from(self) -> Steps:
-        yield from ()
-        builder, low = self.builder, self.builder.mark()
-        self.shift()
-        if self.kind == "identifier" and self.text() == b"__future__":
-            kind = "future_import_statement"
-            self.shift_keyword("__future__")
-        else:
-            kind = "import_from_statement"
-            builder.set_field(self._origin(), "module_name")
-        self.expect("import")
-        if self.kind == "*" and kind == "import_from_statement":
-            start = builder.mark()
-            self.shift()
-            builder.node("wildcard_import", start)
-        elif self.kind == "(":
-            self.shift()
-            self._imported()
-            self.expect(")")
-        else:
-            self._imported()
-        return builder.node(kind, low)
-
-    def _origin(self) -> int:
-        builder, low = self.builder, self.builder.mark()
-        if self.kind not in (".", "ellipsis"):
-            return self.dotted_name()
-        while self.kind in (".", "ellipsis"):
-            self.shift_dots()
-        builder.node("import_prefix", low)
-        if self.kind in NAMES:
-            self.dotted_name()
-        return builder.node("relative_import", low)
 
     def _if(self) -> Steps:
         builder, low, indent = self.builder, self.builder.mark(), self.line.indent
@@ -441,15 +214,11 @@ class _StatementParser(TypeParser):
 
     def _as_pattern(self) -> Steps:
         """Parse an expression that may have a name: ``a as b``."""
-        builder, low = self.builder, self.builder.mark()
+        low = self.builder.mark()
         node = yield self.expression()
         if self.kind != "as":
             return node
-        self.shift()
-        start = builder.mark()
-        yield self.expression()
-        builder.set_field(builder.node("as_pattern_target", start), "alias")
-        return builder.node("as_pattern", low)
+        return (yield self.alias(low))
 
     def _with(self) -> Steps:
         builder, low, indent = self.builder, self.builder.mark(), self.line.indent
@@ -480,7 +249,7 @@ class _StatementParser(TypeParser):
     def _is_with_list(self) -> bool:
         """Say whether the parentheses hold all items, and are not a part of the first."""
         after, parts = self.brackets()
-        return after == ":" and not parts.isdisjoint((",", "as"))
+        return after == ":" and "," in parts and "for" not in parts
 
     def _match(self) -> Steps:
         builder, low, indent = self.builder, self.builder.mark(), self.line.indent
@@ -593,19 +362,6 @@ class _StatementParser(TypeParser):
         return (yield parse())
 
 
-_SIMPLE: Final[dict[str, Callable[[_StatementParser], Steps]]] = {
-    "pass": _StatementParser._bare,
-    "break": _StatementParser._bare,
-    "continue": _StatementParser._bare,
-    "return": _StatementParser._return,
-    "del": _StatementParser._delete,
-    "raise": _StatementParser._raise,
-    "assert": _StatementParser._assert,
-    "global": _StatementParser._declaration,
-    "nonlocal": _StatementParser._declaration,
-    "import": _StatementParser._import,
-    "from": _StatementParser._import_from,
-}
 _COMPOUND: Final[dict[str, Callable[[_StatementParser], Steps]]] = {
     "if": _StatementParser._if,
     "while": _StatementParser._while,

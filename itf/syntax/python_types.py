@@ -31,10 +31,13 @@ class TypeParser(ExpressionParser):
             constrained: Whether a ``:`` after it belongs to it, as in ``[T: int]``.
         """
         builder, low = self.builder, self.builder.mark()
-        if self.kind in ("*", "**"):
+        splat = self.kind in ("*", "**")
+        if splat and self.following() in NAMES and self.following(2) in _AFTER_GENERIC:
             self.shift()
-            self.identifier()
+            self.shift()
             builder.node("splat_type", low)
+        elif splat:
+            yield self.element()  # `*tuple[int]`
         elif self._is_generic():
             yield self._generic(low)
         else:
@@ -172,14 +175,14 @@ class TypeParser(ExpressionParser):
             node = builder.node("case_pattern", low)
         return node
 
-    def _simple_pattern(self) -> Steps:
+    def _simple_pattern(self) -> Steps:  # noqa: PLR0911 - one pattern a line
         builder, low, kind = self.builder, self.builder.mark(), self.kind
         if kind in _CONSTANTS:
             return self.shift()
         if kind in _NUMBERS or kind == "-":
             return self._number_pattern(low)
         if kind == "string_start":
-            return (yield self._strings())
+            return (yield self.strings())
         if kind in ("*", "**"):
             self.shift()
             self._captured()

@@ -7,7 +7,9 @@ from typing import Final
 
 from itf.syntax.building import TreeBuilder
 from itf.syntax.grammar import ERROR
+from itf.syntax.preprocessor import directive
 from itf.syntax.structural_languages import Rule, Structure
+from itf.syntax.structural_state import Frame, Statement
 from itf.syntax.table import NodeTable
 
 __all__ = ["structural_table"]
@@ -39,92 +41,13 @@ _COMMENTS: Final = {
 # After one of these, a slash in JavaScript begins a regular expression, a brace
 # an object, and a line that follows goes on with this one.
 _OPERATOR_END: Final = re.compile(rb"[-+*/%&|^~!?=<>:,.(\[{;]\Z|\A(?:return|typeof|in|of|new)\Z")
-_REGEX: Final = re.compile(rb"/(?![*/])(?:[^\\/\[\n]++|\\[^\n]|\[(?:[^\]\\\n]++|\\[^\n])*+\])++/\w*+")
+_REGEX: Final = re.compile(
+    rb"/(?![*/])(?:[^\\/\[\n]++|\\[^\n]|\[(?:[^\]\\\n]++|\\[^\n])*+\])++/\w*+"
+)
 # What begins a line that goes on with the one before.
-_GOES_ON: Final = re.compile(rb"[-+*/%&|^?=<>:,.)(\[]|in\b|of\b|instanceof\b|else\b|catch\b|finally\b")
-_INCLUDED: Final = re.compile(rb"(#[ \t]*+include\b)[ \t]*+(\"[^\"\n]*+\"?|<[^>\n]*+>?)?")
-_DEFINED: Final = re.compile(rb"(#[ \t]*+define\b)[ \t]*+(\w+)?")
-_OTHER: Final = re.compile(rb"(#[ \t]*+\w++)")
-
-
-class _Statement:
-    """A statement that is being read.
-
-    Attributes:
-        low: Where it begins; behind ``export``, if it has that.
-        first: Its first token.
-        tokens: How many tokens it has so far, apart from those in brackets.
-        exported: Where its ``export`` is.
-        rule: What it is going to be, as far as is known.
-        is_plain: Whether there was a token by which it can no longer become a
-            declaration.
-        specifier: The type that it may be about to define, and where that begins.
-        defined: The type that it defines.
-        name: Its name, as soon as it was there.
-        has_parameters: Whether its parentheses were there.
-        has_body: Whether its block was there, so that it may be over.
-        is_assigned: Whether braces that follow are a part of a value.
-        is_generator: Whether there was a star before its name.
-        angles: How many angle brackets are open behind its name.
-    """
-
-    __slots__ = (
-        "angles",
-        "defined",
-        "exported",
-        "first",
-        "has_body",
-        "has_parameters",
-        "is_assigned",
-        "is_generator",
-        "is_plain",
-        "low",
-        "name",
-        "rule",
-        "specifier",
-        "tokens",
-    )
-
-    def __init__(self, low: int, first: bytes) -> None:
-        self.low = low
-        self.first = first
-        self.tokens = self.angles = 0
-        self.rule: Rule | None = None
-        self.specifier: tuple[Rule, int] | None = None
-        self.exported: int | None = None
-        self.defined: int | None = None
-        self.name: int | None = None
-        self.is_plain = self.is_assigned = self.is_generator = False
-        self.has_parameters = self.has_body = False
-
-
-class _Frame:
-    """Brackets that are open; the outermost one is the source itself.
-
-    Attributes:
-        opener: The bracket.
-        low: Where the node begins that it becomes.
-        kind: What that is; None if there is none.
-        has_statements: Whether it is made of statements.
-        ends: What it is to the statement that it stands in, if that may end with it.
-        field: What its node is to its parent.
-        declares: Whether names with parentheses in it declare functions.
-        statement: The statement that is being read in it.
-    """
-
-    __slots__ = ("declares", "ends", "field", "has_statements", "kind", "low", "opener", "statement")
-
-    def __init__(
-        self, opener: bytes, low: int, kind: str | None, *, has_statements: bool = False
-    ) -> None:
-        self.opener = opener
-        self.low = low
-        self.kind = kind
-        self.has_statements = has_statements
-        self.ends = ""
-        self.field: str | None = None
-        self.declares = False
-        self.statement: _Statement | None = None
+_GOES_ON: Final = re.compile(
+    rb"[-+*/%&|^?=<>:,.)(\[]|in\b|of\b|instanceof\b|else\b|catch\b|finally\b"
+)
 
 
 def structural_table(source: bytes, structure: Structure) -> NodeTable:
@@ -146,7 +69,7 @@ class _Scanner:
         self._is_javascript = structure.grammar.name == "javascript"
         self._leaves = _LEAVES.get(structure.grammar.name, _OTHER_LEAVES)
         self._builder = TreeBuilder(source, structure.grammar, structure.root)
-        self._frames = [_Frame(b"", 0, None, has_statements=True)]
+        self._frames = [Frame(b"", 0, None, has_statements=True)]
         self._frames[0].declares = bool(structure.declarator)
         self._braces = 0  # how many of the frames are braces
         self._last = b""  # the token before this one
@@ -203,7 +126,7 @@ class _Scanner:
             else:
                 self._finish()
         if group == "directive":
-            self._directive(start, end)
+            directive(self._builder, self._source, start, end)
         elif group == "stray":
             self._builder.leaf(ERROR, start, end)
         elif group == "operator":
@@ -215,20 +138,20 @@ class _Scanner:
             self._leaf(self._ids[self._leaves.get(group, group)], start, end)
         self._last = text
 
-    def _continues(self, statement: _Statement, text: bytes) -> bool:
+    def _continues(self, statement: Statement, text: bytes) -> bool:
         """Say whether a token goes on with a statement whose block is over."""
         if text == b"while":
             return statement.first == b"do"
         return text in self._structure.continues
 
-    def _statement(self, text: bytes) -> _Statement | None:
+    def _statement(self, text: bytes) -> Statement | None:
         """Return the statement that a token is a part of; in brackets there is none."""
         frame = self._frames[-1]
         if not frame.has_statements:
             return None
         statement = frame.statement
         if statement is None:
-            statement = frame.statement = _Statement(self._builder.mark(), text)
+            statement = frame.statement = Statement(self._builder.mark(), text)
         elif statement.exported == statement.low and text != b"default":
             statement.low = self._builder.mark()
         statement.tokens += 1
@@ -263,14 +186,14 @@ class _Scanner:
         token = self._token_ids.get(text.decode()) if text.isascii() else None
         return self._ids["identifier"] if token is None else token
 
-    def _takes(self, statement: _Statement, rule: Rule) -> bool:
+    def _takes(self, statement: Statement, rule: Rule) -> bool:
         """Say whether a keyword makes a statement what it is."""
         if statement.is_plain or statement.has_parameters or statement.has_body:
             return False
         # `const fn`, `extern "C" fn`
         return statement.rule is None or (rule.declares and not statement.rule.declares)
 
-    def _name(self, statement: _Statement, leaf: int) -> None:
+    def _name(self, statement: Statement, leaf: int) -> None:
         statement.is_plain = True
         if statement.specifier is not None and statement.specifier[1] == leaf - 1:
             rule = statement.specifier[0]
@@ -313,11 +236,11 @@ class _Scanner:
             frame = self._brace(parent, statement, low)
             self._braces += 1
         elif text == b"(":
-            frame = _Frame(text, low, self._structure.parentheses)
+            frame = Frame(text, low, self._structure.parentheses)
             if statement is not None:
                 self._parenthesis(parent, statement, frame, name)
         else:
-            frame = _Frame(text, low, None)
+            frame = Frame(text, low, None)
             attribute = "attribute_item" in self._ids
             if attribute and statement and statement.first == b"#" and not statement.is_plain:
                 frame.kind = "inner_attribute_item" if self._last == b"!" else "attribute_item"
@@ -325,20 +248,22 @@ class _Scanner:
         self._leaf(self._token_ids[text.decode()], start, end)
         self._frames.append(frame)
 
-    def _brace(self, parent: _Frame, statement: _Statement | None, low: int) -> _Frame:
+    def _brace(  # noqa: PLR0911 - one case a paragraph
+        self, parent: Frame, statement: Statement | None, low: int
+    ) -> Frame:
         structure, last = self._structure, self._last
-        block = _Frame(b"{", low, structure.block, has_statements=True)
+        block = Frame(b"{", low, structure.block, has_statements=True)
         if statement is None or statement.is_assigned:
             if last in (b"=>", b")", b"else", b"do", b"try", b"finally"):
                 return block
-            return _Frame(b"{", low, structure.group)
+            return Frame(b"{", low, structure.group)
         rule = statement.rule
         if statement.specifier is not None and not statement.has_parameters:
-            frame = _Frame(b"{", low, statement.specifier[0].body)
+            frame = Frame(b"{", low, statement.specifier[0].body)
             frame.field, frame.ends = "body", "specifier"
             return frame
         if rule is not None and rule.body is not None:
-            frame = _Frame(b"{", low, rule.body, has_statements=rule.members)
+            frame = Frame(b"{", low, rule.body, has_statements=rule.members)
             frame.field, frame.ends = "body", "body"
             return frame
         if parent.declares and last[:1] == b'"':  # extern "C" {
@@ -350,11 +275,9 @@ class _Scanner:
         if rule is None and (statement.tokens == 1 or last in (b"static", b"else", b":")):
             block.ends = "body"
             return block
-        return _Frame(b"{", low, structure.group)
+        return Frame(b"{", low, structure.group)
 
-    def _parenthesis(
-        self, parent: _Frame, statement: _Statement, frame: _Frame, name: int
-    ) -> None:
+    def _parenthesis(self, parent: Frame, statement: Statement, frame: Frame, name: int) -> None:
         structure, rule, builder = self._structure, statement.rule, self._builder
         is_word = self._last[-1:].isalnum() or self._last[-1:] == b"_" or self._last[-1:] > b"\x7f"
         if statement.has_parameters or statement.is_assigned:
@@ -365,7 +288,11 @@ class _Scanner:
             if is_word:
                 builder.change(name, "property_identifier")
                 builder.set_field(name, "name")
-        elif self._last == b"pub" and "visibility_modifier" in self._ids and builder.last_low() == name:
+        elif (
+            self._last == b"pub"
+            and "visibility_modifier" in self._ids
+            and builder.last_low() == name
+        ):
             # There is more to it than the word.
             frame.kind, frame.low = "visibility_modifier", builder.unwrap()
         elif rule is not None and rule.parameters is not None and statement.angles <= 0:
@@ -422,7 +349,7 @@ class _Scanner:
             if statement.rule is not None and statement.rule.declares:
                 self._finish()
 
-    def _end_declarator(self, statement: _Statement, name: int) -> None:
+    def _end_declarator(self, statement: Statement, name: int) -> None:
         builder = self._builder
         builder.set_field(name, "declarator")
         node = builder.node("function_declarator", name)
@@ -453,7 +380,9 @@ class _Scanner:
             builder.set_field(node, "declaration")
             builder.node("export_statement", statement.exported or 0)
 
-    def _kind(self, statement: _Statement, frame: _Frame) -> str | None:
+    def _kind(  # noqa: PLR0911 - one case a line
+        self, statement: Statement, frame: Frame
+    ) -> str | None:
         """Return what a statement is; None if it is what it is made of."""
         rule, structure = statement.rule, self._structure
         if frame.declares and statement.has_parameters:
@@ -471,31 +400,3 @@ class _Scanner:
         if statement.tokens == 1 and statement.first in (b"{", b";"):
             return None
         return "declaration" if frame.declares else "expression_statement"
-
-    def _directive(self, start: int, end: int) -> None:
-        """Make a node of a line of C's preprocessor."""
-        builder, ids, tokens = self._builder, self._ids, self._token_ids
-        source, low = self._source, self._builder.mark()
-        end = start + len(source[start:end].rstrip())
-        include = _INCLUDED.match(source, start, end)
-        define = _DEFINED.match(source, start, end)
-        if include is not None:
-            builder.leaf(tokens["#include"], *include.span(1))
-            if include[2]:
-                kind = "string_literal" if include[2][:1] == b'"' else "system_lib_string"
-                builder.set_field(builder.leaf(ids[kind], *include.span(2)), "path")
-            builder.span("preproc_include", low, start, end)
-            return
-        if define is not None and define[2]:
-            builder.leaf(tokens["#define"], *define.span(1))
-            builder.set_field(builder.leaf(ids["identifier"], *define.span(2)), "name")
-            kind, after = "preproc_def", define.end(2)
-        else:
-            other = _OTHER.match(source, start, end)
-            after = other.end() if other else end
-            builder.leaf(ids["preproc_directive"], start, after)
-            kind = "preproc_call"
-        rest = len(source[after:end].lstrip())
-        if rest:
-            builder.leaf(ids["preproc_arg"], end - rest, end)
-        builder.span(kind, low, start, end)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from itf.syntax.grammar import Grammar
+from itf.syntax.grammar import Grammar, words
 
 __all__ = ["Rule", "Structure", "structure_of"]
 
@@ -78,14 +78,16 @@ class Structure:
 
 
 _WORD: Final = rb"(?P<word>[A-Za-z_$\x80-\xff][\w$\x80-\xff]*+)"
-_NUMBER: Final = rb"(?P<number>(?:0[xX][\da-fA-F_]+|\d[\d_]*+(?:\.\d[\d_]*+)?(?:[eE][+-]?\d+)?)\w*+)"
+_NUMBER: Final = (
+    rb"(?P<number>(?:0[xX][\da-fA-F_]+|\d[\d_]*+(?:\.\d[\d_]*+)?(?:[eE][+-]?\d+)?)\w*+)"
+)
 _LINE_COMMENT: Final = rb"(?P<line>//[^\r\n]*+)"
 _BLOCK_COMMENT: Final = rb"(?P<block>/\*(?:[^*]++|\*(?!/))*+(?:\*/)?)"
 _DOUBLE: Final = rb'(?P<string>"(?:[^"\\\n]++|\\[\s\S])*+"?)'
-_OPERATORS: Final = (
+_OPERATORS: Final = words(
     ">>>= ... === !== **= <<= >>= >>> &&= ||= ??= ..= => -> :: == != <= >= && || ?? ?. ++ -- += -= "
     "*= /= %= &= |= ^= << >> ** .. ( ) [ ] { } , ; : . = < > + - * / % & | ^ ~ ! ? @ # $ ` ' \" \\"
-).split()
+)
 
 
 def _structure(
@@ -103,7 +105,7 @@ def _structure(
     method = options.get("method")
     specifiers = specifiers or {}
     used = [*rules.values(), *specifiers.values(), *([method] if isinstance(method, Rule) else [])]
-    made = {root, "identifier", "number", "string", "char", "comment", "block", *kinds.split()}
+    made = {root, "identifier", "number", "string", "char", "comment", "block", *words(kinds)}
     made.update(str(value) for key, value in options.items() if key in _KINDS and value)
     made.update((names or {}).values())
     for rule in used:
@@ -113,16 +115,16 @@ def _structure(
             if kind is not None
         )
     extras = [kind for kind in made if kind.endswith("comment")]
-    words = {*keywords.split(), *rules, *specifiers}
+    keys = {*words(keywords), *rules, *specifiers}
     operators = b"|".join(re.escape(operator.encode()) for operator in _OPERATORS)
     pattern = b"|".join([*lexemes, _NUMBER, _WORD, b"(?P<operator>" + operators + b")"])
     grammar = Grammar(
         name,
-        tokens=[*_OPERATORS, *sorted(words), "#include", "#define"],
+        tokens=[*_OPERATORS, *sorted(keys), "#include", "#define"],
         kinds=sorted(made),
-        fields=(
+        fields=words(
             "alternative arguments body declaration declarator name parameters path type value"
-        ).split(),
+        ),
         extras=extras,
     )
     return Structure(
@@ -181,7 +183,7 @@ def _javascript() -> Structure:
         ),
         kinds="generator_function_declaration export_statement expression_statement regex "
         "template_string empty_statement property_identifier",
-        names={word: word for word in "this super true false null undefined".split()},
+        names={word: word for word in words("this super true false null undefined")},
         block="statement_block",
         group="object",
         parentheses="arguments",
@@ -237,13 +239,18 @@ def _rust() -> Structure:
                 "union_item", "type_identifier", body=fields, members=False, declares=True
             ),
             "enum": Rule(
-                "enum_item", "type_identifier", body="enum_variant_list", members=False,
+                "enum_item",
+                "type_identifier",
+                body="enum_variant_list",
+                members=False,
                 declares=True,
             ),
             "trait": item("trait_item", "declaration_list"),
             "impl": item("impl_item", "declaration_list", None),
             "mod": item("mod_item", "declaration_list", "identifier"),
-            "macro_rules": Rule("macro_definition", body="token_tree", members=False, declares=True),
+            "macro_rules": Rule(
+                "macro_definition", body="token_tree", members=False, declares=True
+            ),
             "use": Rule("use_declaration"),
             "extern": Rule("extern_crate_declaration"),
             "let": Rule("let_declaration"),
@@ -263,7 +270,7 @@ def _rust() -> Structure:
         "lifetime",
         names={
             **dict.fromkeys(
-                "i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 bool char str".split(),
+                words("i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 bool char str"),
                 "primitive_type",
             ),
             "self": "self",
@@ -316,7 +323,7 @@ def _c() -> Structure:
         "preproc_directive system_lib_string string_literal char_literal number_literal "
         "empty_statement",
         names=dict.fromkeys(
-            "void char short int long float double signed unsigned bool size_t".split(),
+            words("void char short int long float double signed unsigned bool size_t"),
             "primitive_type",
         ),
         block="compound_statement",

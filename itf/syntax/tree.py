@@ -41,9 +41,8 @@ class Tree:
     _ranges: tuple[Range, ...]
     _first_id: int
 
-    def __new__(cls) -> NoReturn:
-        """Refuse: parsers make trees."""
-        raise TypeError(f"cannot create '{cls.__name__}' instances; a Parser's parse() does")
+    def __init__(self) -> None:
+        raise TypeError(f"cannot create '{type(self).__name__}' instances; a Parser's parse() does")
 
     @property
     def root_node(self) -> Node:
@@ -88,7 +87,7 @@ class Tree:
 
     __copy__ = copy
 
-    def edit(
+    def edit(  # noqa: PLR0917 - as tree-sitter has it
         self,
         start_byte: int,
         old_end_byte: int,
