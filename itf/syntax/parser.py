@@ -164,6 +164,7 @@ def _parse(source: bytes, language: str, codec: str | None, ranges: tuple[Range,
         decoded = text.decode(codec, "replace")
         table = table_of(decoded.encode(), language)
         _count_in(table, decoded, len(source))
+        table.newline = "\n".encode(codec)
     if ranges != (WHOLE,):
         table.ends[0] = min(ranges[-1].end_byte, len(source))
         table.starts[0] = min(table.starts[0], table.ends[0])

@@ -30,6 +30,7 @@ class NodeTable:
 
     def __init__(self, source: bytes, grammar: Grammar) -> None:
         self.source = source
+        self.newline = b"\n"
         self.grammar = grammar
         self.kinds = array("H")
         self.starts = array("I")
@@ -122,7 +123,13 @@ class NodeTable:
         if starts is None:
             # Two threads that come first find the same.
             starts = array("I", [0])
-            starts.extend(match.end() for match in re.finditer(rb"\n", self.source))
+            newline = self.newline
+            starts.extend(
+                match.end()
+                for match in re.finditer(re.escape(newline), self.source)
+                # In UTF-16, half of one character and half of the next are no newline.
+                if match.start() % len(newline) == 0
+            )
             self._line_starts = starts
         row = bisect_right(starts, offset) - 1
         return Point(row, offset - starts[row])
