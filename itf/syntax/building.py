@@ -11,6 +11,9 @@ __all__ = ["TreeBuilder"]
 
 __unittest = True
 
+# So many nodes are stored at once: to begin anew costs as much as some nodes.
+_BATCH = 1000
+
 
 class TreeBuilder:
     """Collects the nodes of a tree, each after its children.
@@ -18,8 +21,8 @@ class TreeBuilder:
     A parser that reads from left to right knows what a node is when it has seen
     the whole of it: ``a`` is a name, an operand, or what is called, as the text
     goes on.  So nodes are numbered here in the order in which they end, and a
-    node is made of all that came from a certain number on.  `store` puts them
-    in the order in which they begin.
+    node is made of all that came from a certain number on.  `NodeTable` has
+    them in the order in which they begin.
 
     What may stand anywhere, such as a comment, waits until the next token comes:
     if a node ends before that, the comment lies behind the node, not in it.
@@ -169,10 +172,13 @@ class TreeBuilder:
         return self._ends[-1] if self._ends else 0
 
     def store(self) -> None:
+        """Let go of what is done: nothing that follows is a part of the nodes so far."""
+        if len(self._kinds) >= _BATCH:
+            self._store()
+
+    def _store(self) -> None:
         """Put all nodes so far into the table, as children of its root, and begin anew."""
         count = len(self._kinds)
-        if count == 0:
-            return
         table = self._table
         base = table.extend(count)
         kinds, starts, ends, sizes = table.kinds, table.starts, table.ends, table.sizes
@@ -211,7 +217,7 @@ class TreeBuilder:
     def finish(self) -> NodeTable:
         """Return the table, once all is in it."""
         self.settle()
-        self.store()
+        self._store()
         table = self._table
         table.sizes[0] = len(table.kinds)
         # The root begins where the first node does, as tree-sitter's does.

@@ -195,16 +195,17 @@ class _Scanner:
 
     def _name(self, statement: Statement, leaf: int) -> None:
         statement.is_plain = True
-        if statement.specifier is not None and statement.specifier[1] == leaf - 1:
-            rule = statement.specifier[0]
-        elif statement.rule is not None and statement.name is None and not statement.is_assigned:
-            rule = statement.rule
-            statement.name = leaf
-        else:
+        builder, specifier = self._builder, statement.specifier
+        if specifier is not None and specifier[1] == leaf - 1:
+            builder.change(leaf, "type_identifier")
+            builder.set_field(leaf, "name")
+            builder.set_field(builder.node(specifier[0].kind, leaf - 1), "type")
             return
-        if rule.name is not None:
-            self._builder.change(leaf, rule.name)
-            self._builder.set_field(leaf, "name")
+        if statement.rule is not None and statement.name is None and not statement.is_assigned:
+            statement.name = leaf
+            if statement.rule.name is not None:
+                builder.change(leaf, statement.rule.name)
+                builder.set_field(leaf, "name")
 
     def _operator(self, text: bytes, start: int, end: int) -> None:
         if text in _CLOSERS:
@@ -259,6 +260,9 @@ class _Scanner:
             return Frame(b"{", low, structure.group)
         rule = statement.rule
         if statement.specifier is not None and not statement.has_parameters:
+            if self._builder.last_low() == statement.specifier[1] < low - 1:
+                self._builder.unwrap()  # there is more to it than its name
+                low -= 1
             frame = Frame(b"{", low, statement.specifier[0].body)
             frame.field, frame.ends = "body", "specifier"
             return frame
@@ -298,7 +302,7 @@ class _Scanner:
         elif rule is not None and rule.parameters is not None and statement.angles <= 0:
             statement.has_parameters = True
             frame.kind, frame.field = rule.parameters, rule.parameters_field
-        elif parent.declares and is_word and statement.tokens > len(("type", "name")):
+        elif parent.declares and is_word and name == frame.low - 1 and statement.tokens > len(("type", "name")):
             statement.has_parameters, statement.name = True, name
             frame.kind, frame.field, frame.ends = "parameter_list", "parameters", "declarator"
 

@@ -13,7 +13,9 @@ LANGUAGES = {"python": "py", "javascript": "js", "rust": "rs", "c": "c"}
 
 # What damages a source most: brackets, quotes, keywords, odd bytes.
 _PIECES = (
-    *(b"( ) [ ] { } \" ' \"\"\" ''' \\ # : , ; = * ** @ ` / // /* */ ! := -> => ... 0x 1e #[".split()),
+    *(
+        b"( ) [ ] { } \" ' \"\"\" ''' \\ # : , ; = * ** @ ` / // /* */ ! := -> => ... 0x 1e #[".split()
+    ),
     *(b"def class if else match case lambda for in async with try except yield print type".split()),
     *(b"struct fn pub( export import from f\" f'{ rb' \xff \0 \xef\xbb\xbf \xe4\xbd\xa0".split()),
     *(b"\n", b"\r\n", b"\t", b"    ", b"\\\n", b"#\n", b"\x0c"),
@@ -22,9 +24,7 @@ _PIECES = (
 
 def parse(source: bytes | str, language: str = "python") -> Tree:
     """Parse a source of a language."""
-    return Parser(Language(language)).parse(
-        source.encode() if isinstance(source, str) else source
-    )
+    return Parser(Language(language)).parse(source.encode() if isinstance(source, str) else source)
 
 
 def walked(tree: Tree) -> Iterator[Node]:

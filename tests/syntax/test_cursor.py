@@ -112,9 +112,15 @@ class CursorTest(SyntaxTestCase):
         """It cannot be made, pickled, or reset to anything else."""
         for function, text in (
             (TreeCursor, "cannot create 'TreeCursor' instances; ask a Tree or a Node to walk()"),
-            (lambda: pickle.dumps(self.cursor), "cannot pickle 'TreeCursor' object; send the source instead"),
+            (
+                lambda: pickle.dumps(self.cursor),
+                "cannot pickle 'TreeCursor' object; send the source instead",
+            ),
             (lambda: self.cursor.reset(3), "reset() argument 1 must be a Node, not int"),  # type: ignore[arg-type]
-            (lambda: self.cursor.reset_to(3), "reset_to() argument 1 must be a TreeCursor, not int"),  # type: ignore[arg-type]
+            (
+                lambda: self.cursor.reset_to(3),
+                "reset_to() argument 1 must be a TreeCursor, not int",
+            ),  # type: ignore[arg-type]
         ):
             with self.subTest(text), self.assertRaises(TypeError) as caught:
                 function()

@@ -26,7 +26,9 @@ class AttributeTest(NodeTestCase):
         """Type, kind and grammar name; whether it is named, extra, an error, missing, changed."""
         language = self.tree.language
         keyword, name, *_ = self.function.children
-        self.assertEqual(("function_definition", True), (self.function.type, self.function.is_named))
+        self.assertEqual(
+            ("function_definition", True), (self.function.type, self.function.is_named)
+        )
         self.assertEqual(("def", False), (keyword.type, keyword.is_named))
         self.assertEqual("identifier", name.grammar_name)
         self.assertEqual(language.id_for_node_kind("identifier", True), name.kind_id)
@@ -40,7 +42,9 @@ class AttributeTest(NodeTestCase):
         """Bytes, points and range; its text; how many nodes there are below it."""
         self.assertEqual((0, 22), self.function.byte_range)
         self.assertEqual((0, 22), (self.function.start_byte, self.function.end_byte))
-        self.assertEqual((Point(0, 0), Point(1, 12)), (self.function.start_point, self.function.end_point))
+        self.assertEqual(
+            (Point(0, 0), Point(1, 12)), (self.function.start_point, self.function.end_point)
+        )
         self.assertEqual(Range((0, 0), (1, 12), 0, 22), self.function.range)
         self.assertEqual(_SOURCE[:22], self.function.text)
         self.assertEqual(12, self.function.descendant_count)
@@ -188,9 +192,7 @@ class LookupTest(NodeTestCase):
         name = self.function.children[1]
         self.assertEqual(name, self.root.descendant_for_point_range((0, 4), (0, 5)))
         self.assertEqual(name, self.root.descendant_for_point_range(Point(0, 4), Point(0, 5)))
-        self.assertEqual(
-            self.function, self.root.named_descendant_for_point_range((0, 0), (0, 1))
-        )
+        self.assertEqual(self.function, self.root.named_descendant_for_point_range((0, 0), (0, 1)))
         self.assertEqual(self.root, self.root.descendant_for_point_range((9, 4), (9, 5)))
         self.assertIsNone(self.root.descendant_for_point_range((0, 5), (0, 4)))
         with self.assertRaises(TypeError) as caught:
@@ -266,7 +268,9 @@ class IdentityTest(NodeTestCase):
         """An edit before a node moves it as it is; other views of it stay."""
         self.function.edit(0, 0, 5, (0, 0), (0, 0), (1, 2))
         self.assertEqual((5, 27), self.function.byte_range)
-        self.assertEqual((Point(1, 2), Point(2, 12)), (self.function.start_point, self.function.end_point))
+        self.assertEqual(
+            (Point(1, 2), Point(2, 12)), (self.function.start_point, self.function.end_point)
+        )
         self.assertEqual((0, 22), self.root.children[0].children[0].parent.byte_range)  # type: ignore[union-attr]
 
 

@@ -14,7 +14,9 @@ class ParserTestCase(SyntaxTestCase):
     def setUp(self) -> None:
         self.parser = Parser(Language("python"))
 
-    def assert_raises(self, kind: type[Exception], text: str, *arguments: Any, **named: Any) -> None:
+    def assert_raises(
+        self, kind: type[Exception], text: str, *arguments: Any, **named: Any
+    ) -> None:
         with self.assertRaises(kind) as caught:
             self.parser.parse(*arguments, **named)
         self.assertEqual(text, str(caught.exception))
@@ -57,7 +59,12 @@ class SourceTest(ParserTestCase):
         """What is wrong with an argument is told in tree-sitter's words."""
         tree = self.parser.parse(b"x")
         for kind, text, arguments, named in (
-            (TypeError, "source must be a bytestring or a callable, not str; encode it first", ("x",), {}),
+            (
+                TypeError,
+                "source must be a bytestring or a callable, not str; encode it first",
+                ("x",),
+                {},
+            ),
             (TypeError, "source must be a bytestring or a callable, not int", (3,), {}),
             (TypeError, "source must be a bytestring or a callable, not NoneType", (None,), {}),
             (TypeError, "parse() argument 2 must be a Tree, not str", (b"x", "y"), {}),
@@ -85,7 +92,11 @@ class SourceTest(ParserTestCase):
     def test_other_encodings(self) -> None:
         """In UTF-16 bytes, and columns, are those of UTF-16; the text of nodes, too."""
         text = "é = '𝄞'\nß"
-        for encoding, codec in (("utf16le", "utf-16-le"), ("utf16be", "utf-16-be"), ("utf16", "utf-16-le")):
+        for encoding, codec in (
+            ("utf16le", "utf-16-le"),
+            ("utf16be", "utf-16-be"),
+            ("utf16", "utf-16-le"),
+        ):
             with self.subTest(encoding):
                 source = text.encode(codec)
                 tree = self.parser.parse(source, encoding=encoding)
@@ -96,7 +107,9 @@ class SourceTest(ParserTestCase):
                 self.assertEqual((Point(1, 0), Point(1, 2)), (name.start_point, name.end_point))
                 self.assertEqual(len(source), tree.root_node.end_byte)
         for broken in (b"\xd8", b"\x00\xd8", b"x\x00\x00\xd8y\x00", b"\x00\xdcx"):
-            self.assertEqual(len(broken), self.parser.parse(broken, encoding="utf16le").root_node.end_byte)
+            self.assertEqual(
+                len(broken), self.parser.parse(broken, encoding="utf16le").root_node.end_byte
+            )
 
     def test_included_ranges(self) -> None:
         """Only what lies in them is parsed, where it lies."""
@@ -139,9 +152,7 @@ class LanguageOfParserTest(ParserTestCase):
         )
         with self.assertRaises(TypeError) as caught:
             Parser("python")  # type: ignore[arg-type]
-        self.assertEqual(
-            "__init__() argument 1 must be a Language, not str", str(caught.exception)
-        )
+        self.assertEqual("__init__() argument 1 must be a Language, not str", str(caught.exception))
 
     def test_reset_changes_nothing(self) -> None:
         """After a reset it parses as before."""
@@ -185,7 +196,9 @@ class LanguageTest(unittest.TestCase):
         """Each kind has a number, and each number its kind; 0 is the end, 65535 an error."""
         for name in (*LANGUAGES, "unknown"):
             language = Language(name)
-            self.assertEqual((name, 15, None), (language.name, language.abi_version, language.semantic_version))
+            self.assertEqual(
+                (name, 15, None), (language.name, language.abi_version, language.semantic_version)
+            )
             for number in range(1, language.node_kind_count):
                 kind = language.node_kind_for_id(number)
                 assert kind is not None

@@ -36,11 +36,17 @@ class GrammarTest(SyntaxTestCase):
     def test_strings(self) -> None:
         """A string is its quotes and its content, in which escapes and fields have nodes."""
         for source, expected in (
-            ("'a'", '(string (string_start) (string_content) (string_end))'),
+            ("'a'", "(string (string_start) (string_content) (string_end))"),
             ("''", "(string (string_start) (string_end))"),
-            (r"'\n\d'", '(string (string_start) (string_content (escape_sequence) "\\") (string_end))'),
+            (
+                r"'\n\d'",
+                '(string (string_start) (string_content (escape_sequence) "\\") (string_end))',
+            ),
             (r"r'\n'", "(string (string_start) (string_content) (string_end))"),
-            (r"b'\x41\u1234'", "(string (string_start) (string_content (escape_sequence)) (string_end))"),
+            (
+                r"b'\x41\u1234'",
+                "(string (string_start) (string_content (escape_sequence)) (string_end))",
+            ),
             (
                 "f'{a!r:>{b}}'",
                 '(string (string_start) (interpolation "{" expression: (identifier) '

@@ -173,21 +173,32 @@ class DamageTest(SyntaxTestCase):
         self.assertEqual((65535, True), (error.kind_id, error.is_named))
         self.assertEqual(b"x = = 3", error.text)
         self.assertEqual([True, True, False], [n.has_error for n in (root, error, statement)])
-        self.assertEqual("(module (ERROR (identifier) (integer)) (expression_statement (identifier)))", str(root))
+        self.assertEqual(
+            "(module (ERROR (identifier) (integer)) (expression_statement (identifier)))", str(root)
+        )
         self.assertEqual("(module (ERROR (UNEXPECTED '$')))", str(parse("$").root_node))
 
     def test_what_is_missing(self) -> None:
         """A colon or a closing bracket that is missing is a node without bytes."""
         for source, expected in (
-            ("foo(1, 2", '(call function: (identifier) arguments: (argument_list (integer) (integer) (MISSING ")")))'),
-            ("def f()\n    pass", '(function_definition name: (identifier) parameters: (parameters) (MISSING ":") body: (block (pass_statement)))'),
+            (
+                "foo(1, 2",
+                '(call function: (identifier) arguments: (argument_list (integer) (integer) (MISSING ")")))',
+            ),
+            (
+                "def f()\n    pass",
+                '(function_definition name: (identifier) parameters: (parameters) (MISSING ":") body: (block (pass_statement)))',
+            ),
         ):
             with self.subTest(source):
                 tree = parse(source)
                 self.assertIn(expected, str(tree.root_node))
                 (missing,) = [node for node in walked(tree) if node.is_missing]
                 self.assertEqual(b"", missing.text)
-                self.assertEqual([True] * 3, [n.has_error for n in (missing, missing.parent, tree.root_node) if n])
+                self.assertEqual(
+                    [True] * 3,
+                    [n.has_error for n in (missing, missing.parent, tree.root_node) if n],
+                )
                 self.assertFalse(missing.is_error)
 
 
