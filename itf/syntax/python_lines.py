@@ -45,28 +45,29 @@ _TOKEN: Final = re.compile(
 )
 _REAL: Final = re.compile(rb"[\d_]*(?:\.|[eE])")
 
-# The rest of a string up to its end quote; one without an end goes to the end
-# of its line, or of the source if it has three quotes.  Nothing is ever tried
-# twice ("++", "*+"): a string may be as long as the source.
+# What there is in a string apart from plain text; the group is where it ends:
+# its quote, or the end of its line if it has one quote only.
 _BODIES: Final = {
-    b"'": re.compile(rb"(?:[^'\\\n]++|\\[\s\S])*+"),
-    b'"': re.compile(rb'(?:[^"\\\n]++|\\[\s\S])*+'),
-    b"'''": re.compile(rb"(?:[^'\\]++|\\[\s\S]|'(?!''))*+"),
-    b'"""': re.compile(rb'(?:[^"\\]++|\\[\s\S]|"(?!""))*+'),
+    b"'": re.compile(rb"\\[\s\S]|('|\n)"),
+    b'"': re.compile(rb'\\[\s\S]|("|\n)'),
+    b"'''": re.compile(rb"\\[\s\S]|(''')"),
+    b'"""': re.compile(rb'\\[\s\S]|(""")'),
 }
-# The same up to the brace of a replacement field, which no backslash escapes.
+# The same with replacement fields, which begin with a brace that no backslash
+# escapes; here the group is what a piece of text ends with.
+_ESCAPED: Final = rb"\\N\{[^{}\n'\"]*\}|\\[^{}]|\{\{|\}\}"
 _TEXTS: Final = {
-    b"'": re.compile(rb"(?:[^'\\\n{}]++|\\N\{[^{}\n']*\}|\\[^{}]|\\(?=[{}])|\{\{|\}\})*+"),
-    b'"': re.compile(rb'(?:[^"\\\n{}]++|\\N\{[^{}\n"]*\}|\\[^{}]|\\(?=[{}])|\{\{|\}\})*+'),
-    b"'''": re.compile(rb"(?:[^'\\{}]++|\\N\{[^{}']*\}|\\[^{}]|\\(?=[{}])|'(?!'')|\{\{|\}\})*+"),
-    b'"""': re.compile(rb'(?:[^"\\{}]++|\\N\{[^{}"]*\}|\\[^{}]|\\(?=[{}])|"(?!"")|\{\{|\}\})*+'),
+    b"'": re.compile(_ESCAPED + rb"|([{}'\n])"),
+    b'"': re.compile(_ESCAPED + rb'|([{}"\n])'),
+    b"'''": re.compile(_ESCAPED + rb"|([{}]|''')"),
+    b'"""': re.compile(_ESCAPED + rb'|([{}]|""")'),
 }
 # The format of a replacement field, up to a brace or the end of the string.
 _FORMATS: Final = {
-    b"'": re.compile(rb"[^{}\n']*+"),
-    b'"': re.compile(rb'[^{}\n"]*+'),
-    b"'''": re.compile(rb"(?:[^{}']++|'(?!''))*+"),
-    b'"""': re.compile(rb'(?:[^{}"]++|"(?!""))*+'),
+    b"'": re.compile(rb"([{}\n'])"),
+    b'"': re.compile(rb'([{}\n"])'),
+    b"'''": re.compile(rb"([{}]|''')"),
+    b'"""': re.compile(rb'([{}]|""")'),
 }
 _HAS_FIELDS: Final = re.compile(rb"[fFtT]")
 _CONVERSION: Final = re.compile(rb"![A-Za-z]+")
@@ -247,7 +248,7 @@ class PythonLines:
             self._add("string_start", start, end)
             self._read_text(quote, end)
             return
-        stop = _BODIES[quote].match(source, end).end()  # type: ignore[union-attr]
+        stop = self._find(_BODIES[quote], end)
         # The string that a field stands in may have the same quotes as one in
         # the field; but where that one would not end, this is the end of both.
         within = self._fields and self._fields[-1].quote == opening
@@ -258,6 +259,13 @@ class PythonLines:
         if stop > end:
             self._add("string_content", end, stop)
         self._end_string(quote, stop)
+
+    def _find(self, pattern: re.Pattern[bytes], position: int) -> int:
+        """Return where a pattern's group is found next; if nowhere, where the source ends."""
+        for match in pattern.finditer(self._source, position):
+            if match.lastindex is not None:
+                return match.start()
+        return len(self._source)
 
     def _end_string(self, quote: bytes, stop: int) -> None:
         self._position = stop
@@ -276,7 +284,7 @@ class PythonLines:
         """Read a string with fields, from some place in its text up to a field or its end."""
         source = self._source
         while True:
-            stop = _TEXTS[quote].match(source, position).end()  # type: ignore[union-attr]
+            stop = self._find(_TEXTS[quote], position)
             if stop > position:
                 self._add("string_content", position, stop)
             following = source[stop : stop + 1]
@@ -295,7 +303,7 @@ class PythonLines:
         source = self._source
         while True:
             field = self._fields[-1]
-            stop = _FORMATS[field.quote].match(source, position).end()  # type: ignore[union-attr]
+            stop = self._find(_FORMATS[field.quote], position)
             following = source[stop : stop + 1]
             position = self._position = stop + 1
             if following == b"{":

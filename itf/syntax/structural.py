@@ -42,7 +42,8 @@ _COMMENTS: Final = {
 # an object, and a line that follows goes on with this one.
 _OPERATOR_END: Final = re.compile(rb"[-+*/%&|^~!?=<>:,.(\[{;]\Z|\A(?:return|typeof|in|of|new)\Z")
 _REGEX: Final = re.compile(
-    rb"/(?![*/])(?:[^\\/\[\n]++|\\[^\n]|\[(?:[^\]\\\n]++|\\[^\n])*+\])++/\w*+"
+    # No longer than this: one that has no end is looked for no further.
+    rb"/(?![*/])(?:[^\\/\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n]){0,500}\]){1,1000}/\w*"
 )
 # What begins a line that goes on with the one before.
 _GOES_ON: Final = re.compile(
@@ -302,7 +303,12 @@ class _Scanner:
         elif rule is not None and rule.parameters is not None and statement.angles <= 0:
             statement.has_parameters = True
             frame.kind, frame.field = rule.parameters, rule.parameters_field
-        elif parent.declares and is_word and name == frame.low - 1 and statement.tokens > len(("type", "name")):
+        elif (
+            parent.declares
+            and is_word
+            and name == frame.low - 1
+            and statement.tokens > len(("type", "name"))
+        ):
             statement.has_parameters, statement.name = True, name
             frame.kind, frame.field, frame.ends = "parameter_list", "parameters", "declarator"
 

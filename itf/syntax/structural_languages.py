@@ -82,8 +82,8 @@ _NUMBER: Final = (
     rb"(?P<number>(?:0[xX][\da-fA-F_]+|\d[\d_]*+(?:\.\d[\d_]*+)?(?:[eE][+-]?\d+)?)\w*+)"
 )
 _LINE_COMMENT: Final = rb"(?P<line>//[^\r\n]*+)"
-_BLOCK_COMMENT: Final = rb"(?P<block>/\*(?:[^*]++|\*(?!/))*+(?:\*/)?)"
-_DOUBLE: Final = rb'(?P<string>"(?:[^"\\\n]++|\\[\s\S])*+"?)'
+_BLOCK_COMMENT: Final = rb"(?P<block>/\*[\s\S]*?(?:\*/|\Z))"
+_DOUBLE: Final = rb'(?P<string>"(?:[^"\\\n]++|\\[\s\S]?)*+"?)'
 _OPERATORS: Final = words(
     ">>>= ... === !== **= <<= >>= >>> &&= ||= ??= ..= => -> :: == != <= >= && || ?? ?. ++ -- += -= "
     "*= /= %= &= |= ^= << >> ** .. ( ) [ ] { } , ; : . = < > + - * / % & | ^ ~ ! ? @ # $ ` ' \" \\"
@@ -156,8 +156,8 @@ def _javascript() -> Structure:
             _LINE_COMMENT,
             _BLOCK_COMMENT,
             _DOUBLE,
-            rb"(?P<single>'(?:[^'\\\n]++|\\[\s\S])*+'?)",
-            rb"(?P<template>`(?:[^`\\]++|\\[\s\S])*+`?)",
+            rb"(?P<single>'(?:[^'\\\n]++|\\[\s\S]?)*+'?)",
+            rb"(?P<template>`(?:[^`\\]++|\\[\s\S]?)*+`?)",
         ],
         rules={
             "function": function,
@@ -212,8 +212,8 @@ def _rust() -> Structure:
         lexemes=[
             _LINE_COMMENT.replace(b"line", b"line_comment"),
             _BLOCK_COMMENT.replace(b"block", b"block_comment"),
-            rb'(?P<raw>b?r(?P<hashes>#*+)"(?:[^"]++|"(?!(?P=hashes)))*+(?:"(?P=hashes))?)',
-            rb'(?P<string>b?"(?:[^"\\]++|\\[\s\S])*+"?)',
+            rb'(?P<raw>b?r(?P<hashes>#*+)"[\s\S]*?(?:"(?P=hashes)|\Z))',
+            rb'(?P<string>b?"(?:[^"\\]++|\\[\s\S]?)*+"?)',
             rb"(?P<char>b?'(?:[^'\\\n]|\\[^\n]{1,9}?|[\xc0-\xff][\x80-\xbf]+)')",
             rb"(?P<lifetime>'\w++)",
         ],
@@ -294,9 +294,9 @@ def _c() -> Structure:
         lexemes=[
             _LINE_COMMENT,
             _BLOCK_COMMENT,
-            rb"(?P<directive>\#[ \t]*+\w++(?:[^\n\\/]++|\\\r?\n|\\|/(?![/*]))*+)",
+            rb"(?P<directive>\#[ \t]*+\w++(?:[^\n\\/]+|\\\r?\n|\\|/(?![/*]))*)",
             _DOUBLE,
-            rb"(?P<char>'(?:[^'\\\n]++|\\[^\n])*+'?)",
+            rb"(?P<char>'(?:[^'\\\n]++|\\[^\n]?)*+'?)",
         ],
         specifiers={
             "struct": Rule("struct_specifier", "type_identifier", body=fields, members=False),
@@ -347,7 +347,7 @@ def structure_of(language: str) -> Structure:
             _LINE_COMMENT,
             _BLOCK_COMMENT,
             _DOUBLE,
-            rb"(?P<single>'(?:[^'\\\n]++|\\[^\n])*+'?)",
+            rb"(?P<single>'(?:[^'\\\n]++|\\[^\n]?)*+'?)",
         ],
         rules={},
         kinds="expression_statement empty_statement",

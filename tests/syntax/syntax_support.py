@@ -13,9 +13,8 @@ LANGUAGES = {"python": "py", "javascript": "js", "rust": "rs", "c": "c"}
 
 # What damages a source most: brackets, quotes, keywords, odd bytes.
 _PIECES = (
-    *(
-        b"( ) [ ] { } \" ' \"\"\" ''' \\ # : , ; = * ** @ ` / // /* */ ! := -> => ... 0x 1e #[".split()
-    ),
+    *(b"( ) [ ] { } \" ' \"\"\" ''' \\ # : , ; = * ** @ ` /".split()),
+    *(b"// /* */ ! := -> => ... 0x 1e #[".split()),
     *(b"def class if else match case lambda for in async with try except yield print type".split()),
     *(b"struct fn pub( export import from f\" f'{ rb' \xff \0 \xef\xbb\xbf \xe4\xbd\xa0".split()),
     *(b"\n", b"\r\n", b"\t", b"    ", b"\\\n", b"#\n", b"\x0c"),

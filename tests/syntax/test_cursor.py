@@ -62,7 +62,7 @@ class CursorTest(SyntaxTestCase):
         self.assertEqual((1, 1), (cursor.depth, cursor.descendant_index))
 
     def test_every_node_has_an_index(self) -> None:
-        """descendant_index counts from the root in the order of a walk; goto_descendant goes there."""
+        """descendant_index counts in the order of a walk; goto_descendant goes there."""
         nodes = [*walked(self.tree)]
         self.assertEqual(self.tree.root_node.descendant_count, len(nodes))
         for index, node in enumerate(nodes):

@@ -33,15 +33,20 @@ class SourceTest(ParserTestCase):
         """It is called with a byte and a point, piece by piece, until it returns nothing."""
         for size in (1, 5, 1000):
             for end in (b"", None):
-                asked: list[tuple[int, Point]] = []
+                with self.subTest(size=size, end=end):
+                    self.check_reading(size, end)
 
-                def read(offset: int, point: Point) -> bytes | None:
-                    asked.append((offset, point))
-                    return _SOURCE[offset : offset + size] or end  # noqa: B023 - called in this round
+    def check_reading(self, size: int, end: bytes | None) -> None:
+        asked: list[tuple[int, Point]] = []
 
-                self.assertEqual(_SOURCE, self.parser.parse(read).source)
-                for offset, point in asked:
-                    self.assertEqual(self.point(_SOURCE, offset), point)
+        def read(offset: int, point: Point) -> bytes | None:
+            asked.append((offset, point))
+            return _SOURCE[offset : offset + size] or end
+
+        self.assertEqual(_SOURCE, self.parser.parse(read).source)
+        self.assertEqual(len(_SOURCE), asked[-1][0])
+        for offset, point in asked:
+            self.assertEqual(self.point(_SOURCE, offset), point)
 
     def test_a_function_that_fails(self) -> None:
         """Its error goes on; text is refused."""

@@ -59,9 +59,9 @@ class GrammarTest(SyntaxTestCase):
             ),
             (
                 """f"{a["b"]}" """,
-                '(string (string_start) (interpolation "{" expression: (subscript value: (identifier)'
-                ' "[" subscript: (string (string_start) (string_content) (string_end)) "]") "}")'
-                " (string_end))",
+                '(string (string_start) (interpolation "{" expression: '
+                '(subscript value: (identifier) "[" subscript: '
+                '(string (string_start) (string_content) (string_end)) "]") "}") (string_end))',
             ),
         ):
             with self.subTest(source):
@@ -181,7 +181,7 @@ class PositionTest(SyntaxTestCase):
 
 class NestingTest(unittest.TestCase):
     def test_nesting_has_no_limit(self) -> None:
-        """Whatever nests 100,000 deep is parsed, walked, written and searched, without recursion."""
+        """What nests 100,000 deep is parsed, walked, written and searched, without recursion."""
         depth = 100_000
         for name, source in (
             ("parentheses", b"(" * depth + b"x" + b")" * depth),

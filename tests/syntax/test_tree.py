@@ -183,11 +183,13 @@ class DamageTest(SyntaxTestCase):
         for source, expected in (
             (
                 "foo(1, 2",
-                '(call function: (identifier) arguments: (argument_list (integer) (integer) (MISSING ")")))',
+                "(call function: (identifier) arguments: "
+                '(argument_list (integer) (integer) (MISSING ")")))',
             ),
             (
                 "def f()\n    pass",
-                '(function_definition name: (identifier) parameters: (parameters) (MISSING ":") body: (block (pass_statement)))',
+                "(function_definition name: (identifier) parameters: (parameters) "
+                '(MISSING ":") body: (block (pass_statement)))',
             ),
         ):
             with self.subTest(source):
