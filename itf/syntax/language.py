@@ -85,6 +85,9 @@ class Language:
 
     __copy__ = copy
 
+    def __reduce__(self) -> tuple[type[Language], tuple[str]]:
+        return Language, (self.name,)
+
     def _is_kind(self, number: int) -> bool:
         return number == ERROR or 0 <= number < self.node_kind_count
 

@@ -80,6 +80,14 @@ _BEGINS_STATEMENT: Final = re.compile(
 )
 
 
+def _is_name(word: bytes) -> bool:
+    """Say whether bytes, some of them above 127, are a name to Python."""
+    try:
+        return word.decode().isidentifier()
+    except UnicodeDecodeError:
+        return False
+
+
 class Comment(NamedTuple):
     """A comment on a line of its own."""
 
@@ -183,7 +191,9 @@ class PythonLines:
             start, end = match.span(group)  # type: ignore[union-attr]
             self._position = end
             if group == _WORD:
-                kinds.append(keywords.get(source[start:end], "identifier"))
+                word = source[start:end]
+                known = word.isascii() or _is_name(word)
+                kinds.append(keywords.get(word, "identifier") if known else "stray")
                 starts.append(start)
                 ends.append(end)
             elif group == _OPERATOR:

@@ -38,6 +38,8 @@ _COMMENTS: Final = {
     "block_comment": "block_comment",
 }
 
+_DOCUMENTS: Final = re.compile(rb"//(?:!|/(?!/))")
+
 # After one of these, a slash in JavaScript begins a regular expression, a brace
 # an object, and a line that follows goes on with this one.
 _OPERATOR_END: Final = re.compile(rb"[-+*/%&|^~!?=<>:,.(\[{;]\Z|\A(?:return|typeof|in|of|new)\Z")
@@ -118,6 +120,9 @@ class _Scanner:
     def _take(self, group: str, start: int, end: int) -> None:
         text = self._source[start:end]
         if group in _COMMENTS:
+            if group == "line_comment" and _DOCUMENTS.match(text):
+                # tree-sitter-rust has the end of the line in it.
+                end += self._source[end : end + 1] == b"\n"
             self._builder.wait(_COMMENTS[group], start, end)
             return
         statement = self._frames[-1].statement
@@ -191,8 +196,7 @@ class _Scanner:
         """Say whether a keyword makes a statement what it is."""
         if statement.is_plain or statement.has_parameters or statement.has_body:
             return False
-        # `const fn`, `extern "C" fn`
-        return statement.rule is None or (rule.declares and not statement.rule.declares)
+        return statement.rule is None or (rule.declares and statement.rule.may_modify)
 
     def _name(self, statement: Statement, leaf: int) -> None:
         statement.is_plain = True

@@ -28,6 +28,8 @@ class Rule:
         members: Whether its body is made of statements.
         declares: Whether it ends with its body, whatever comes next.
         without_body: The node that it becomes if it ends without a body.
+        may_modify: Whether another keyword may follow that says what it really
+            is, as in ``const fn``.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class Rule:
     members: bool = True
     declares: bool = False
     without_body: str | None = None
+    may_modify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +255,9 @@ def _rust() -> Structure:
                 "macro_definition", body="token_tree", members=False, declares=True
             ),
             "use": Rule("use_declaration"),
-            "extern": Rule("extern_crate_declaration"),
+            "extern": Rule("extern_crate_declaration", may_modify=True),
             "let": Rule("let_declaration"),
-            "const": Rule("const_item", "identifier"),
+            "const": Rule("const_item", "identifier", may_modify=True),
             "static": Rule("static_item", "identifier"),
             "type": Rule("type_item", "type_identifier"),
             "if": Rule("expression_statement", body="block"),
@@ -262,7 +265,7 @@ def _rust() -> Structure:
             "loop": Rule("expression_statement", body="block"),
             "while": Rule("expression_statement", body="block"),
             "for": Rule("expression_statement", body="block"),
-            "unsafe": Rule("expression_statement", body="block"),
+            "unsafe": Rule("expression_statement", body="block", may_modify=True),
         },
         keywords="as async await break continue dyn else in move mut pub ref return where yield",
         kinds="visibility_modifier attribute_item inner_attribute_item empty_statement "
@@ -319,9 +322,9 @@ def _c() -> Structure:
         },
         keywords="case const default else extern inline register restrict sizeof static volatile",
         kinds="function_definition pointer_declarator parameter_list declaration "
-        "expression_statement preproc_include preproc_def preproc_call preproc_arg "
-        "preproc_directive system_lib_string string_literal char_literal number_literal "
-        "empty_statement",
+        "expression_statement preproc_include preproc_def preproc_call preproc_function_def "
+        "preproc_arg preproc_directive system_lib_string string_literal char_literal "
+        "number_literal empty_statement",
         names=dict.fromkeys(
             words("void char short int long float double signed unsigned bool size_t"),
             "primitive_type",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import unittest
 from typing import Any
 
@@ -159,6 +160,14 @@ class LanguageOfParserTest(ParserTestCase):
             Parser("python")  # type: ignore[arg-type]
         self.assertEqual("__init__() argument 1 must be a Language, not str", str(caught.exception))
 
+    def test_it_can_be_sent_to_another_process(self) -> None:
+        """A parser is pickled with its language and its ranges."""
+        self.parser.included_ranges = [Range((0, 0), (0, 1), 0, 1)]
+        other = pickle.loads(pickle.dumps(self.parser))
+        self.assertEqual(self.parser.language, other.language)
+        self.assertEqual(self.parser.included_ranges, other.included_ranges)
+        self.assertEqual(b"x", other.parse(b"x = 1").root_node.children[0].text)
+
     def test_reset_changes_nothing(self) -> None:
         """After a reset it parses as before."""
         self.parser.reset()
@@ -234,6 +243,7 @@ class LanguageTest(unittest.TestCase):
         self.assertEqual(language, language.copy())
         self.assertEqual(hash(language), hash(Language("python")))
         self.assertNotEqual(language, Language("rust"))
+        self.assertEqual(language, pickle.loads(pickle.dumps(language)))
         self.assertNotEqual(language, "python")
         self.assertRegex(repr(language), r'<Language id=\d+, version=15, name="python">')
         with self.assertRaises(TypeError) as caught:

@@ -27,7 +27,7 @@ _JAVASCRIPT = (
     ("for (;;) { }", "for_statement", ""),
     ("while (a) { }", "while_statement", ""),
     ("switch (a) { case 1: b; }", "switch_statement", ""),
-    ("return a", "return_statement", ""),
+    ("return function() { a }", "return_statement", ""),
     ("throw a", "throw_statement", ""),
     ("{ a }", "statement_block", ""),
     ("`a${b}`", "expression_statement", ""),
@@ -36,6 +36,8 @@ _JAVASCRIPT = (
 _RUST = (
     ("pub(crate) async fn f() {}", "function_item", "f"),
     ("const fn f() {}", "function_item", "f"),
+    ('unsafe extern "C" fn f() {}', "function_item", "f"),
+    ("unsafe impl T for A {}", "impl_item", ""),
     ("fn f<F: Fn(i32)>(g: F) -> i32 { 1 }", "function_item", "f"),
     ("fn f(a: i32);", "function_signature_item", "f"),
     ("struct A { b: i32 }", "struct_item", "A"),
@@ -71,7 +73,8 @@ _C = (
     ("typedef struct { int a; } T;", "type_definition", ""),
     ('#include "a.h"', "preproc_include", ""),
     ("#include <a.h>", "preproc_include", ""),
-    ("#define A(b) \\\n  b", "preproc_def", "A"),
+    ("#define A \\\n  b", "preproc_def", "A"),
+    ("#define A(b) b", "preproc_function_def", "A"),
     ("#ifdef A", "preproc_call", ""),
     ("// a", "comment", ""),
 )

@@ -154,6 +154,8 @@ class DamageTest(SyntaxTestCase):
             "match x:\n    case ]:\n        y\n    case 2: z\n",
             "lambda x\n",
             "\0\n",
+            "€ = 2\n",
+            "a\u2028 = 2\n",
         ):
             with self.subTest(broken):
                 tree = parse(before + broken + after)
