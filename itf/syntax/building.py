@@ -131,10 +131,6 @@ class TreeBuilder:
         """Let a leaf be a piece of text, not a rule."""
         self._kinds[number] = self.grammar.token_ids[token]
 
-    def start_of(self, number: int) -> int:
-        """Return the byte at which a node begins."""
-        return self._starts[number]
-
     def children(self, number: int) -> list[int]:
         """Return the children of a node, last first."""
         found = []

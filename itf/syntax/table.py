@@ -171,7 +171,3 @@ class NodeTable:
         """Say whether a node or one below it is an ERROR or missing."""
         place = bisect_left(self.damaged, number)
         return place < len(self.damaged) and self.damaged[place] < number + self.sizes[number]
-
-    def is_missing(self, number: int) -> bool:
-        """Say whether a node should be there, and is not."""
-        return number in self.missing
