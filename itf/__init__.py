@@ -10,6 +10,7 @@
 #   loops/                   event loops, and the tasks in them
 #   measures/                samples of time, statistics, comparisons
 #   schedules/               threads in an order chosen by a seed
+#   syntax/                  parsers and trees like those of tree-sitter
 #   timeline.py              what happened, in order
 #   frames.py  forks.py      whose frame is it; locks that a forked child finds free
 #   proc.py                  what the kernel tells of processes

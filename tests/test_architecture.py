@@ -35,6 +35,7 @@ LAYERS = [
         "itf.loops",
         "itf.measures",
         "itf.schedules",
+        "itf.syntax",
     ],
     ["itf.timeline"],
     ["itf.frames"],

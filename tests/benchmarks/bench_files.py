@@ -1,4 +1,4 @@
-"""How fast files are made, how much memory that takes, and how parsing them grows.
+"""How fast files are made, and how much memory that takes.
 
 Usage, from the top of the tree: python -m tests.benchmarks.bench_files [directory]
 
@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 
 from itf import test_file_generator
-from itf.fixtures.mock_tree import build_tree
 from itf.generating.sources import UNITS
 from itf.generating.units import NumberedUnits
 
@@ -132,28 +131,7 @@ def projects(folder: str) -> None:
     print(f"create_project: {statistics.median(ours):.3f} s, {ratio:.2f} times mkdir + write_bytes")
 
 
-def parsing() -> None:
-    """Print how a tree's time grows with its source: twice the lines, about twice the time."""
-    for language, unit in (
-        ("python", b"def function(a):\n    return a\n"),
-        ("c", b"long function(long a)\n{\n}\nint a b c d e f g;\n"),
-    ):
-        lines = unit.count(b"\n")
-        half, whole = (
-            _seconds(lambda n=n: build_tree(unit * (n // lines), language))  # type: ignore[misc]  # noqa: B023
-            for n in (100_000, 200_000)
-        )
-        print(f"{language}: 200,000 lines in {whole:.3f} s, {whole / half:.2f} times 100,000")
-        # One line, for which a pattern that backtracks would take for ever.
-        half, whole = (
-            _seconds(lambda n=n: build_tree(b"int " + b"a " * n, language))  # type: ignore[misc]  # noqa: B023
-            for n in (100_000, 200_000)
-        )
-        print(f"{language}: a line of 400 kB in {whole:.3f} s, {whole / half:.2f} times half of it")
-
-
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if sys.argv[1:] else None) as scratch:
         large_files(scratch)
         projects(scratch)
-    parsing()
