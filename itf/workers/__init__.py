@@ -31,5 +31,7 @@
 # cell.py  bell.py a record changed as one; a wake-up that cannot be lost
 # messages.py      how an object becomes bytes
 # lock.py          the lock; lock_handle.py, its quick way in and out
+# favour.py        its short cut for who uses it alone; atomic.py, what that stands on
+# private.py       the private names of the standard library
 # shared_*.py      queue, event, barrier, semaphore, counter, memory
 # sequence.py      steps in order
