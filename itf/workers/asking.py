@@ -58,9 +58,9 @@ END: Final = "\0\n"
 ANSWER: Final = 2.0
 """How long an answer may take, in seconds, which is most often a thousandth of that."""
 
-# How long one that could answer is given: beside others on a slow machine it
-# may take long to get the processor, or the interpreter's lock.
-_PATIENCE: Final = 1.0
+# The part of its time that one that could answer is given: beside others on a
+# slow machine it may take long to get the processor, or the interpreter's lock.
+_PATIENCE: Final = 0.5
 
 # One that has slept for so long since it was asked does not wake by the signal;
 # one that has run for so many ticks does not come back from C.
@@ -144,7 +144,7 @@ def _ask_politely(
         signal_task(pid, pid, number)
     running = {task: progress(pid, task) for task in tasks(pid)}
     pause, last, asleep_since = _FIRST_LOOK, start, time.monotonic()
-    end = min(deadline, asleep_since + _PATIENCE)
+    end = asleep_since + _PATIENCE * (deadline - asleep_since)
     while time.monotonic() < end:
         # One who answers in another process tells nobody when it is done.
         time.sleep(pause)

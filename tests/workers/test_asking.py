@@ -74,58 +74,61 @@ def start_threads() -> str:
 class StuckInCTest(WorkerTestCase):
     """Where no Python code of the worker can run, or none of its main thread."""
 
-    def in_worker(self, main: Callable[[], None], other: Callable[[], None]) -> str:
-        """Return what a worker tells with these two threads."""
+    def check(self, main: Callable[[], None], other: Callable[[], None], *patterns: str) -> None:
+        """Ask a worker with these two threads until it tells all of this."""
 
         def both() -> None:
             threading.Thread(target=other, daemon=True).start()
             main()
 
         worker = self.started(both, method="fork", name="w")
-        # What it will be stuck in, its stack tells.
-        self.assertTrue(eventually(lambda: self.ends_in(main, worker.stacks()), DEADLINE))
-        self.assertTrue(eventually(lambda: self.ends_in(other, worker.stacks()), DEADLINE))
-        text = describe_worker(worker)
+        text = ""
+
+        def tells_all() -> bool:
+            nonlocal text
+            text = describe_worker(worker)
+            return all(re.search(pattern, text) for pattern in patterns)
+
+        self.assertTrue(eventually(tells_all, DEADLINE), text)
         self.assertTrue(worker.is_alive())
         worker.kill()
-        return text
-
-    def ends_in(self, function: Callable[[], None], text: str) -> bool:
-        """Say whether a thread is told to be where it stays in a function, or to run."""
-        if function is take_it_from_main_thread:
-            function = never_come_back_from_c
-        return f" in {function.__name__}\n" in text or (
-            function is run_for_ever and "it runs, and was not asked" in text
-        )
 
     def test_the_main_thread_that_holds_the_interpreter_lock(self) -> None:
         """Its stack is told, and that of the thread that waits for it."""
-        text = self.in_worker(never_come_back_from_c, idle)
-        self.assertRegex(
-            text, r"main thread \(most recent call first\):\n.* in never_come_back_from_c\n"
+        self.check(
+            never_come_back_from_c,
+            idle,
+            r"main thread \(most recent call first\):\n.* in never_come_back_from_c\n",
+            r"thread \d+ \(most recent call first\):\n",
         )
 
     def test_another_thread_that_holds_it(self) -> None:
         """The main thread waits for the lock, and is told as well."""
-        text = self.in_worker(idle, take_it_from_main_thread)
-        self.assertRegex(
-            text,
+        self.check(
+            idle,
+            take_it_from_main_thread,
             r"thread \d+ \(most recent call first\):\n"
             r".* in never_come_back_from_c\n.* in take_it_from_main_thread\n",
+            r"main thread \(most recent call first\):\n(.*\n)*.* in idle\n",
         )
-        self.assertRegex(text, r"main thread \(most recent call first\):\n(.*\n)*.* in idle\n")
 
     def test_the_main_thread_that_waits_without_it(self) -> None:
         """Both are asleep, and tell their stacks."""
-        text = self.in_worker(wait_in_c, idle)
-        self.assertRegex(text, r"main thread \(most recent call first\):\n.* in wait_in_c\n")
-        self.assertRegex(text, r"thread \d+ \(most recent call first\):\n(.*\n)*.* in idle\n")
+        self.check(
+            wait_in_c,
+            idle,
+            r"main thread \(most recent call first\):\n.* in wait_in_c\n",
+            r"thread \d+ \(most recent call first\):\n(.*\n)*.* in idle\n",
+        )
 
     def test_a_thread_that_runs_meanwhile_is_not_asked(self) -> None:
         """Looking at its frames while they change could end the worker."""
-        text = self.in_worker(wait_in_c, run_for_ever)
-        self.assertRegex(text, r"main thread \(most recent call first\):\n.* in wait_in_c\n")
-        self.assertRegex(text, r"thread \d+: it runs, and was not asked")
+        self.check(
+            wait_in_c,
+            run_for_ever,
+            r"main thread \(most recent call first\):\n.* in wait_in_c\n",
+            r"thread \d+: it runs, and was not asked",
+        )
 
 
 class HarmTest(WorkerTestCase):
