@@ -117,13 +117,28 @@ def ask(file: int, pid: int, seconds: float = ANSWER) -> str:
         return ""
     deadline = time.monotonic() + seconds
     with _alone(file, deadline) as is_alone:
-        if not is_alone or not catches(pid, BY_FORCE):
+        if not is_alone or not catches(pid, BY_FORCE) or not _has_open(pid, file):
             return ""
         before = os.fstat(file).st_size
         stuck = _ask_politely(file, pid, POLITELY, before, deadline)
         if stuck is None:
             return _written(file, before).replace(END, "")
         return _ask_by_force(file, pid, BY_FORCE, stuck, deadline)
+
+
+def _has_open(pid: int, file: int) -> bool:
+    """Say whether a process has a file open; else it might write into another one of its own."""
+    wanted = os.fstat(file)
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return True  # nobody can tell
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            found = os.stat(f"/proc/{pid}/fd/{number}")
+            if (found.st_dev, found.st_ino) == (wanted.st_dev, wanted.st_ino):
+                return True
+    return False
 
 
 def _written(file: int, since: int) -> str:

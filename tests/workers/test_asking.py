@@ -145,6 +145,29 @@ class HarmTest(WorkerTestCase):
             self.assertEqual("well", worker.result(DEADLINE))
         self.assertGreater(answers, 10)
 
+    def test_one_that_has_closed_its_descriptors(self) -> None:
+        """It is not asked: what it has opened since may have the numbers of what it closed."""
+        reading, writing = os.pipe()
+
+        def close_all_and_open_anew() -> None:
+            os.dup2(writing, 99)
+            os.closerange(3, 99)
+            for _ in range(90):
+                os.dup(99)
+            os.write(99, b"x")
+            threading.Event().wait(DEADLINE)
+
+        worker = self.started(close_all_and_open_anew, method="fork", name="w")
+        os.close(writing)
+        self.assertEqual(b"x", os.read(reading, 100))
+        self.assertEqual(
+            f"worker 'w' (pid {worker.pid}): running; it does not tell its stacks",
+            describe_worker(worker),
+        )
+        worker.kill()
+        self.assertEqual(b"", os.read(reading, 100))
+        os.close(reading)
+
     def test_two_that_ask_at_a_time(self) -> None:
         """Each gets a whole answer."""
         worker = self.started(idle)
