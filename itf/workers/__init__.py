@@ -13,7 +13,9 @@
 # blame.py         ... or refused, by name and with advice
 # mailbox.py       how a last word comes home
 # failure.py       what a failure looks like, on its way home and there
-# stacks.py        where everybody is: the stacks of workers and of this process
+# stacks.py        what a process says of its threads when it is asked
+# asking.py        ... how it is asked, also where it is stuck in C
+# tasks.py         ... and what the kernel knows of its threads
 # describing.py    the text for whoever waits in vain
 # lifeline.py      workers go when their parent goes
 # descendants.py   all that workers leave behind
@@ -29,5 +31,7 @@
 # cell.py  bell.py a record changed as one; a wake-up that cannot be lost
 # messages.py      how an object becomes bytes
 # lock.py          the lock; lock_handle.py, its quick way in and out
+# favour.py        its short cut for who uses it alone; atomic.py, what that stands on
+# private.py       the private names of the standard library
 # shared_*.py      queue, event, barrier, semaphore, counter, memory
 # sequence.py      steps in order

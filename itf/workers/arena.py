@@ -42,8 +42,8 @@ PROCESSES: Final = 256
 SEATS: Final = 512
 """How many threads of all these processes may use its primitives at a time."""
 
-# Two thousand locks of 6 KiB, twice over; only what is used takes memory.
-_SIZE: Final = 32 << 20
+# More than two thousand locks of 25 KiB; only what is used takes memory.
+_SIZE: Final = 64 << 20
 
 # The bytes that stand for a right: who has one of them under lockf has the right.
 _ALLOCATION: Final = 0
@@ -145,8 +145,9 @@ class Arena:
         self.memory = memoryview(self._map)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.closed = False
-        # Beside the lockf lock, which belongs to the whole process.
+        # Beside the lockf locks, which belong to the whole process.
         self._threads_lock = threading.Lock()
+        self._byte_locks: dict[int, threading.Lock] = {}
         self._tenants: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def longs(self, offset: int, count: int) -> memoryview:
@@ -202,6 +203,30 @@ class Arena:
         finally:
             self._threads_lock.release()
 
+    @contextmanager
+    def alone(self, byte: int, patience: float = 0.0) -> Iterator[bool]:
+        """Be the only thread of all processes inside, or learn that somebody else is.
+
+        Args:
+            byte: The offset of what it is about.
+            patience: How long to wait for somebody else, in seconds.
+        """
+        end = time.monotonic() + patience
+        lock = self._byte_locks.setdefault(byte, threading.Lock())
+        if not lock.acquire(timeout=patience):
+            yield False
+            return
+        try:
+            while not (got_it := self.try_byte(byte)) and time.monotonic() < end:
+                time.sleep(0.0002)
+            try:
+                yield got_it
+            finally:
+                if got_it:
+                    self.free_byte(byte)
+        finally:
+            lock.release()
+
     def try_byte(self, byte: int, *, shared: bool = False) -> bool:
         """Lock a byte of the file, unless another process has it."""
         self.check_open()
@@ -254,6 +279,7 @@ class Arena:
     def forked(self) -> None:
         """Take note that this is a new process, which holds no lock."""
         self._threads_lock = threading.Lock()
+        self._byte_locks = {}
         for tenant in list(self._tenants):
             tenant.forked()
 

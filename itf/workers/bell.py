@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from itf.frames import site
 from itf.workers.arena import SEATS, Tenant
+from itf.workers.private import value_of
 from itf.workers.roster import CLEANERS, Roster
 from itf.workers.semaphores import SEMAPHORE_SIZE, SystemSemaphore, waiting_slice
 from itf.workers.waits import Deadline
@@ -95,14 +96,8 @@ class Bell(Tenant):
         sleepers = bytes(view[_SLEEPERS:]).count(1)
         if sleepers > limit:
             view[_HINT] = 1
-        for _ in range(min(limit, sleepers - self._value())):
+        for _ in range(min(limit, sleepers - value_of(self._handle))):
             self._handle.release()
-
-    def _value(self) -> int:
-        try:
-            return int(self._handle._get_value())
-        except NotImplementedError:  # macOS
-            return 0
 
 
 def _clean_seat(roster: Roster, offset: int, seat: int) -> bool:

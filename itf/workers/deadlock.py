@@ -113,8 +113,8 @@ def _holders(roster: Roster) -> dict[int, list[tuple[int, Holder]]]:
         for number in seats_holding(roster, entry.offset):
             seat = seats.get(number)
             if seat is not None:
-                _, pid, worker = roster.member(seat.process)
-                holder = Holder(entry.label, worker, pid, seat.name)
+                who = roster.member(seat.process)
+                holder = Holder(entry.label, who.name, who.pid, seat.name)
                 found.setdefault(entry.number, []).append((number, holder))
     return found
 
@@ -125,11 +125,11 @@ def _waits(roster: Roster) -> dict[int, Wait]:
     found = {}
     for seat in roster.seats():
         if seat.waits_for is not None:
-            _, pid, worker = roster.member(seat.process)
+            who = roster.member(seat.process)
             by = tuple(holder for _, holder in held.get(seat.waits_for, []))
             label = roster.entry(seat.waits_for).label
             seconds = max(0.0, time.time() - seat.since)
             found[seat.seat] = Wait(
-                worker, pid, seat.name, label, seat.site, seconds, by, seat.waits_for
+                who.name, who.pid, seat.name, label, seat.site, seconds, by, seat.waits_for
             )
     return found

@@ -29,6 +29,10 @@ __unittest = True
 # The exit code of a process whose status somebody else has taken; multiprocessing's own choice.
 _UNKNOWN_EXIT_CODE: Final = 255
 
+# How many descriptors it takes to start a process: two pipes, what is copied of
+# them, a socket, and what the process itself is known by.
+_NEEDED: Final = 9
+
 # After join() the kernel may count a thread for a moment that is gone.
 _COUNT_TRIES: Final = 10
 _COUNT_PAUSE: Final = 0.0001
@@ -66,6 +70,28 @@ def _is_single_threaded() -> bool:
             return True
         time.sleep(_COUNT_PAUSE)
     return False
+
+
+def _require_room(worker: str) -> None:
+    """Fail before anything is begun if there are too few descriptors left to start a process.
+
+    multiprocessing, where it cannot open the second pipe, leaves the first one open.
+
+    Raises:
+        WorkerError: There are.
+    """
+    opened: list[int] = []
+    try:
+        for _ in range(_NEEDED):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        raise WorkerError(
+            f"worker {worker!r} cannot start: {error.strerror}; "
+            f"{_NEEDED} descriptors are needed for it",
+            worker,
+        ) from error
+    finally:
+        _close_fds(*opened)
 
 
 def _close_fds(*numbers: int) -> None:
@@ -123,6 +149,7 @@ class _OwnEnd:
 
 class _ForkPopen(_OwnEnd, popen_fork.Popen):
     def _launch(self, process: Any) -> None:
+        _require_room(process.name)
         super()._launch(process)  # type: ignore[misc]  # the stubs have the public part alone
         self.watch()
 
@@ -170,6 +197,7 @@ if "forkserver" in multiprocessing.get_all_start_methods():
         _fds: list[int]
 
         def _launch(self, process: Any) -> None:
+            _require_room(process.name)
             data = _pickled(self, process)
             self.sentinel, writing = _server().connect_to_new_process(self._fds)
             # The child knows by the other end that its parent is there.
@@ -189,6 +217,7 @@ if "forkserver" in multiprocessing.get_all_start_methods():
         _fds: list[int]
 
         def _launch(self, process: Any) -> None:
+            _require_room(process.name)
             # The tracker knows what is to be unlinked if all of us are killed.
             tracker = cast(int, resource_tracker.getfd())
             self._fds.append(tracker)

@@ -23,6 +23,11 @@ So (4) fails for P, whether it was seen inside in (1) or not, is stopped, or has
 died since.  And as nobody alive has it while the semaphore is at 0, a dead one
 has.  A thread that is stopped inside keeps all others from recovering until it
 goes on: it might be the holder.
+
+While the lock favours a thread (see `itf.workers.favour`), the semaphore is at
+0 as well.  Favour is given in place of a release, so all of this is true of who
+gives it, if (2) also sees that the lock favours nobody; it is given and
+withdrawn under the kernel lock of recovery, so never during a round.
 """
 
 from __future__ import annotations
@@ -30,12 +35,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final
 
-from itf.exceptions import WorkerTimeoutError
+from itf.exceptions import WorkerError, WorkerTimeoutError
 from itf.workers.arena import SEATS, Tenant
-from itf.workers.lock_handle import LockHandle, make_handle
+from itf.workers.favour import FAVOUR_SIZE, Favour, favoured_holder
+from itf.workers.lock_handle import Acquire, LockHandle, make_handle
+from itf.workers.private import semaphore_at
 from itf.workers.roster import CLEANERS, Roster
 from itf.workers.semaphores import SEMAPHORE_SIZE, SystemSemaphore, semaphore_value
 from itf.workers.waits import DEFAULT_TIMEOUT, Deadline, check_name, check_timeout
@@ -47,14 +55,39 @@ __unittest = True
 LOCK: Final = 2
 """The kind of a lock in the directory; even, for it has a column for each seat."""
 
-# The region of a lock: the semaphore, the round, the visits, what was published.
+# The region of a lock: the semaphore, the round, the visits, what was published, the favour.
 _ROUND: Final = SEMAPHORE_SIZE
 _VISITS: Final = 2 * SEMAPHORE_SIZE
 _PUBLISHED: Final = _VISITS + 8 * SEATS
-_SIZE: Final = _PUBLISHED + 8 * SEATS
+_FAVOUR: Final = _PUBLISHED + 8 * SEATS
+_SIZE: Final = _FAVOUR + FAVOUR_SIZE
+
+# How long one who releases what another one has acquired waits for those who
+# look after the lock for some microseconds.
+_PATIENCE: Final = 60.0
 
 
-class SharedLock(Tenant):
+class _Notes(Tenant):
+    """What the threads note in a lock's region: all of it in 8-byte numbers, by seat.
+
+    Attributes:
+        round: The round that is going on, or was the last.
+        visits: Who is inside.
+        published: The round that was going on when a seat last knew that it
+            does not hold the lock; 0 while it does not wait.
+    """
+
+    _views = ("round", "visits", "published")
+
+    def __init__(self, roster: Roster, offset: int) -> None:
+        self._roster = roster
+        self.round = roster.longs(offset + _ROUND, 1)
+        self.visits = roster.longs(offset + _VISITS, SEATS)
+        self.published = roster.longs(offset + _PUBLISHED, SEATS)
+        roster.admit(self)
+
+
+class SharedLock:
     """A lock for processes and threads, as `multiprocessing.Lock`, that outlives its holders.
 
     Example:
@@ -72,6 +105,12 @@ class SharedLock(Tenant):
 
     Attributes:
         name: Its name.
+        acquire: Called with ``block=True`` and ``timeout=None``, as that of
+            `multiprocessing.Lock`; it says whether the lock was acquired, which
+            is False only where ``block`` is false or a timeout is given.  When
+            the default timeout has passed, it raises a `WorkerTimeoutError`.
+        release: Called without arguments; it raises a `ValueError` if nobody
+            has acquired the lock.
 
     Thread safety: every method, from any thread; it may be released by another
     thread or process than the one that acquired it.  That one, until it uses
@@ -79,7 +118,10 @@ class SharedLock(Tenant):
     dead process from being recovered.
     """
 
-    _views = ("_round", "_visits", "_published")
+    # Not methods, for Python finds what is in the object alone in half of the
+    # time; so does multiprocessing's own.
+    acquire: Acquire
+    release: Callable[[], None]
 
     def __init__(
         self,
@@ -95,7 +137,7 @@ class SharedLock(Tenant):
         self._entry = roster.allocate(LOCK, _SIZE, label or f"lock {name!r}")
         self.semaphore = SystemSemaphore(roster, self._entry.offset, 1, 1)
         self._attach()
-        self._round[0] = 1  # what is published is never 0
+        self._notes.round[0] = 1  # what is published is never 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -109,54 +151,30 @@ class SharedLock(Tenant):
 
     def _attach(self) -> None:
         offset = self._entry.offset
-        self._round = self._roster.longs(offset + _ROUND, 1)
-        self._visits = self._roster.longs(offset + _VISITS, SEATS)
-        self._published = self._roster.longs(offset + _PUBLISHED, SEATS)
+        self._notes = _Notes(self._roster, offset)
+        self._favour = Favour(self._roster, offset + _FAVOUR)
         self._handles: dict[int, LockHandle] = {}
-        # Beside the kernel's lock, which belongs to the whole process.
-        self._recovering = threading.Lock()
+        self._forget()
         self._roster.admit(self)
 
     def detach(self) -> None:
         """Let go of the memory; the environment has ended."""
         self._forget()
-        super().detach()
 
     def forked(self) -> None:
         """Take note that this is a new process: it has not acquired anything."""
         self._forget()
-        self._recovering = threading.Lock()
 
     def _forget(self) -> None:
         for handle in list(self._handles.values()):
             handle.forget()
         self._handles.clear()
-        self.__dict__.pop("acquire", None)
-        self.__dict__.pop("release", None)
+        self.acquire, self.release = self._acquire, self._release
 
-    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        """Acquire the lock.
-
-        Args:
-            block: Whether to wait for it.
-            timeout: How many seconds to wait; by default as long as the lock
-                was made to.
-
-        Returns:
-            Whether it was acquired, False only where ``block`` is false or
-            ``timeout`` is given.
-
-        Raises:
-            WorkerTimeoutError: The default timeout has passed.
-        """
+    def _acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         return self.by_this_thread().acquire(block, timeout)
 
-    def release(self) -> None:
-        """Release the lock, which any thread of any process may do.
-
-        Raises:
-            ValueError: Nobody has acquired it.
-        """
+    def _release(self) -> None:
         self.by_this_thread().release()
 
     def __enter__(self) -> bool:
@@ -177,12 +195,18 @@ class SharedLock(Tenant):
             self._roster.check_open()
             seat = self._roster.seat()
             handle = make_handle(
-                self, seat, self._visits, self._published, self._roster.waits_for_view(seat)
+                self,
+                seat,
+                self._notes.visits,
+                self._notes.published,
+                self._favour.word,
+                self._favour.value(seat),
+                self._roster.waits_for_view(seat),
             )
             if not self._handles:
                 # The first thread of a process, most often the only one,
                 # gets to its handle without a search.
-                self.__dict__.update(acquire=handle.acquire, release=handle.release)
+                self.acquire, self.release = handle.acquire, handle.release
             self._handles[threading.get_ident()] = handle
         return handle
 
@@ -191,7 +215,7 @@ class SharedLock(Tenant):
     @property
     def round(self) -> int:
         """The number of the round of recovery that is going on, or was the last."""
-        return int(self._round[0])
+        return int(self._notes.round[0])
 
     def deadline(self, timeout: float | None) -> Deadline:
         """Return when a wait with this timeout ends."""
@@ -204,6 +228,69 @@ class SharedLock(Tenant):
     def note_wait(self, place: str) -> None:
         """Note that this thread waits for the lock, and where."""
         self._roster.waiting(self._entry.number, place)
+
+    # Favour: see `itf.workers.favour`.
+
+    def cell(self, seat: int) -> Any:
+        """Return a handle for what a seat acquires while the lock favours it; None if it cannot."""
+        return self._favour.handle(seat) if self._favour.is_possible else None
+
+    def give_favour(self, seat: int) -> None:
+        """Favour this thread, which holds the lock, and so release it; unless others are busy.
+
+        It has made its cell free before.
+        """
+        with self._alone() as is_alone:
+            if is_alone:
+                self._favour.give(seat)
+
+    def give_up_favour(self, seat: int) -> bool | None:
+        """Favour this thread no more; say whether it holds the lock now, None if others are busy.
+
+        The thread has held it by favour and is inside.
+        """
+        with self._alone() as is_alone:
+            return self._favour.give_up(seat) if is_alone else None
+
+    def lost_favour(self, seat: int) -> bool:
+        """Say whether somebody else has released what this thread has held by favour."""
+        return self._favour.is_disowned(seat)
+
+    def take_from_favoured(self, recovered: list[bool]) -> bool:
+        """Acquire the lock from the thread that it favours, if that does not hold it.
+
+        Args:
+            recovered: Gets an item at the instant at which the lock is
+                acquired; for a caller that is interrupted.
+        """
+        with self._alone() as is_alone:
+            if not is_alone or not self._favour.word[0]:
+                return False
+            if not self._favour.withdraw(lambda seat: self._report([seat])):
+                return False
+            self._favour.clear()
+            recovered.append(True)
+            return True
+
+    def release_for_another(self, post: Callable[[], object]) -> None:
+        """Release what another thread may have acquired; the caller is inside.
+
+        Raises:
+            ValueError: Nobody has acquired it.
+            WorkerError: Somebody is stopped while he looks after the lock.
+        """
+        with self._alone(_PATIENCE) as is_alone:
+            if not is_alone:
+                raise WorkerError(f"{self._entry.label} is looked after by a process that stands")
+            if self._favour.word[0]:
+                if not self._favour.disown():
+                    raise ValueError("semaphore or lock released too many times")
+                self._favour.clear()
+            post()
+
+    def _alone(self, patience: float = 0.0) -> AbstractContextManager[bool]:
+        alone: AbstractContextManager[bool] = self._roster.alone(self._entry.offset, patience)
+        return alone
 
     # Recovery: see the module's docstring for the steps, and why they are sound.
 
@@ -220,17 +307,10 @@ class SharedLock(Tenant):
             recovered: Gets an item at the instant at which the lock is taken
                 over; for a caller that is interrupted.
         """
-        if not self._dead(self._visits.tolist()) or not self._recovering.acquire(blocking=False):
+        if not self._dead(self._notes.visits.tolist()):
             return False
-        try:
-            if not self._roster.try_byte(self._entry.offset):
-                return False
-            try:
-                return self._run_round(me, is_free, patience, recovered)
-            finally:
-                self._roster.free_byte(self._entry.offset)
-        finally:
-            self._recovering.release()
+        with self._alone() as is_alone:
+            return is_alone and self._run_round(me, is_free, patience, recovered)
 
     def _dead(self, visits: list[int]) -> list[int]:
         """Return the seats of dead processes that are inside."""
@@ -241,15 +321,17 @@ class SharedLock(Tenant):
     def _run_round(
         self, me: int, is_free: Callable[[], bool], patience: float, recovered: list[bool]
     ) -> bool:
-        visits = self._visits
+        notes, visits = self._notes, self._notes.visits
         before = visits.tolist()  # step 1
         dead = self._dead(before)
+        if self._favour.word[0]:
+            return False  # it is not at the semaphore that it is decided
         if is_free():  # step 2
             # Nobody holds it, so no dead one does.
             _let_out(visits, dead)
             return False
-        self._round[0] += 1  # step 3
-        self._published[me] = self._round[0]
+        notes.round[0] += 1  # step 3
+        notes.published[me] = notes.round[0]
         end = time.monotonic() + patience
         while (verdict := self._verdict(before, dead, me)) is None:  # step 4
             if time.monotonic() >= end:
@@ -266,7 +348,7 @@ class SharedLock(Tenant):
         """Say whether nobody alive can hold the lock; None if not all have published yet."""
         # In this order: what was published in a later visit must not be taken
         # for news of an earlier one.
-        published, now = self._published.tolist(), self._visits.tolist()
+        published, now = self._notes.published.tolist(), self._notes.visits.tolist()
         complete = True
         for seat, (was, visit) in enumerate(zip(before, now, strict=True)):
             if visit != was and not (visit == was + 1 and visit & 1):
@@ -276,13 +358,13 @@ class SharedLock(Tenant):
             owner = self._roster.owner(seat)
             if owner is None or not self._roster.is_alive(owner):
                 return False
-            complete = complete and published[seat] >= self._round[0]
+            complete = complete and published[seat] >= self.round
         return complete or None
 
     def _report(self, dead: Iterable[int]) -> None:
         # One of them held it.  Those who had published a round were waiting,
         # unless there is nobody else: then one had it for an instant.
-        suspects = [seat for seat in dead if not self._published[seat]] or list(dead)
+        suspects = [seat for seat in dead if not self._notes.published[seat]] or list(dead)
         for owner in {self._roster.owner(seat) for seat in suspects}:
             if owner is not None:
                 self._roster.report_casualty(owner, self._entry.label)
@@ -290,6 +372,9 @@ class SharedLock(Tenant):
 
 def seats_holding(roster: Roster, offset: int) -> list[int]:
     """Return the seats of those who hold the lock of a region, or are about to, or did just now."""
+    by_favour = favoured_holder(roster, offset + _FAVOUR)
+    if by_favour is not None:
+        return by_favour
     visits = roster.longs(offset + _VISITS, SEATS).tolist()
     published = roster.longs(offset + _PUBLISHED, SEATS).tolist()
     return [seat for seat, visit in enumerate(visits) if visit & 1 and not published[seat]]
@@ -303,9 +388,26 @@ def _let_out(visits: memoryview, dead: Iterable[int]) -> None:
 def _clean_seat(roster: Roster, offset: int, seat: int) -> bool:
     """Let a dead one out, where that cannot be mistaken: if nobody holds the lock."""
     visits = roster.longs(offset + _VISITS, SEATS)
+    if roster.words(offset + _FAVOUR, 1)[0] == seat + 1:
+        _unfavour(roster, offset, seat, visits)
     if visits[seat] & 1 and semaphore_value(roster, offset):
         visits[seat] += 1
-    return not visits[seat] & 1
+    return not visits[seat] & 1 and roster.words(offset + _FAVOUR, 1)[0] != seat + 1
+
+
+def _unfavour(roster: Roster, offset: int, seat: int, visits: memoryview) -> None:
+    """Put the lock that favours a dead seat back into the semaphore, unless it died holding it."""
+    with roster.alone(offset) as is_alone:
+        favour = Favour(roster, offset + _FAVOUR)
+        if not is_alone or favour.word[0] != seat + 1:
+            return
+        if favoured_holder(roster, offset + _FAVOUR):
+            return  # for whoever wants the lock, and tells of it
+        # The dead one stands for this process, should that die in between.
+        visits[seat] |= 1
+        favour.withdraw(lambda _: None)
+        favour.clear()
+        semaphore_at(roster.address + offset, 1).release()
 
 
 CLEANERS[LOCK] = _clean_seat

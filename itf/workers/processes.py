@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 
 from itf.exceptions import WorkerError, WorkerPicklingError
 from itf.texts import safe_str
+from itf.workers.asking import ANSWER
 from itf.workers.bootstrap import Birth
 from itf.workers.failure import death, failure_of, post_exit, post_failure, post_result
 from itf.workers.home import Home
@@ -193,11 +194,15 @@ class WorkerProcess(Worker, BaseProcess):
             self._birth.stacks.close()
             self._mailbox.close()
 
-    def stacks(self) -> str:
-        """Return the Python stacks of its threads, empty if it cannot tell them now."""
+    def stacks(self, seconds: float = ANSWER) -> str:
+        """Return the Python stacks of its threads, empty if it cannot tell them now.
+
+        Args:
+            seconds: How long it may take to answer.
+        """
         if self._birth is None or self.pid is None or not self.is_alive():
             return ""
-        return self._birth.stacks.ask(self.pid)
+        return self._birth.stacks.ask(self.pid, seconds)
 
     @property
     def has_begun(self) -> bool:

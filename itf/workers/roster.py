@@ -34,7 +34,8 @@ _LIFE: Final = 16
 _SEATS_USED: Final = 524
 _CASUALTIES_COUNT: Final = 528
 
-_PROCESS_SIZE: Final = 128  # pid (4 bytes), name
+_PROCESS_SIZE: Final = 128  # pid, number of its stack file + 1 (4 bytes each), name
+_PROCESS_STACKS: Final = 4
 _PROCESS_NAME: Final = 8
 _PROCESSES_AT: Final = TABLES
 
@@ -70,11 +71,20 @@ class Casualty(NamedTuple):
 
 
 class Member(NamedTuple):
-    """A process in the roster."""
+    """A process in the roster.
+
+    Attributes:
+        process: The number of its place.
+        pid: Its process id.
+        name: Its name.
+        stacks: The descriptor, in that process, to which it writes its stacks
+            when it is asked; None if it does not.
+    """
 
     process: int
     pid: int
     name: str
+    stacks: int | None = None
 
 
 class Seat(NamedTuple):
@@ -106,10 +116,10 @@ class Roster(Arena):
 
     describe: Callable[[str], str] | None = None
 
-    def __init__(self, name: str = "test") -> None:
+    def __init__(self, name: str = "test", stacks: int | None = None) -> None:
         super().__init__()
         try:
-            self.join(name)
+            self.join(name, stacks)
         except BaseException:
             self.close()
             raise
@@ -134,16 +144,27 @@ class Roster(Arena):
 
     # Taking part
 
-    def join(self, name: str | None = None) -> int:
-        """Enter this process, or change its name; returns the number of its place."""
+    def join(self, name: str | None = None, stacks: int | None = None) -> int:
+        """Enter this process, or change its name.
+
+        Args:
+            name: Its name; by default that of the `multiprocessing` process.
+            stacks: The descriptor to which it writes its stacks when it is asked.
+
+        Returns:
+            The number of its place.
+        """
         if name is not None and not isinstance(name, str):
             raise TypeError(f"the name of a worker is a str, got {safe_repr(name)}")
         with self.exclusive():
+            is_new = self._place is None
             if self._place is None:
                 self._place = self._take_place()
             place = _PROCESSES_AT + _PROCESS_SIZE * self._place
             name = name or multiprocessing.current_process().name
             write_text(self.memory, place + _PROCESS_NAME, _PROCESS_SIZE - _PROCESS_NAME, name)
+            if is_new or stacks is not None:
+                self.words(place + _PROCESS_STACKS, 1)[0] = 0 if stacks is None else stacks + 1
             self.words(place, 1)[0] = self._pid = os.getpid()
             return self._place
 
@@ -246,7 +267,9 @@ class Roster(Arena):
         """Return who has this place."""
         place = _PROCESSES_AT + _PROCESS_SIZE * process
         pid = self.words(place, 1)[0]
-        return Member(process, pid, read_text(self.memory, place + _PROCESS_NAME))
+        stacks = self.words(place + _PROCESS_STACKS, 1)[0]
+        name = read_text(self.memory, place + _PROCESS_NAME)
+        return Member(process, pid, name, stacks - 1 if stacks else None)
 
     def members(self) -> list[Member]:
         """Return all processes that take part and are alive."""
@@ -289,14 +312,14 @@ class Roster(Arena):
 
     def report_casualty(self, process: int, held: str) -> None:
         """Note that something was taken back from a dead process."""
-        _, pid, name = self.member(process)
+        dead = self.member(process)
         with self.exclusive():
             count = self.words(_CASUALTIES_COUNT, 1)[0]
             if count >= _MAX_CASUALTIES:
                 return
             offset = _CASUALTIES_AT + _CASUALTY_SIZE * count
-            self.words(offset, 1)[0] = pid
-            write_text(self.memory, offset + _CASUALTY_NAME, 120, name)
+            self.words(offset, 1)[0] = dead.pid
+            write_text(self.memory, offset + _CASUALTY_NAME, 120, dead.name)
             write_text(self.memory, offset + _CASUALTY_HELD, 128, held)
             self.words(_CASUALTIES_COUNT, 1)[0] = count + 1
 

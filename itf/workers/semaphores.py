@@ -7,7 +7,6 @@ go to a new process with the memory they are in.
 
 from __future__ import annotations
 
-import _multiprocessing  # type: ignore[import-not-found]  # no stubs for it
 import ctypes
 import multiprocessing
 import os
@@ -15,15 +14,14 @@ from typing import Any, Final
 
 from itf.exceptions import WorkerError
 from itf.workers.arena import Arena
+from itf.workers.private import semaphore_at, semaphore_named, value_of
 
-__all__ = ["SEMAPHORE_SIZE", "SystemSemaphore", "semaphore_value", "waiting_slice"]
+__all__ = ["SEMAPHORE_SIZE", "SystemSemaphore", "has_glibc", "semaphore_value", "waiting_slice"]
 
 __unittest = True
 
 SEMAPHORE_SIZE: Final = 64
 """How much memory a semaphore is given: a cache line, of which sem_t takes half."""
-
-_SEMAPHORE: Final = 1  # multiprocessing's number for one that need not be released by its holder
 
 # How long to sleep, in seconds, before a waiter looks whether somebody died:
 # short for whoever waits for a dead one, long enough to cost next to nothing.
@@ -49,7 +47,7 @@ class SystemSemaphore:
         # Elsewhere than in glibc, a semaphore in memory of ours is either not
         # to be had (macOS) or not to be closed (musl).
         self._named: Any = None
-        if _has_glibc():
+        if has_glibc():
             address = ctypes.c_void_p(arena.address + offset)
             if ctypes.CDLL(None, use_errno=True).sem_init(address, 1, value):
                 raise WorkerError(f"no semaphore: {os.strerror(ctypes.get_errno())}")
@@ -64,25 +62,19 @@ class SystemSemaphore:
     def handle(self) -> Any:
         """Return a new handle: with its own count of who acquired, and no lock of its own."""
         if self._named is not None:
-            inner = self._named._semlock
-            return _multiprocessing.SemLock._rebuild(
-                inner.handle, inner.kind, inner.maxvalue, inner.name
-            )
-        address = self._arena.address + self._offset
-        # Typed as if a handle had to have a name; without one it is an address.
-        rebuild: Any = _multiprocessing.SemLock._rebuild
-        return rebuild(address, _SEMAPHORE, self._maximum, None)
+            return semaphore_named(self._named)
+        return semaphore_at(self._arena.address + self._offset, self._maximum)
 
 
 def semaphore_value(arena: Arena, offset: int) -> int:
     """Return the value of the semaphore at an offset; 0 where that cannot be known."""
-    if not _has_glibc():
+    if not has_glibc():
         return 0
-    rebuild: Any = _multiprocessing.SemLock._rebuild
-    return int(rebuild(arena.address + offset, _SEMAPHORE, 1, None)._get_value())
+    return value_of(semaphore_at(arena.address + offset, 1))
 
 
-def _has_glibc() -> bool:
+def has_glibc() -> bool:
+    """Say whether a semaphore may lie in memory of ours, and its value be read there."""
     try:
         return bool(os.confstr("CS_GNU_LIBC_VERSION"))
     except (AttributeError, ValueError, OSError):

@@ -7,6 +7,7 @@ from typing import Any
 from itf.workers.arena import Tenant
 from itf.workers.bell import Bell
 from itf.workers.cell import NUMBERS
+from itf.workers.lock import SharedLock
 from itf.workers.roster import Roster
 from itf.workers.waits import DEFAULT_TIMEOUT, Deadline, check_name, check_timeout
 
@@ -41,7 +42,13 @@ class SharedEvent(Tenant):
         self.name = check_name(name, "event")
         self._default = check_timeout(default_timeout)
         self._roster = roster
-        self._bell = Bell(roster, f"event {name!r}")
+        label = f"event {name!r}"
+        # Held while the number of changes is read and written: it must not go
+        # back to what one who waits has seen.
+        self._lock = SharedLock(
+            roster, name, default_timeout=self._default, label=f"{label} (to change it)"
+        )
+        self._bell = Bell(roster, label)
         self._offset = roster.allocate(NUMBERS, 8, f"event {name!r}").offset
         self._attach()
 
@@ -65,17 +72,27 @@ class SharedEvent(Tenant):
         return bool(self._changes[0] & 1)
 
     def set(self) -> None:
-        """Set it, and wake those who wait for that."""
-        changes = self._changes[0]
-        if not changes & 1:
-            self._changes[0] = changes + 1
+        """Set it, and wake those who wait for that.
+
+        Raises:
+            WorkerTimeoutError: Somebody is stopped in the middle of changing it.
+        """
+        self._change_to(1)
         self._bell.ring()
 
     def clear(self) -> None:
-        """Clear it."""
-        changes = self._changes[0]
-        if changes & 1:
-            self._changes[0] = changes + 1
+        """Clear it.
+
+        Raises:
+            WorkerTimeoutError: Somebody is stopped in the middle of changing it.
+        """
+        self._change_to(0)
+
+    def _change_to(self, state: int) -> None:
+        with self._lock:
+            changes = self._changes[0]
+            if changes & 1 != state:
+                self._changes[0] = changes + 1
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, even if it is cleared again at once.

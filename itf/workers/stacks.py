@@ -1,92 +1,102 @@
-"""The Python stacks of whoever is stuck: of a worker process, and of this process's threads."""
+"""What a process says of its threads when it is asked (see `itf.workers.asking`), and of itself."""
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import pathlib
 import signal
 import sys
 import threading
-import time
 import traceback
-from typing import Final
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final
 
 from itf.descriptors import Descriptor, anonymous_file
+from itf.workers.asking import ANSWER, BY_FORCE, END, FILE, POLITELY, ask
+from itf.workers.tasks import can_signal_tasks, catches
 
-__all__ = ["StackFile", "process_state", "readable", "stacks_of_this_process"]
+__all__ = [
+    "StackFile",
+    "begin_listening",
+    "end_listening",
+    "own_number",
+    "readable",
+    "stacks_of_this_process",
+]
 
 __unittest = True
 
 _ITF: Final = str(pathlib.Path(__file__).parents[1]) + os.sep
 
-
-def _stack_signal() -> int | None:
-    """Choose the signal on which a worker writes its stacks: one that nobody uses."""
-    if hasattr(signal, "SIGRTMAX"):
-        return int(signal.SIGRTMAX) - 3
-    number = getattr(signal, "SIGUSR2", None)
-    return None if number is None else int(number)
-
-
-_SIGNAL: Final = _stack_signal() if hasattr(faulthandler, "register") else None
-
-# A dump takes well below a millisecond; one who is not back by then is stuck
-# in the kernel, where no signal reaches it.
-_TIMEOUT: Final = 1.0
-_FIRST_LOOK: Final = 0.0002
-_LONGEST_PAUSE: Final = 0.01
-
 _READY: Final = b"\n"
 
 
-class StackFile:
-    """The file into which `faulthandler` writes a worker's stacks."""
+class _State:
+    """What this process writes its stacks to."""
 
     def __init__(self) -> None:
-        self._file = anonymous_file("itf-stacks")
+        # Held while the others change.
+        self.changing = threading.Lock()
+        self.own: StackFile | None = None
+        # For how many environments, and the file if it was made for them: a
+        # worker has one from its birth.
+        self.users = 0
+        self.made: StackFile | None = None
+        # Whether handlers of ours are left that serve nobody: after a fork, or
+        # where no main thread could take them back.
+        self.is_left = False
+        # What was there before them.
+        self.before: Any = signal.SIG_DFL
+
+
+_state = _State()
+
+
+class StackFile:
+    """The file that a process writes the stacks of its threads to when it is asked."""
+
+    def __init__(self) -> None:
+        self._file = anonymous_file(FILE)
 
     def listen(self) -> None:
-        """Write the stacks of all threads whenever the signal comes; called in the worker.
-
-        The handler runs in C: also while the worker is stuck there, or holds
-        the interpreter lock.
-        """
-        if _SIGNAL is None:
+        """Write the stacks whenever the signals come; called in the process itself."""
+        if POLITELY is None or BY_FORCE is None or not hasattr(faulthandler, "register"):
             return
-        faulthandler.register(_SIGNAL, file=self._file.number, all_threads=True, chain=False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {_SIGNAL})
+        faulthandler.register(
+            BY_FORCE, file=self._file.number, all_threads=not can_signal_tasks(), chain=False
+        )
+        if _is_main_thread():
+            before = signal.signal(POLITELY, _answer)
+            _state.before = signal.SIG_DFL if before is _answer else before
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {POLITELY, BY_FORCE})
         os.write(self._file.number, _READY)
+        _state.own = self
 
-    def ask(self, pid: int, timeout: float = _TIMEOUT) -> str:
-        """Return the stacks of the worker as text, empty if it does not answer.
+    def write(self, text: str) -> None:
+        """Write an answer; in one piece, for one who asks may be looking."""
+        os.write(self._file.number, (text + END).encode(errors="replace"))
+
+    def ask(self, pid: int, seconds: float = ANSWER) -> str:
+        """Return the stacks of the process as text, empty if it does not answer.
 
         Args:
-            pid: The worker.
-            timeout: How long it may take.
+            pid: The process.
+            seconds: How long it may take.
         """
-        number = self._file.number
-        before = os.fstat(number).st_size
-        if _SIGNAL is None or not before or not _catches(pid, _SIGNAL):
-            return ""
-        try:
-            os.kill(pid, _SIGNAL)
-        except OSError:
-            return ""
-        deadline = time.monotonic() + timeout
-        pause = _FIRST_LOOK
-        while time.monotonic() < deadline:
-            time.sleep(pause)  # a handler that runs in another process tells nobody when it is done
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            if os.fstat(number).st_size > before and not _handles(pid, _SIGNAL):
-                break
-        size = os.fstat(number).st_size
-        return os.pread(number, size - before, before).decode(errors="replace")
+        return ask(self._file.number, pid, seconds)
+
+    @property
+    def number(self) -> int:
+        """The descriptor of the file in this process; -1 once it is closed."""
+        return self._file.number
 
     @property
     def is_ready(self) -> bool:
-        """Whether the worker has begun."""
+        """Whether the process listens."""
         return self._file.number >= 0 and os.fstat(self._file.number).st_size > 0
 
     def close(self) -> None:
@@ -100,45 +110,74 @@ class StackFile:
         self._file = state
 
 
-def _status_bit(path: str, field: str, number: int) -> bool | None:
-    """Return whether a signal is in a set of /proc's status file, None if that cannot be read."""
-    with contextlib.suppress(OSError), open(path) as file:
-        for line in file:
-            if line.startswith(field):
-                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-    return None
+def _answer(number: int, frame: FrameType | None) -> None:
+    own = _state.own
+    if own is not None and own.number >= 0:
+        # Where it cannot be written, who asks is told nothing, as by one who is stuck.
+        with contextlib.suppress(OSError):
+            own.write("".join(f"{line}\n" for line in _lines(" (most recent call first):")))
 
 
-def _catches(pid: int, number: int) -> bool:
-    """Say whether a process has a handler for a signal, which else would kill it."""
-    return _status_bit(f"/proc/{pid}/status", "SigCgt:", number) is not False
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
-def _handles(pid: int, number: int) -> bool:
-    """Say whether a signal is on its way to a process or being handled by one of its threads."""
-    if _status_bit(f"/proc/{pid}/status", "ShdPnd:", number):
-        return True
-    with contextlib.suppress(OSError):
-        # A signal is blocked while its handler runs.
-        return any(
-            _status_bit(f"/proc/{pid}/task/{task}/status", "SigBlk:", number)
-            for task in os.listdir(f"/proc/{pid}/task")
-        )
-    return False
+# The test's process
 
 
-def process_state(pid: int) -> str:
-    """Return ``running``, ``paused`` or ``dead``, as far as this system tells."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            letter = file.read().rpartition(")")[2].split()[0]
-    except OSError:
-        return "dead" if sys.platform == "linux" else "running"
-    return {"T": "paused", "t": "paused", "Z": "dead", "X": "dead"}.get(letter, "running")
+def own_number() -> int | None:
+    """Return the descriptor that this process writes its stacks to; None if it does not listen."""
+    return None if _state.own is None else _state.own.number
+
+
+def begin_listening() -> None:
+    """Let others ask this process for its stacks, until `end_listening` is called as often.
+
+    If somebody else has a handler for the signals, it keeps it, and nobody is answered.
+    """
+    state = _state
+    with state.changing:
+        state.users += 1
+        if state.own is not None or POLITELY is None or BY_FORCE is None:
+            return
+        is_taken = catches(os.getpid(), POLITELY) or catches(os.getpid(), BY_FORCE)
+        if is_taken and not state.is_left:
+            return
+        state.made = StackFile()
+        state.made.listen()
+
+
+def end_listening() -> None:
+    """Put the signals back as they were, if nobody needs them any more; who asked must be gone."""
+    state = _state
+    with state.changing:
+        state.users -= 1
+        if state.users or state.made is None or POLITELY is None or BY_FORCE is None:
+            return
+        faulthandler.unregister(BY_FORCE)
+        state.is_left = not _is_main_thread()
+        if not state.is_left and signal.getsignal(POLITELY) is _answer:
+            signal.signal(POLITELY, state.before)
+        state.made.close()
+        state.made = state.own = None
+
+
+def _after_fork() -> None:
+    global _state  # noqa: PLW0603 - a new process begins anew
+    is_left = _state.own is not None or _state.is_left
+    _state = _State()
+    _state.is_left = is_left
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# Their texts
 
 
 def readable(dump: str) -> str:
-    """Cut from what `faulthandler` wrote what is not the worker's own: itf, and how it began."""
+    """Cut from stacks what is not the worker's own: itf, and how it began."""
     kept: list[str] = []
     below = False
     for line in dump.splitlines():
@@ -153,11 +192,24 @@ def readable(dump: str) -> str:
 
 def stacks_of_this_process() -> str:
     """Return the stacks of the threads of this process, without itf's own frames."""
+    return readable("\n".join(_lines(f" of this process (pid {os.getpid()}):")))
+
+
+def _lines(whose: str) -> Iterator[str]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    parts = []
-    for ident, frame in list(sys._current_frames().items()):
-        parts.append(f"thread {names.get(ident, ident)!r} of this process (pid {os.getpid()}):")
-        for entry in reversed(traceback.extract_stack(frame)):
-            if not entry.filename.startswith(_ITF):
-                parts.append(f'  File "{entry.filename}", line {entry.lineno} in {entry.name}')
-    return "\n".join(parts)
+    for ident, top in _frames().items():
+        yield f"thread {names.get(ident, ident)!r}{whose}"
+        for frame, line in traceback.walk_stack(top):
+            yield f'  File "{frame.f_code.co_filename}", line {line} in {frame.f_code.co_name}'
+
+
+def _frames() -> dict[int, FrameType]:
+    """Return where each thread is."""
+    # In early versions of 3.11, a collection in the middle of it hangs.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()

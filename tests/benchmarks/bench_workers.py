@@ -14,7 +14,9 @@ import time
 import timeit
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
+from itf.workers import lock_handle
 from itf.workers.lock import SharedLock
 from itf.workers.roster import Roster
 from itf.workers.shared_counter import SharedCounter
@@ -88,6 +90,14 @@ def main() -> None:
         "lock, acquire() and release()", "1/s",
         lambda: speed(calls, lock), lambda: speed(calls, other),
     )  # fmt: skip
+
+    lock = SharedLock(roster, "bench")
+    with mock.patch.object(lock_handle, "_FIRST_REST", 1):
+        # As if others used it in between, so that it never favours this thread.
+        compare(
+            "lock, acquire() and release(), not alone", "1/s",
+            lambda: speed(calls, lock), lambda: speed(calls, other),
+        )  # fmt: skip
 
     counter, value = SharedCounter(roster, "bench"), context.Value("q")
     increment = "with lock.get_lock(): lock.value += 1"

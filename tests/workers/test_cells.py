@@ -12,6 +12,7 @@ from unittest import mock
 
 from itf.exceptions import WorkerDiedError, WorkerError, WorkerTimeoutError
 from itf.workers.cell import Cell
+from itf.workers.deadlock import waits
 from itf.workers.sequence import Sequence
 from itf.workers.shared_barrier import SharedBarrier
 from itf.workers.shared_counter import SharedCounter
@@ -33,6 +34,25 @@ def use_all(event: Any, barrier: Any, semaphore: Any, counter: Any, memory: Any)
     with semaphore:
         memory.buf[0] += 1
     counter.increment()
+
+
+# Whether a child has ended, without taking its status.
+NO_HANG = os.WEXITED | os.WNOWAIT | os.WNOHANG
+
+
+class Stopping:
+    """Numbers whose reader is stopped after reading."""
+
+    def __init__(self, numbers: memoryview) -> None:
+        self._numbers = numbers
+
+    def __getitem__(self, index: int) -> int:
+        number: int = self._numbers[index]
+        stop_myself()
+        return number
+
+    def __setitem__(self, index: int, number: int) -> None:
+        self._numbers[index] = number
 
 
 class CellTest(PrimitivesTestCase):
@@ -112,6 +132,25 @@ class EventTest(PrimitivesTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.event = SharedEvent(self.roster, "go", default_timeout=DEADLINE)
+
+    def test_one_who_is_stopped_while_he_changes_it(self) -> None:
+        """What others change meanwhile is not undone: who waits would miss it."""
+        self.event.set()
+
+        def clear_slowly() -> None:
+            self.event._changes = Stopping(self.event._changes)  # type: ignore[assignment]
+            self.event.clear()
+
+        slow = self.fork(clear_slowly)
+        self.await_stop(slow)
+        other = self.fork(lambda: (self.event.clear(), self.event.set()))
+        self.eventually(
+            lambda: waits(self.roster) or os.waitid(os.P_PID, other, NO_HANG),
+            "the other one does nothing",
+        )
+        os.kill(slow, signal.SIGCONT)
+        self.assertEqual([0, 0], [self.join(pid) for pid in (slow, other)])
+        self.assertTrue(self.event.is_set())
 
     def test_set_and_clear(self) -> None:
         """As threading's."""

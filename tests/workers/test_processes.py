@@ -31,6 +31,14 @@ def threads_now() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+def is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
 class StartMethodTest(WorkerTestCase):
     """How a process is started."""
 
@@ -158,6 +166,29 @@ class StartMethodTest(WorkerTestCase):
         worker.daemon = True
         worker.start()
         self.assertEqual(7, worker.result())
+
+    def test_too_few_descriptors(self) -> None:
+        """It is told before anything is begun, and no pipe is left open."""
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for method in METHODS:
+            with self.subTest(method):
+                self.process(int, method=method).start()  # what is made once is there
+                free = [number for number in range(1000) if not is_open(number)]
+                # Enough for what the worker is born with, and for one pipe.
+                resource.setrlimit(resource.RLIMIT_NOFILE, (free[7], hard))
+                try:
+                    text = self.message_of(WorkerError, self.process(int, method=method).start)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                self.assertEqual(
+                    "worker 'w' cannot start: Too many open files; 9 descriptors are needed for it",
+                    text,
+                )
+                worker = self.started(int, method=method)
+                self.assertEqual(0, worker.result(DEADLINE))
 
     def test_hooks_run_first(self) -> None:
         """What the environment adds is called in the worker before the target."""

@@ -11,7 +11,8 @@ import time
 import unittest
 
 from itf.workers.describing import describe_worker, describe_workers
-from itf.workers.stacks import process_state, stacks_of_this_process
+from itf.workers.stacks import stacks_of_this_process
+from itf.workers.tasks import process_state
 from tests.workers.worker_support import DEADLINE, METHODS, WorkerTestCase, eventually, idle
 
 
@@ -40,7 +41,6 @@ class StacksTest(WorkerTestCase):
         for number, method in enumerate(METHODS, 1):
             with self.subTest(method):
                 worker = self.started(stuck_here, method, method=method, name="w6")
-                # faulthandler may crash on threads that run while it looks.
                 self.assertTrue(
                     eventually(lambda n=2 * number: len(os.listdir(folder_name)) == n, DEADLINE)
                 )
@@ -62,24 +62,6 @@ class StacksTest(WorkerTestCase):
                 self.assertNotIn("workers/processes.py", text)
                 self.assertNotIn("in test_each_thread_of_a_worker", text)
                 self.assertNotIn("multiprocessing", text)
-
-    def test_one_that_holds_the_interpreter_lock(self) -> None:
-        """Stuck in C, where no Python code of it can run."""
-        reading, writing = os.pipe()
-
-        def stuck_in_c() -> None:
-            os.write(writing, b"x")
-            re.match(r"(a+)+$", "a" * 60 + "b")
-
-        worker = self.started(stuck_in_c, method="fork")
-        os.read(reading, 1)
-        began = time.monotonic()
-        self.assertTrue(eventually(lambda: "in match" in worker.stacks()))
-        self.assertLess(time.monotonic() - began, 1.0)
-        self.assertIn("in stuck_in_c", worker.stacks())
-        worker.kill()
-        os.close(reading)
-        os.close(writing)
 
     def test_a_paused_one(self) -> None:
         """It is told as paused, at once; resumed, it tells its stacks again."""

@@ -1,0 +1,136 @@
+"""The threads of another process as the kernel knows them: what they do, and signals to one."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+__all__ = [
+    "Progress",
+    "Readiness",
+    "can_signal_tasks",
+    "catches",
+    "process_state",
+    "progress",
+    "readiness",
+    "signal_task",
+    "tasks",
+]
+
+__unittest = True
+
+
+class Readiness(NamedTuple):
+    """What a thread would do with a signal, or is doing with it."""
+
+    is_blocked: bool
+    """It does not take it now; a handler's signal is blocked while the handler runs."""
+    is_pending: bool
+    """It has not taken it yet."""
+
+
+def tasks(pid: int) -> list[int]:
+    """Return the kernel's numbers of a process's threads, the main one first."""
+    try:
+        return sorted(
+            map(int, os.listdir(f"/proc/{pid}/task")), key=lambda task: (task != pid, task)
+        )
+    except OSError:
+        return []
+
+
+def signal_task(pid: int, task: int, number: int) -> None:
+    """Send a signal to one thread of a process.
+
+    Raises:
+        OSError: There is no such thread.
+    """
+    send = _tgkill()
+    if send is None:
+        os.kill(pid, number)
+    elif send(pid, task, number):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def can_signal_tasks() -> bool:
+    """Say whether this system can tell the threads of another process apart."""
+    return sys.platform == "linux" and _tgkill() is not None
+
+
+@functools.cache
+def _tgkill() -> Callable[[int, int, int], int] | None:
+    # The C library has it since glibc 2.30; the system call is older.
+    library = ctypes.CDLL(None, use_errno=True)
+    with contextlib.suppress(AttributeError):
+        function: Callable[[int, int, int], int] = library.tgkill
+        return function
+    number = {"x86_64": 234, "aarch64": 131}.get(os.uname().machine)
+    if number is None or sys.platform != "linux" or not hasattr(library, "syscall"):
+        return None
+    return functools.partial(library.syscall, number)
+
+
+def catches(pid: int, number: int) -> bool:
+    """Say whether a process has a handler for a signal, which else would kill it.
+
+    Where that cannot be known, it is taken to have one.
+    """
+    bits = _signal_sets(f"/proc/{pid}/status")
+    return bits is None or bool(bits.get("SigCgt", 0) >> (number - 1) & 1)
+
+
+def readiness(pid: int, task: int, number: int) -> Readiness | None:
+    """Return what a thread would do with a signal; None if it is gone, or nobody can tell."""
+    # Of one reading, which the kernel makes in one piece.
+    bits = _signal_sets(f"/proc/{pid}/task/{task}/status")
+    if bits is None:
+        return None
+    mask = 1 << (number - 1)
+    return Readiness(bool(bits.get("SigBlk", 0) & mask), bool(bits.get("SigPnd", 0) & mask))
+
+
+def _signal_sets(path: str) -> dict[str, int] | None:
+    try:
+        with open(path) as file:
+            lines = [line.split(":") for line in file if line.startswith("Sig")]
+    except OSError:
+        return None
+    return {name: int(value, 16) for name, value in lines if name != "SigQ"}
+
+
+class Progress(NamedTuple):
+    """How far a thread has come."""
+
+    is_asleep: bool
+    ticks: int
+    """The time of the processor that it has had; a hundredth of a second each."""
+    switches: int
+    """How often it went to sleep, or had to make room for others."""
+
+
+def progress(pid: int, task: int) -> Progress | None:
+    """Return how far a thread has come; None if it is gone, or nobody can tell."""
+    try:
+        with open(f"/proc/{pid}/task/{task}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+        with open(f"/proc/{pid}/task/{task}/status") as file:
+            switches = [int(line.split()[1]) for line in file if "_ctxt_switches:" in line]
+    except OSError:
+        return None
+    return Progress(fields[0] in "SD", int(fields[11]) + int(fields[12]), sum(switches))
+
+
+def process_state(pid: int) -> str:
+    """Return ``running``, ``paused`` or ``dead``, as far as this system tells."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            letter = file.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "dead" if sys.platform == "linux" else "running"
+    return {"T": "paused", "t": "paused", "Z": "dead", "X": "dead"}.get(letter, "running")
