@@ -734,17 +734,19 @@ def excepthook() -> Generator[None]:
 @planted("1 setting", r"setting threading\.excepthook was ")
 def thread_excepthook() -> Generator[None]:
     before = threading.excepthook
-    threading.excepthook = lambda _: None
+    planted_hook = threading.excepthook = lambda _: None
     yield
-    threading.excepthook = before
+    if threading.excepthook is planted_hook:  # the guard was not first
+        threading.excepthook = before
 
 
 @planted("1 setting", r"setting sys\.unraisablehook was ")
 def unraisablehook() -> Generator[None]:
     before = sys.unraisablehook
-    sys.unraisablehook = lambda _: None
+    planted_hook = sys.unraisablehook = lambda _: None
     yield
-    sys.unraisablehook = before
+    if sys.unraisablehook is planted_hook:  # the guard was not first
+        sys.unraisablehook = before
 
 
 @planted("1 setting", r"setting profile function was None, became ")

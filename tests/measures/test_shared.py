@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import unittest
+from multiprocessing import resource_sharer
 from typing import Any
 from unittest import mock
 
@@ -231,6 +232,8 @@ class WorkersTest(unittest.TestCase):
 
     def test_plain_multiprocessing(self) -> None:
         """It needs no environment: what starts a process may send a monitor."""
+        # A process that has its descriptors asks this one's thread for them.
+        self.addCleanup(resource_sharer.stop)
         for method in METHODS:
             context = multiprocessing.get_context(method)
             with self.subTest(method), performance_monitor() as monitor:
@@ -242,6 +245,7 @@ class WorkersTest(unittest.TestCase):
 
     def test_a_pool(self) -> None:
         """A pool whose processes are there already takes it, too."""
+        self.addCleanup(resource_sharer.stop)
         with (
             performance_monitor() as monitor,
             concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool,
