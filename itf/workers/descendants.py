@@ -3,30 +3,26 @@
 Every worker wears a mark that its children inherit, and theirs, through fork,
 exec, setsid and a cleaned environment: an unreachable soft limit on real-time
 CPU time.  A process whose parent ends becomes a child of this one (a
-"subreaper"), where its mark tells it from what the test started itself.
+"subreaper", `itf.proc`), where its mark tells it from what the test started itself.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import itertools
 import os
-import select
 import signal
 import sys
-import threading
 import time
-from typing import Any, Final
+from typing import Final
+
+from itf.proc import children, reap
 
 __all__ = [
-    "Subreaper",
-    "children",
     "end_group",
     "leave_mark",
     "new_mark",
     "reap_marked",
-    "subreaper",
 ]
 
 __unittest = True
@@ -65,16 +61,6 @@ def leave_mark(mark: int) -> None:
         os.setpgid(0, 0)
 
 
-def children() -> list[int]:
-    """Return the pids of this process's children, in whichever thread they were started."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in os.listdir("/proc/self/task"):
-            with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/children") as file:
-                found += map(int, file.read().split())
-    return found
-
-
 def reap_marked(mark: int, spare: frozenset[int] = frozenset()) -> list[int]:
     """End all processes that wear a mark, and take their status.
 
@@ -96,7 +82,7 @@ def reap_marked(mark: int, spare: frozenset[int] = frozenset()) -> list[int]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for pid in marked:
-            if _reap(pid, deadline):
+            if reap(pid, deadline):
                 found.append(pid)
     return found
 
@@ -123,79 +109,3 @@ def _mark_of(pid: int) -> int:
                 soft = line[len(_LIMIT_NAME) :].split()[0]
                 return int(soft) if soft.isdigit() else 0
     return 0
-
-
-def _reap(pid: int, deadline: float) -> bool:
-    """Wait for the end of one child and take its status."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return True  # somebody else has taken it
-    try:
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            return False
-    finally:
-        os.close(handle)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    return True
-
-
-class Subreaper:
-    """Makes this process the parent of its orphaned descendants, for as long as anyone needs it."""
-
-    _SET: Final = 36  # PR_SET_CHILD_SUBREAPER
-    _GET: Final = 37
-
-    def __init__(self) -> None:
-        # Held while the count, or what stood before it, is read or changed.
-        self._lock = threading.Lock()
-        self._count = 0
-        self._before = 0
-        self._pid = 0
-
-    def acquire(self) -> None:
-        """Switch it on, unless it is."""
-        with self._lock:
-            if self._pid != os.getpid():
-                # Forked: the count belongs to the parent, and so does the switch.
-                self._pid, self._count = os.getpid(), 0
-            self._count += 1
-            if self._count == 1:
-                self._before = self._get()
-                self._set(1)
-
-    def release(self) -> None:
-        """Put it back to what it was, unless somebody else still needs it."""
-        with self._lock:
-            if self._pid == os.getpid() and self._count:
-                self._count -= 1
-                if not self._count:
-                    self._set(self._before)
-
-    def _get(self) -> int:
-        value = ctypes.c_int()
-        _prctl(self._GET, ctypes.byref(value))
-        return value.value
-
-    def _set(self, value: int) -> None:
-        _prctl(self._SET, value)
-
-
-def _prctl(option: int, value: Any) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
-subreaper: Final = Subreaper()
-"""The one switch of this process."""
-
-
-def _renew() -> None:
-    subreaper.__init__()  # type: ignore[misc]  # its lock may be held by a thread that is not here
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)

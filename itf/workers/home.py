@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from itf.proc import subreaper
 from itf.workers.bootstrap import Birth
-from itf.workers.descendants import new_mark, subreaper
+from itf.workers.descendants import new_mark
 from itf.workers.lifeline import Lifeline
 from itf.workers.stacks import StackFile
 

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
+from itf.proc import state_of
+
 __all__ = [
     "Progress",
     "Readiness",
@@ -128,9 +130,7 @@ def progress(pid: int, task: int) -> Progress | None:
 
 def process_state(pid: int) -> str:
     """Return ``running``, ``paused`` or ``dead``, as far as this system tells."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            letter = file.read().rpartition(")")[2].split()[0]
-    except OSError:
+    letter = state_of(pid)
+    if not letter:
         return "dead" if sys.platform == "linux" else "running"
     return {"T": "paused", "t": "paused", "Z": "dead", "X": "dead"}.get(letter, "running")

@@ -14,8 +14,8 @@ import time
 import unittest
 from unittest import mock
 
+from itf.proc import children, subreaper
 from itf.workers import descendants, lifeline
-from itf.workers.descendants import children, subreaper
 from itf.workers.home import Home
 from itf.workers.processes import new_process
 from itf.workers.stopping import GRACE, close_home, processes_of, stop_processes
@@ -189,7 +189,11 @@ class StoppingTest(WorkerTestCase):
                 threading.Event().wait(DEADLINE)
             os.write(writing, str(pid).encode())
 
-        with mock.patch.object(descendants.sys, "platform", "other"):
+        # Such a system has no subreaper either.
+        with (
+            mock.patch.object(descendants.sys, "platform", "other"),
+            mock.patch("itf.proc._prctl", lambda *_: 0),
+        ):
             worker = self.started(leave, method="fork")
             pid = int(os.read(reading, 20))
             worker.join()
