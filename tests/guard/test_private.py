@@ -1,0 +1,168 @@
+"""Each private name of the standard library that the guard uses, on this Python, and without it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import unittest
+import warnings
+from unittest import mock
+
+from itf.guard import company, errors, kernel, names, quick, tasks
+
+
+class QuickTest(unittest.TestCase):
+    """The quick answers are those of the public ways."""
+
+    def test_environment(self) -> None:
+        """Of `os.environ`, with `_data` and without."""
+        expected = {os.fsencode(key): os.fsencode(value) for key, value in os.environ.items()}
+        self.assertEqual(expected, quick.environment())
+        with mock.patch.object(os, "environ", dict(os.environ)):
+            self.assertEqual(expected, quick.environment())
+
+    def test_signal_handlers(self) -> None:
+        """Of every signal, as `signal.getsignal` says."""
+        handlers = dict(zip(quick.SIGNALS, quick.signal_handlers(), strict=True))
+        self.assertEqual({n: signal.getsignal(n) for n in handlers}, handlers)
+        with mock.patch.dict(sys.modules):
+            sys.modules.pop("_signal", None)
+            self.assertIs(signal.getsignal, quick._quick("getsignal"))
+
+    def test_blocked_signals(self) -> None:
+        """As `signal.pthread_sigmask` says."""
+        self.assertEqual(signal.pthread_sigmask(signal.SIG_BLOCK, ()), quick.blocked())
+
+    def test_locale(self) -> None:
+        """As `locale.setlocale` says; None where there is no way to know."""
+        import locale
+
+        self.assertEqual(locale.setlocale(locale.LC_ALL), quick.locale_name())
+        with mock.patch.object(quick, "_locale", None):
+            self.assertIsNone(quick.locale_name())
+
+
+class NamesTest(unittest.TestCase):
+    def test_every_way_to_a_temporary_file_is_seen(self) -> None:
+        """Through the sequence of names, whichever function is asked."""
+        self.assertTrue(names.SEES_FILES)
+        before = names.names.last
+        number, path = tempfile.mkstemp(suffix=".x")
+        os.close(number)
+        folder = tempfile.mkdtemp(prefix="here-")
+        raw_number, raw = tempfile.mkstemp(prefix=b"raw-")
+        os.close(raw_number)
+        with tempfile.NamedTemporaryFile() as file:
+            seen = {leak.name for leak in names.names.since(before)}
+        self.assertEqual({path, folder, os.fsdecode(raw), file.name}, seen)
+        os.unlink(path)
+        os.unlink(raw)
+        os.rmdir(folder)
+        self.assertEqual([], list(names.names.since(before)))
+
+    def test_without_the_sequence_files_are_not_seen(self) -> None:
+        """And nothing else changes."""
+        with mock.patch.object(tempfile, "_RandomNameSequence", None):
+            self.assertFalse(names._watch_temporary_files())
+
+    def test_many_names_are_not_kept_for_ever(self) -> None:
+        """Those under which there is nothing are dropped, once there are many."""
+        log = names.NameLog()
+        for number in range(2 * names._MANY):
+            log.add(names.Name("file", f"/nowhere/{number}", "x"))
+        self.assertLessEqual(len(log._names), names._MANY)
+
+
+class HooksTest(unittest.TestCase):
+    def test_coroutines_are_seen(self) -> None:
+        """Through the function that C calls for each; without it they are not."""
+        self.assertTrue(company.SEES_COROUTINES)
+        with mock.patch.object(warnings, "_warn_unawaited_coroutine", None):
+            self.assertFalse(errors.watch_coroutines(lambda _: None))
+
+
+class LoopsTest(unittest.TestCase):
+    def test_generators_and_executors_of_a_loop_are_seen(self) -> None:
+        """What a loop keeps of them, under private names, on this Python."""
+
+        async def numbers():  # type: ignore[no-untyped-def]
+            yield 1
+
+        async def begin() -> object:
+            generator = numbers()
+            await anext(generator)
+            await asyncio.to_thread(int)
+            return generator
+
+        tasks.look_at_tasks()
+        loop = asyncio.new_event_loop()
+        try:
+            generator = loop.run_until_complete(begin())
+            pending = {reference() for reference in tasks.look_at_tasks()}
+            self.assertIn(generator, pending)
+            self.assertTrue(tasks.executor_threads())
+            loop.run_until_complete(generator.aclose())  # type: ignore[attr-defined]
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+        self.assertFalse(tasks.executor_threads())
+
+
+@unittest.skipUnless(sys.platform == "linux", "/proc is Linux's")
+class KernelTest(unittest.TestCase):
+    """The quick look is the slow one's equal, whatever was done to its descriptors."""
+
+    def test_it_sees_what_is_there(self) -> None:
+        """A descriptor more, and one that is another file now."""
+        view = kernel.Kernel()
+        before = view.look()
+        number = os.open("/dev/null", os.O_RDONLY)
+        with_it = view.look()
+        self.assertEqual({number}, with_it.descriptors.keys() - before.descriptors.keys())
+        other = os.open(__file__, os.O_RDONLY)
+        os.dup2(other, number)
+        os.close(other)
+        replaced = view.look()
+        self.assertNotEqual(with_it.descriptors[number], replaced.descriptors[number])
+        os.close(number)
+        self.assertEqual(before.descriptors, view.look().descriptors)
+        self._close(view)
+
+    def test_its_own_descriptors_may_be_closed(self) -> None:
+        """By a program that closes all there are, and uses their numbers."""
+        view = kernel.Kernel()
+        before = view.look()
+        kept = view._kept
+        assert kept is not None
+        files = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
+        for file, number in zip(files, (kept.fds, kept.tasks, kept.children), strict=True):
+            os.dup2(file, number)
+            os.close(file)
+        after = view.look()
+        self.assertEqual(before.threads, after.threads)
+        numbers = {kept.fds, kept.tasks, kept.children}
+        self.assertEqual(numbers, after.descriptors.keys() - before.descriptors.keys())
+        for number in numbers:
+            os.close(number)
+        self._close(view)
+
+    def test_without_proc_it_looks_the_slow_way(self) -> None:
+        """With a full table of descriptors, say."""
+        view = kernel.Kernel()
+        with mock.patch.object(view, "_open", side_effect=OSError):
+            look = view.look()
+        self.assertIn(os.getpid(), look.threads)
+        self.assertIn(0, look.descriptors)
+
+    def _close(self, view: kernel.Kernel) -> None:
+        kept = view._kept
+        assert kept is not None
+        for number in (kept.fds, kept.tasks, kept.children):
+            os.close(number)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import unittest
+
+from itf import proc
+
+
+@unittest.skipUnless(sys.platform == "linux", "/proc is Linux's")
+class ProcessFactsTest(unittest.TestCase):
+    """What is said of a process that is there, that has ended, and that never was."""
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a program that says a line when it is there, and ends when its stdin does."""
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.addCleanup(process.wait)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.stdout.close)
+        process.stdout.readline()
+        return process
+
+    def test_a_process_with_a_child(self) -> None:
+        """Its command, state, parent, children and all that came of it."""
+        shell = self.start("sh", "-c", "sleep 30 & echo there; cat > /dev/null; kill $!")
+        (child,) = proc.children(shell.pid)[:1]
+        self.assertIn(shell.pid, proc.children())
+        self.assertIn(child, proc.descendants_of(os.getpid()))
+        self.assertEqual(os.getpid(), proc.parent_of(shell.pid))
+        self.assertEqual(shell.pid, proc.parent_of(child))
+        self.assertTrue(proc.command_of(shell.pid).startswith("sh -c sleep 30 & echo there"))
+        self.assertIn(proc.state_of(shell.pid), ("S", "R", "D"))
+
+    def test_one_that_has_ended(self) -> None:
+        """It is a zombie until somebody waits for it; then there is nothing to be said."""
+        child = os.fork()
+        if child == 0:
+            os._exit(3)
+        self.assertTrue(proc.wait_for_end(child, 30))
+        self.assertEqual("Z", proc.state_of(child))
+        self.assertTrue(proc.reap(child, time.monotonic() + 30))
+        self.assertEqual("", proc.state_of(child))
+        self.assertEqual(0, proc.parent_of(child))
+        self.assertEqual("?", proc.command_of(child))
+        self.assertEqual([], proc.children(child))
+        self.assertTrue(proc.wait_for_end(child, 0))
+
+    def test_one_that_does_not_end(self) -> None:
+        """The wait has an end, and takes nothing."""
+        shell = self.start("sh", "-c", "echo there; cat > /dev/null")
+        self.assertFalse(proc.reap(shell.pid, time.monotonic()))
+        self.assertIsNone(shell.poll())
+
+    def test_a_command_line_is_bounded_and_printable(self) -> None:
+        """Whatever is in it."""
+        script = "echo there; cat > /dev/null"
+        process = self.start("sh", "-c", script, f"\n\x1b[31m{'x' * 1000}")
+        command = proc.command_of(process.pid)
+        self.assertLessEqual(len(command), 200)
+        self.assertTrue(command.isprintable())
+        self.assertTrue(command.endswith("..."))
+
+
+@unittest.skipUnless(sys.platform == "linux", "the switch is Linux's")
+class SubreaperTest(unittest.TestCase):
+    def test_it_is_on_for_as_long_as_anyone_needs_it(self) -> None:
+        """And is then what it was before."""
+        switch = proc.Subreaper()
+        before = switch._get()
+        switch.acquire()
+        switch.acquire()
+        self.assertEqual(1, switch._get())
+        switch.release()
+        self.assertEqual(1, switch._get())
+        switch.release()
+        self.assertEqual(before, switch._get())
+        switch.release()  # once too often changes nothing
+        self.assertEqual(before, switch._get())
+
+
+if __name__ == "__main__":
+    unittest.main()
