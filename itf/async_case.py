@@ -12,6 +12,7 @@ import inspect
 import logging
 import unittest
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, ParamSpec, TypeVar
@@ -158,6 +159,11 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
             set_up(*args)
 
         return begin_and_set_up
+
+    def _itf_follows(self) -> Any:
+        cls, loop = super()._itf_follows(), self._itf_loop
+        # With a new loop, the descriptors are others.
+        return None if cls is None or loop is None else (cls, weakref.ref(loop))
 
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(method):

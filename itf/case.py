@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import sys
 import unittest
 import warnings
 import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any, ClassVar, Final, Literal, NoReturn, get_args
 
 from itf.faults.injection import Injection, inject_faults
@@ -124,7 +125,9 @@ class IntegrationTestCase(
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test, as `unittest.TestCase.run` does."""
+        by_suite = _is_run_by_suite(sys._getframe(1), result)
         running = self._itf_begin()
+        self.__dict__["_itf_by_suite"] = by_suite
         try:
             return super().run(result)
         finally:
@@ -259,10 +262,18 @@ class IntegrationTestCase(
             guard = guard_for(self, self._itf_method_name)
             if guard is not None:
                 self.__dict__["_itf_guard"] = guard
-                guard.begin()
+                guard.begin(self._itf_follows())
             set_up(*args)
 
         return begin_and_set_up
+
+    def _itf_follows(self) -> Any:
+        """Say after which test nothing but unittest has run; None if that is not sure.
+
+        It is after the one before it in the same class, where a suite of
+        unittest's runs them with a result of unittest's.
+        """
+        return type(self) if self.__dict__.get("_itf_by_suite") else None
 
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap the test method, or what is around it: fill in parameters, and see how it ends.
@@ -462,6 +473,25 @@ class IntegrationTestCase(
         return [
             manager for manager in self.__dict__.get("_itf_used", ()) if isinstance(manager, kind)
         ]
+
+
+# Of unittest: what calls `run` of a test, and what calls that.
+_CALL: Final = unittest.TestCase.__call__.__code__
+_RUN_SUITE: Final = unittest.TestSuite.run.__code__
+
+
+def _is_run_by_suite(caller: FrameType | None, result: unittest.TestResult | None) -> bool:
+    """Say whether nobody's code but unittest's runs from one test to the next."""
+    if type(result).__module__.partition(".")[0] != "unittest":
+        return False
+    while caller is not None and caller.f_globals.get("__name__") == "itf.async_case":
+        caller = caller.f_back
+    return (
+        caller is not None
+        and caller.f_code is _CALL
+        and caller.f_back is not None
+        and caller.f_back.f_code is _RUN_SUITE
+    )
 
 
 def _is_coroutine_function(method: Callable[..., Any]) -> bool:

@@ -51,9 +51,18 @@ class Company:
         self._names: list[str] = []
         self._before: Snapshot | None = None
         self._told: set[Hashable] = set()
+        # What the guard that went last has seen last, and for whom that holds.
+        self._last: tuple[tuple[Hashable, int], Snapshot] | None = None
 
-    def enter(self, guard: Guard) -> None:
-        """Let a guard stand, and look before."""
+    def enter(self, guard: Guard, follows: Hashable = None) -> None:
+        """Let a guard stand, and look before.
+
+        Args:
+            guard: The guard.
+            follows: Where nothing but the runner has run since the end of the
+                guard with the same value here, in this thread: what that one saw
+                last is what this one would see.  None if that is not sure.
+        """
         with self._lock:
             standing = self._standing
             if standing and standing[-1] is not guard.parent:
@@ -62,12 +71,21 @@ class Company:
             self._hooks.put_in(guard)
             self._standing.append(guard)
             self._hosts.add(threading.get_native_id())
+            last, self._last = self._last, None
+            known = last is not None and last[0] == (follows, threading.get_ident())
             # Under the lock: whoever comes next must find it.
-            guard.before = take_snapshot()
+            guard.before = last[1] if known and last is not None and follows else take_snapshot()
 
-    def leave(self, guard: Guard, before: Snapshot) -> None:
-        """A guard has looked for the last time."""
+    def leave(self, guard: Guard, before: Snapshot, follows: Hashable = None) -> None:
+        """A guard has looked for the last time.
+
+        Args:
+            guard: The guard.
+            before: Its look before.
+            follows: As in `enter`, if all is as it was before; None otherwise.
+        """
         with self._lock:
+            self._last = ((follows, threading.get_ident()), before) if follows else None
             if guard in self._standing:
                 self._standing.remove(guard)
             try:
@@ -132,6 +150,10 @@ class Company:
             owner = origin.guard() if origin is not None and origin.guard is not None else None
             if owner is None or owner is origins.guard_here():
                 self.tell(leak)
+
+    def forget(self) -> None:
+        """What was seen last holds no longer: somebody else may have run since."""
+        self._last = None
 
     def is_host(self, leak: Leak) -> bool:
         """Say whether a leak is a thread in which tests run: the runner's, not a test's."""

@@ -54,16 +54,26 @@ class Environment:
         # pointer, so as long as they are the same there is nothing to compare.
         self._pointers = b""
         self._behind: tuple[tuple[bytes, bytes | None], ...] = ()
+        self._last: _Reading | None = None
 
     def read(self) -> _Reading:
-        """Return what it is now."""
+        """Return what it is now.
+
+        Whatever changes a variable, through `os.environ` or past it, replaces
+        one of the C library's pointers: as long as they are the same, so is the
+        last reading.
+        """
+        last = self._last
+        if last is not None and _libc_environ is not None and last.mapping is os.environ:
+            seen = self._pointers
+            address = _libc_environ.value
+            if address and seen and ctypes.string_at(address, len(seen)) == seen:
+                return last
         data = environment()
         if _libc_environ is not None:
-            address = _libc_environ.value
-            seen = self._pointers
-            if not address or not seen or ctypes.string_at(address, len(seen)) != seen:
-                self._read_behind(data)
-        return _Reading(id(os.environ), os.environ, data, self._behind)
+            self._read_behind(data)
+        self._last = _Reading(id(os.environ), os.environ, data, self._behind)
+        return self._last
 
     def changes(self, before: _Reading, after: _Reading) -> Iterable[Change]:
         """Tell of every variable that has changed, and of an `os.environ` that was replaced."""

@@ -83,6 +83,9 @@ class Guard:
         self._garbage = garbage
         self._errors: list[Leak] = []
         self._had_children = False
+        self._was_equal = False
+        self._follows: Hashable = None
+        self._clean: Hashable = None
         self._pid = 0
         self._filters: Any = None
         self.before: Snapshot | None = None
@@ -92,8 +95,13 @@ class Guard:
         """Whose leaks they are."""
         return self.namer()
 
-    def begin(self) -> None:
-        """Look before."""
+    def begin(self, follows: Hashable = None) -> None:
+        """Look before.
+
+        Args:
+            follows: As in `Company.enter`.
+        """
+        self._follows = None if self._garbage is not None or self._trace else follows
         self._pid = os.getpid()
         self._outer = current_guard.get()
         if self.parent is None:
@@ -104,7 +112,7 @@ class Guard:
         if self._garbage is not None:
             self._garbage.begin()
         self._filters = warnings.filters
-        company.enter(self)
+        company.enter(self, self._follows)
 
     def end(self) -> LeakReport | None:
         """Look after, put back what was changed, and tell; None if nothing was left behind."""
@@ -118,6 +126,9 @@ class Guard:
             if self._had_children:
                 reap_orphans()
             if not leaks:
+                # Only what is equal to the look before: what is allowed, or came
+                # to its end in the grace, is not.
+                self._clean = self._follows if self._was_equal else None
                 return None
             report = LeakReport(self.name, leaks, traced=self._trace)
             self._put_back(leaks)
@@ -148,7 +159,7 @@ class Guard:
         return [leak for leak in leaks if not self._is_allowed(leak)]
 
     def _leave(self, before: Snapshot) -> None:
-        company.leave(self, before)
+        company.leave(self, before, self._clean)
         if self._trace:
             watch.release(trace=True)
         current_guard.set(self._outer)
@@ -177,6 +188,9 @@ class Guard:
     def _left_behind(self, before: Snapshot) -> list[Leak]:
         after = take_snapshot()
         self._had_children = bool(after.kernel.children)
+        self._was_equal = after == before
+        if self._was_equal and not self._errors:
+            return []
         leaks = self._counted(differences(before, after))
         if any(leak.dimension in _PASSING for leak in leaks):
             leaks = self._second_look(before)

@@ -264,12 +264,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 _READERS: Final = tuple(setting.read for setting in SETTINGS)
 
 
-def read_settings() -> list[Any]:
+def read_settings() -> tuple[Any, ...]:
     """Return what all settings are now, for `changes_of`."""
-    return [read() for read in _READERS]
+    return tuple([read() for read in _READERS])
 
 
-def changes_of(before: list[Any], after: list[Any]) -> Iterable[Change]:
+def changes_of(before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterable[Change]:
     """Tell of every setting that has changed between two readings."""
     for setting, old, new in zip(SETTINGS, before, after, strict=True):
         if old is not new and old != new:

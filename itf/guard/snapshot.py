@@ -28,7 +28,7 @@ class Snapshot(NamedTuple):
     names: int
     tasks: Pending
     environment: Any
-    settings: list[Any]
+    settings: tuple[Any, ...]
 
 
 def take_snapshot() -> Snapshot:

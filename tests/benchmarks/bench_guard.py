@@ -27,6 +27,10 @@ from itf import IntegrationTestCase, leak_guard
 # Enough turns for a median that moves by a few hundredths from run to run.
 TURNS = 3_001
 
+# Tests of one class follow one another, as in any suite; it is then that one
+# test's look after is the next one's look before.
+TESTS = 20
+
 # Regrtest's look takes milliseconds.
 SLOW_TURNS = 101
 
@@ -63,21 +67,24 @@ def alternated(turns: int, **functions: Callable[[], object]) -> dict[str, float
 
 
 def bench_tests() -> None:
-    """Run a test that does nothing, of each class."""
+    """Run tests that do nothing, a class of twenty at a time, as a suite does."""
     result = unittest.TestResult()
+
+    def suite(case: type[unittest.TestCase]) -> Callable[[], object]:
+        return lambda: unittest.TestSuite([case("test") for _ in range(TESTS)]).run(result)
+
     figures = alternated(
-        TURNS,
-        plain=lambda: Plain("test").run(result),
-        unguarded=lambda: Unguarded("test").run(result),
-        guarded=lambda: Guarded("test").run(result),
+        TURNS // TESTS, plain=suite(Plain), unguarded=suite(Unguarded), guarded=suite(Guarded)
     )
-    plain, unguarded, guarded = figures["plain"], figures["unguarded"], figures["guarded"]
+    plain, unguarded, guarded = (figures[key] / TESTS for key in ("plain", "unguarded", "guarded"))
     print(
         f"a clean test: plain {plain:.1f}, itf without a guard {unguarded:.1f}, "
         f"guarded {guarded:.1f}"
     )
     print(f"  guarded - plain: {guarded - plain:.1f} µs (at most 60)")
     print(f"  of it the guard: {guarded - unguarded:.1f} µs")
+    alone = alternated(TURNS, guarded=lambda: Guarded("test").run(result))["guarded"]
+    print(f"  a test that is run by itself, without a suite: {alone:.1f}")
 
 
 def bench_regrtest() -> None:

@@ -12,10 +12,12 @@ import threading
 import unittest
 import warnings
 from typing import Any, ClassVar
+from unittest import mock
 
 import itf
 from itf import IntegrationTestCase, guard_capabilities, guard_suite, leak_guard, outlives_test
 from itf.guard.leaks import DIMENSIONS
+from itf.guard.snapshot import take_snapshot
 from tests.support import run_case, run_method, run_script
 
 TIMEOUT = 30
@@ -465,6 +467,119 @@ class PolicyTest(unittest.TestCase):
             check=True,
         )
         self.assertIn("SUMMARY: 1 variable leaked by it", done.stdout)
+
+
+class NeighboursTest(unittest.TestCase):
+    """One test's look after is the next one's look before, only where that is sure."""
+
+    def run_by(self, suite: unittest.TestSuite, result: unittest.TestResult) -> list[int]:
+        """Run a suite, and return how many looks each of its tests took."""
+        looks: list[int] = []
+
+        def count() -> Any:
+            looks[-1] += 1
+            return take_snapshot()
+
+        with (
+            mock.patch("itf.guard.company.take_snapshot", count),
+            mock.patch("itf.guard.guard.take_snapshot", count),
+            mock.patch.object(IntegrationTestCase, "_itf_begin", _counting(looks)),
+        ):
+            suite.run(result)
+        self.assertEqual([], result.failures + result.errors)
+        return looks
+
+    def test_in_a_suite_a_clean_test_takes_one_look(self) -> None:
+        """The first of a class takes two."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_c = test_a
+
+        suite = unittest.TestLoader().loadTestsFromTestCase(Case)
+        self.assertEqual([2, 1, 1], self.run_by(suite, unittest.TestResult()))
+
+    def test_a_result_of_somebody_elses_may_do_anything(self) -> None:
+        """So every test takes two."""
+
+        class Result(unittest.TestResult):
+            def startTest(self, test: unittest.TestCase) -> None:
+                os.environ["BY_RESULT"] = test.id()
+                super().startTest(test)
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        self.addCleanup(os.environ.pop, "BY_RESULT", None)
+        suite = unittest.TestLoader().loadTestsFromTestCase(Case)
+        self.assertEqual([2, 2], self.run_by(suite, Result()))
+
+    def test_a_run_of_the_users_own_may_do_anything(self) -> None:
+        """What it changes is no leak of the test."""
+
+        class Case(IntegrationTestCase):
+            def run(self, result: unittest.TestResult | None = None) -> Any:
+                os.environ["BY_RUN"] = self.id()
+                return super().run(result)
+
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        self.addCleanup(os.environ.pop, "BY_RUN", None)
+        suite = unittest.TestLoader().loadTestsFromTestCase(Case)
+        self.assertEqual([2, 2], self.run_by(suite, unittest.TestResult()))
+
+    def test_a_test_of_another_class_in_between_may_do_anything(self) -> None:
+        """One without a guard, too."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        class Plain(unittest.TestCase):
+            def test(self) -> None:
+                os.environ["BY_PLAIN"] = "x"
+
+        self.addCleanup(os.environ.pop, "BY_PLAIN", None)
+        suite = unittest.TestSuite([Case("test_a"), Plain("test"), Case("test_b")])
+        self.assertEqual([2, 2], self.run_by(suite, unittest.TestResult()))
+
+    def test_what_a_test_left_is_not_the_next_ones(self) -> None:
+        """After a leak that nobody can end, the next look is a fresh one."""
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+
+            def test_a(self) -> None:
+                waiters.append(Waiter("pump"))
+
+            def test_b(self) -> None:
+                """Nothing."""
+
+        waiters: list[Waiter] = []
+        result = unittest.TestResult()
+        unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
+        waiters[0].end()
+        self.assertEqual(["test_a"], [test._testMethodName for test, _ in result.failures])
+
+
+def _counting(looks: list[int]) -> Any:
+    begin = IntegrationTestCase._itf_begin
+
+    def counted(self: IntegrationTestCase) -> Any:
+        looks.append(0)
+        return begin(self)
+
+    return counted
 
 
 class ScopesTest(unittest.TestCase):
