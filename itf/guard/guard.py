@@ -193,19 +193,26 @@ class Guard:
             return []
         leaks = self._counted(differences(before, after))
         if any(leak.dimension in _PASSING for leak in leaks):
-            leaks = self._second_look(before)
+            leaks = self._second_look(before, leaks)
         return leaks + [leak for leak in self._errors if not self._is_allowed(leak)]
 
-    def _second_look(self, before: Snapshot) -> list[Leak]:
-        """Look again and again, as long as the grace lasts, at what may end by itself."""
+    def _second_look(self, before: Snapshot, leaks: list[Leak]) -> list[Leak]:
+        """Look again and again, as long as the grace lasts, at what may end by itself.
+
+        What is there at one look and was not at the one before came from
+        elsewhere in between, and is on its way out as well.
+        """
         # What only a circle of garbage keeps alive is not left behind.
         gc.collect()
         wait, deadline = _FIRST_WAIT, time.monotonic() + self._grace
         while True:
+            known = {leak.key for leak in leaks}
             leaks = self._counted(differences(before, take_snapshot()))
-            left = deadline - time.monotonic()
-            if left <= 0 or not any(leak.dimension in _PASSING for leak in leaks):
+            if not any(leak.dimension in _PASSING for leak in leaks):
                 return leaks
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return [leak for leak in leaks if leak.key in known]
             time.sleep(min(wait, left))
             wait *= 2
 

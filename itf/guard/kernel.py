@@ -21,6 +21,9 @@ __unittest = True
 Descriptors = dict[int, tuple[int, int]]
 """The open descriptors, each with what tells one file from another: inode and device."""
 
+# Python's own, also while the guard watches who opens what.
+_open: Final = os.open
+
 # Of an entry of /proc/self/task that has no thread but the main one.
 _LINKS_OF_ONE: Final = 3
 
@@ -133,7 +136,7 @@ class Kernel:
                     _close_inherited(old)
                 pid = os.getpid()
                 for path in ("/proc/self/fd", "/proc/self/task", f"/proc/self/task/{pid}/children"):
-                    opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+                    opened.append(_open(path, os.O_RDONLY | os.O_CLOEXEC))
                 inodes = [os.fstat(number).st_ino for number in opened[:2]]
             except OSError:
                 for number in opened:

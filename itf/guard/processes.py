@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
+from itf.guard.tasks import all_objects
 from itf.proc import children, command_of, descendants_of, parent_of, reap, state_of
 
 __all__ = ["end_processes", "is_harmless_process", "new_processes", "pipes_of", "reap_orphans"]
@@ -40,7 +40,7 @@ def new_processes(before: bytes, after: bytes) -> Iterator[Leak]:
         pid = int(word)
         if word in known or is_harmless_process(pid):
             continue
-        if state_of(pid) == _ZOMBIE and not _is_waited_for(pid):
+        if state_of(pid) == _ZOMBIE and not (origins.is_forked(pid) or _object_of(pid)):
             continue
         command = command_of(pid)
         yield Leak(
@@ -65,7 +65,12 @@ def _is_waited_for(pid: int) -> bool:
 
     Such an orphan, without us, init would have waited for.
     """
-    return origins.is_forked(pid) or _object_of(pid) is not None
+    return origins.is_forked(pid) or not _may_look() or _object_of(pid) is not None
+
+
+def _may_look() -> bool:
+    """Say whether it can be known if a child has an object that stands for it."""
+    return bool(all_objects())
 
 
 def reap_orphans() -> None:
@@ -95,7 +100,7 @@ def _object_of(pid: int) -> Any:
     if not kinds:
         return None
     # Only for a report, so it may look through all objects.
-    for candidate in gc.get_objects():
+    for candidate in all_objects():
         if issubclass(type(candidate), kinds):
             with contextlib.suppress(Exception):  # closed, or half made
                 if candidate.pid == pid:

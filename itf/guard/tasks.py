@@ -19,7 +19,7 @@ from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.texts import safe_repr
 
-__all__ = ["Pending", "cancel", "executor_threads", "look_at_tasks", "new_tasks"]
+__all__ = ["Pending", "all_objects", "cancel", "executor_threads", "look_at_tasks", "new_tasks"]
 
 __unittest = True
 
@@ -75,6 +75,15 @@ def executor_threads() -> set[Any]:
     return found
 
 
+def all_objects() -> list[Any]:
+    """Return all objects that the collector tracks; none while other threads run.
+
+    A thread that is making a tuple at this moment would fail with a SystemError
+    if somebody else had hold of what it has made so far.
+    """
+    return gc.get_objects() if len(sys._current_frames()) == 1 else []
+
+
 def _watch_loops(base: Any) -> None:
     original = base.__init__
 
@@ -85,7 +94,7 @@ def _watch_loops(base: Any) -> None:
 
     __init__._itf_watched = True  # type: ignore[attr-defined]
     base.__init__ = __init__
-    for candidate in gc.get_objects():
+    for candidate in all_objects():
         if issubclass(type(candidate), base):
             _loops.add(candidate)
 

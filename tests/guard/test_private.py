@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import unittest
 import warnings
 from unittest import mock
@@ -109,6 +110,20 @@ class LoopsTest(unittest.TestCase):
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
         self.assertFalse(tasks.executor_threads())
+
+
+class AllObjectsTest(unittest.TestCase):
+    def test_no_object_is_touched_while_other_threads_run(self) -> None:
+        """One of them may be making a tuple, which nobody else may hold meanwhile."""
+        self.assertTrue(tasks.all_objects())
+        stop = threading.Event()
+        thread = threading.Thread(target=stop.wait, args=(60,))
+        thread.start()
+        try:
+            self.assertEqual([], tasks.all_objects())
+        finally:
+            stop.set()
+            thread.join()
 
 
 @unittest.skipUnless(sys.platform == "linux", "/proc is Linux's")
