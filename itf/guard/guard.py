@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 import warnings
@@ -11,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Literal
 
 from itf.guard.company import company
-from itf.guard.garbage import Garbage, GarbageCheck
+from itf.guard.garbage import Garbage, GarbageCheck, collect
 from itf.guard.leaks import IgnoreList, Leak
 from itf.guard.names import remove
 from itf.guard.origins import current_guard
@@ -119,22 +118,26 @@ class Guard:
         before = self._stop()
         if before is None:
             return None
+        report = LeakReport(self.name, traced=self._trace)
         try:
-            leaks = self._left_behind(before)
             if self._garbage is not None:
-                leaks += self._dropped(self._garbage)
+                # With our hooks in place, for what finalizers raise.
+                collect()
+            leaks = self._left_behind(before)
             if self._had_children:
                 reap_orphans()
-            if not leaks:
-                # Only what is equal to the look before: what is allowed, or came
-                # to its end in the grace, is not.
-                self._clean = self._follows if self._was_equal else None
-                return None
-            report = LeakReport(self.name, leaks, traced=self._trace)
-            self._put_back(leaks)
-            return report
+            if leaks:
+                report.fill(leaks)
+                self._put_back(leaks)
+            elif self._was_equal:
+                # What is allowed, or came to its end in the grace, is not equal.
+                self._clean = self._follows
         finally:
             self._leave(before)
+            if self._garbage is not None:
+                # In the order in which they were put in: its hooks are below ours.
+                report.fill(self._dropped(self._garbage))
+        return report if report else None
 
     def abandon(self) -> None:
         """Put settings back after a test that was broken off, without a judgement."""
@@ -143,10 +146,10 @@ class Guard:
             return
         try:
             _restore(self._counted(differences(before, take_snapshot())))
-            if self._garbage is not None:
-                self._garbage.end()
         finally:
             self._leave(before)
+            if self._garbage is not None:
+                self._garbage.end()
 
     def _stop(self) -> Snapshot | None:
         """Return the look before, once; None also in a forked child, where nothing is ours."""
@@ -203,7 +206,7 @@ class Guard:
         elsewhere in between, and is on its way out as well.
         """
         # What only a circle of garbage keeps alive is not left behind.
-        gc.collect()
+        collect()
         wait, deadline = _FIRST_WAIT, time.monotonic() + self._grace
         while True:
             known = {leak.key for leak in leaks}

@@ -839,6 +839,27 @@ class GarbageTest(unittest.TestCase):
                         open(__file__)
 
                 self.assertEqual([], run_method(Case).failures)
+                Case.doClassCleanups()
+
+    def test_the_hooks_are_python_s_own_after_it(self) -> None:
+        """Those of the collector lie below the guard's, and go with them."""
+
+        class Case(IntegrationTestCase):
+            gc_check = True
+
+            def test(self) -> None:
+                """Nothing."""
+
+            def test_raises(self) -> None:
+                raise KeyboardInterrupt
+
+        self.addCleanup(Case.doClassCleanups)
+        hooks = (sys.unraisablehook, threading.excepthook, warnings.showwarning)
+        run_method(Case)
+        self.assertEqual(hooks, (sys.unraisablehook, threading.excepthook, warnings.showwarning))
+        with self.assertRaises(KeyboardInterrupt):
+            run_method(Case, "test_raises")
+        self.assertEqual(hooks, (sys.unraisablehook, threading.excepthook, warnings.showwarning))
 
     def test_growth_is_asserted_of_a_test(self) -> None:
         """As a method of the TestCase."""
