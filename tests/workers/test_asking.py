@@ -24,6 +24,10 @@ from tests.workers.worker_support import DEADLINE, WorkerTestCase, eventually, i
 STRESS = 3.0
 
 
+# Seconds in which a worker is left alone before it is asked again.
+REST = 0.1
+
+
 def never_come_back_from_c() -> None:
     """Hold the interpreter lock in C, where no signal is looked at."""
     collections.deque(itertools.repeat(0), maxlen=0)
@@ -82,10 +86,12 @@ class StuckInCTest(WorkerTestCase):
             main()
 
         worker = self.started(both, method="fork", name="w")
-        text = ""
+        text, rest = "", threading.Event()
 
         def tells_all() -> bool:
             nonlocal text
+            # To be asked wakes the main thread, and one of these waits until it is asleep.
+            rest.wait(REST)
             text = describe_worker(worker)
             return all(re.search(pattern, text) for pattern in patterns)
 
