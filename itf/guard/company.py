@@ -85,14 +85,17 @@ class Company:
             follows: As in `enter`, if all is as it was before; None otherwise.
         """
         with self._lock:
-            self._last = ((follows, threading.get_ident()), before) if follows else None
             if guard in self._standing:
                 self._standing.remove(guard)
             try:
                 if guard.in_company and not any(other.in_company for other in self._standing):
                     self._end_company()
             finally:
-                if all(guard.is_within(other) for other in self._standing):
+                # With a neighbour, things happen that nobody here knows of.
+                alone = all(guard.is_within(other) for other in self._standing)
+                known = follows is not None and alone
+                self._last = ((follows, threading.get_ident()), before) if known else None
+                if alone:
                     self._hooks.take_out(guard, last=not self._standing)
                 subreaper.release()
                 if guard.in_company:
