@@ -165,6 +165,7 @@ class Company:
     def renew(self) -> None:
         """Make the lock anew, in a forked child: another thread may have held it."""
         self._lock = threading.RLock()
+        self._last = None  # the parent's threads and descriptors
 
     def _begin_company(self, first: Guard) -> None:
         """From here on one that stood alone does not any more; what is there is its own."""

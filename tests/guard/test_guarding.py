@@ -553,6 +553,28 @@ class NeighboursTest(unittest.TestCase):
         suite = unittest.TestSuite([Case("test_a"), Plain("test"), Case("test_b")])
         self.assertEqual([2, 2], self.run_by(suite, unittest.TestResult()))
 
+    def test_a_forked_child_looks_for_itself(self) -> None:
+        """It has another thread, and may have other descriptors."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+        suite = unittest.TestSuite([Case("test_a")])
+        suite.run(unittest.TestResult())
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                result = unittest.TestResult()
+                suite_of_child = unittest.TestSuite([Case("test_a"), Case("test_a")])
+                suite_of_child.run(result)
+                code = int(not result.wasSuccessful())
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        self.assertEqual(0, status)
+
     def test_what_a_test_left_is_not_the_next_ones(self) -> None:
         """After a leak that nobody can end, the next look is a fresh one."""
 
