@@ -62,8 +62,10 @@ ANSWER: Final = 2.0
 # slow machine it may take long to get the processor, or the interpreter's lock.
 _PATIENCE: Final = 0.5
 
-# One that has slept for so long since it was asked does not wake by the signal;
-# one that has run for so many ticks does not come back from C.
+# One that has slept for so long since it was asked is asked again, for Python
+# loses a signal that comes between its last look for one and the call that
+# waits.  One that sleeps on does not wake by it, and one that has run for so
+# many ticks does not come back from C.
 _ASLEEP: Final = 0.1
 _TICKS: Final = 5
 
@@ -158,7 +160,7 @@ def _ask_politely(
     with contextlib.suppress(OSError):
         signal_task(pid, pid, number)
     running = {task: progress(pid, task) for task in tasks(pid)}
-    pause, last, asleep_since = _FIRST_LOOK, start, time.monotonic()
+    pause, last, asleep_since, again = _FIRST_LOOK, start, time.monotonic(), False
     end = asleep_since + _PATIENCE * (deadline - asleep_since)
     while time.monotonic() < end:
         # One who answers in another process tells nobody when it is done.
@@ -174,7 +176,11 @@ def _ask_politely(
         if now != last or not now.is_asleep:
             last, asleep_since = now, time.monotonic()
         elif time.monotonic() - asleep_since >= _ASLEEP:
-            return []
+            if again:
+                return []
+            again, asleep_since = True, time.monotonic()
+            with contextlib.suppress(OSError):
+                signal_task(pid, pid, number)
     return _those_in_c(pid, start, running)
 
 

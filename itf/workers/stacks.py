@@ -46,9 +46,6 @@ class _State:
         # worker has one from its birth.
         self.users = 0
         self.made: StackFile | None = None
-        # Whether handlers of ours are left that serve nobody: after a fork, or
-        # where no main thread could take them back.
-        self.is_left = False
         # What was there before them.
         self.before: Any = signal.SIG_DFL
 
@@ -140,8 +137,10 @@ def begin_listening() -> None:
         state.users += 1
         if state.own is not None or POLITELY is None or BY_FORCE is None:
             return
-        is_taken = catches(os.getpid(), POLITELY) or catches(os.getpid(), BY_FORCE)
-        if is_taken and not state.is_left:
+        # One of ours is left where no main thread could take it back.
+        is_ours = signal.getsignal(POLITELY) is _answer
+        pid = os.getpid()
+        if (catches(pid, POLITELY) and not is_ours) or catches(pid, BY_FORCE):
             return
         state.made = StackFile()
         state.made.listen()
@@ -155,8 +154,7 @@ def end_listening() -> None:
         if state.users or state.made is None or POLITELY is None or BY_FORCE is None:
             return
         faulthandler.unregister(BY_FORCE)
-        state.is_left = not _is_main_thread()
-        if not state.is_left and signal.getsignal(POLITELY) is _answer:
+        if _is_main_thread() and signal.getsignal(POLITELY) is _answer:
             signal.signal(POLITELY, state.before)
         state.made.close()
         state.made = state.own = None
@@ -164,9 +162,9 @@ def end_listening() -> None:
 
 def _after_fork() -> None:
     global _state  # noqa: PLW0603 - a new process begins anew
-    is_left = _state.own is not None or _state.is_left
+    if _state.own is not None and BY_FORCE is not None:
+        faulthandler.unregister(BY_FORCE)
     _state = _State()
-    _state.is_left = is_left
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,12 +11,13 @@ import signal
 import threading
 import time
 import unittest
+import unittest.mock
 from collections.abc import Callable
 
 from itf.workers.asking import BY_FORCE, POLITELY, ask_other
 from itf.workers.describing import describe_worker
 from itf.workers.stacks import begin_listening, end_listening, own_number
-from itf.workers.tasks import progress
+from itf.workers.tasks import progress, signal_task
 from tests.workers.worker_support import DEADLINE, WorkerTestCase, eventually, idle
 
 # How long the stress lasts. Asking all threads of a process from within one of
@@ -174,6 +175,22 @@ class HarmTest(WorkerTestCase):
         self.assertEqual(b"", os.read(reading, 100))
         os.close(reading)
 
+    def test_a_signal_that_is_lost(self) -> None:
+        """It is sent again: Python loses one that comes just before the call that waits."""
+        worker = self.started(idle)
+        self.assertTrue(eventually(lambda: "thread 'MainThread'" in worker.stacks()))
+        sent: list[int | None] = []
+
+        def lose_the_first(pid: int, task: int, number: int) -> None:
+            sent.append(number)
+            if len(sent) > 1:
+                signal_task(pid, task, number)
+
+        with unittest.mock.patch("itf.workers.asking.signal_task", lose_the_first):
+            self.assertRegex(worker.stacks(), r"^thread 'MainThread' \(most recent call first\):")
+        self.assertEqual([POLITELY, POLITELY], sent)
+        worker.kill()
+
     def test_two_that_ask_at_a_time(self) -> None:
         """Each gets a whole answer."""
         worker = self.started(idle)
@@ -237,6 +254,16 @@ class ListeningTest(unittest.TestCase):
         self.addCleanup(end_listening)
         self.assertIsNone(own_number())
         self.assertIs(theirs, signal.getsignal(POLITELY))
+
+    def test_a_handler_that_came_after_ours_stays(self) -> None:
+        """Also where ours could not be taken back, for the last that needed it was a thread."""
+        assert POLITELY is not None
+        begin_listening()
+        thread = threading.Thread(target=end_listening)
+        thread.start()
+        thread.join(DEADLINE)
+        self.addCleanup(signal.signal, POLITELY, self.before[0])
+        self.test_a_handler_of_somebody_else_stays()
 
     def test_begun_in_a_thread(self) -> None:
         """Where signals have no handlers in Python: it can be asked by force."""
