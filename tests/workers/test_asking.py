@@ -34,6 +34,10 @@ def never_come_back_from_c() -> None:
     collections.deque(itertools.repeat(0), maxlen=0)
 
 
+main_thread_goes_on = threading.Event()
+"""Set, in the worker, once its main thread has started the other one, which it waits for too."""
+
+
 def take_it_from_main_thread() -> None:
     """Do the same once the main thread is asleep, where it waits for something else."""
     looks = [None, progress(os.getpid(), os.getpid())]
@@ -42,6 +46,7 @@ def take_it_from_main_thread() -> None:
         looks.append(progress(os.getpid(), os.getpid()))
         return looks[-1] == looks[-8:][0]
 
+    main_thread_goes_on.wait(DEADLINE)
     eventually(look_again, DEADLINE)
     never_come_back_from_c()
 
@@ -84,6 +89,7 @@ class StuckInCTest(WorkerTestCase):
 
         def both() -> None:
             threading.Thread(target=other, daemon=True).start()
+            main_thread_goes_on.set()
             main()
 
         worker = self.started(both, method="fork", name="w")
