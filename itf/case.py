@@ -46,6 +46,8 @@ __unittest = True
 
 LeakPolicy = Literal["fail", "warn", "off"]
 
+_POLICIES: Final = get_args(LeakPolicy)
+
 # What unittest calls around the test method; wrapped as it is, if it is there.
 _STEPS: Final = frozenset(("setUp", "asyncSetUp", "tearDown", "asyncTearDown"))
 
@@ -109,19 +111,15 @@ class IntegrationTestCase(
     performance_monitor = FixtureDeclaration(performance_monitor, fill=False)
 
     _itf_method_name: str
-    _itf_own_keys: frozenset[str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         guard_class(cls, guard_around)
 
     def __init__(self, methodName: str = "runTest") -> None:
-        before = frozenset(self.__dict__)
         super().__init__(methodName)
         guard_module(type(self).__module__, guard_around, type(self))
         self._itf_method_name = methodName
-        # What unittest keeps on an instance: made anew where it is unpickled.
-        self._itf_own_keys = frozenset(self.__dict__) - before
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test, as `unittest.TestCase.run` does."""
@@ -200,10 +198,11 @@ class IntegrationTestCase(
         # Parallel runners send tests between processes.  What belongs to one run
         # (locks, logs, wrappers, the state of unittest) stays behind.
         wrapped = self.__dict__.get("_itf_wrapped_steps", ())
+        made_anew = vars(_rebuild(type(self), self._itf_method_name))
         state = {
             key: value
             for key, value in self.__dict__.items()
-            if key not in self._itf_own_keys
+            if key not in made_anew
             and not key.startswith("_itf_")
             and key != self._itf_method_name
             and key not in wrapped
@@ -222,7 +221,7 @@ class IntegrationTestCase(
         own = self.__dict__
         if own.pop("_itf_has_run", False):
             for key in [key for key in own if key.startswith("_itf_")]:
-                if key not in ("_itf_method_name", "_itf_own_keys", "_itf_loop"):
+                if key not in ("_itf_method_name", "_itf_loop"):
                     del own[key]
         self.timeline = Timeline(self.id())
         own["_itf_error"] = None
@@ -294,7 +293,14 @@ class IntegrationTestCase(
                     self._itf_see(error)
                     raise
 
-            return functools.update_wrapper(wrapper, method)
+            # As functools.update_wrapper, which takes longer than all the rest of this.
+            function = getattr(method, "__func__", method)
+            if type(function) is not FunctionType:
+                return functools.update_wrapper(wrapper, method)
+            wrapper.__name__, wrapper.__qualname__ = function.__name__, function.__qualname__
+            wrapper.__doc__, wrapper.__module__ = function.__doc__, function.__module__
+            wrapper.__dict__.update(function.__dict__, __wrapped__=method)
+            return wrapper
 
         if not hasattr(self, "enterAsyncContext"):
             # unittest would never await it, and take it for passed.
@@ -345,27 +351,17 @@ class IntegrationTestCase(
         if self.__dict__.get("_itf_armed"):
             return
         self.__dict__["_itf_armed"] = True
-        self.__dict__["_itf_steps"] = [
-            self._itf_stop_workers,
-            self._itf_tear_down_fixtures,
-            self._itf_check_errors,
-            self._itf_check_resources,
-            self._itf_disarm,
-            self._itf_check_leaks,
-        ]
+        self.__dict__["_itf_steps"] = iter(_ENDING)
         unittest.TestCase.addCleanup(self, self._itf_finish)
 
     def _itf_finish(self) -> None:
         """Take the steps that end a test; after one that fails it, the others come in turn."""
-        steps = self.__dict__["_itf_steps"]
-        while steps:
-            step = steps.pop(0)
-            try:
-                step()
-            except BaseException:
-                if steps:
-                    unittest.TestCase.addCleanup(self, self._itf_finish)
-                raise
+        try:
+            for step in self.__dict__["_itf_steps"]:
+                step(self)
+        except BaseException:
+            unittest.TestCase.addCleanup(self, self._itf_finish)
+            raise
 
     def _itf_stop_workers(self) -> None:
         if "_itf_fixture_set" not in self.__dict__:
@@ -418,10 +414,10 @@ class IntegrationTestCase(
 
     def _itf_check_resources(self) -> None:
         policy = self.leak_policy
-        if policy not in get_args(LeakPolicy):
+        if policy not in _POLICIES:
             raise ValueError(
                 f"{type(self).__name__}.leak_policy is {policy!r}; "
-                f"set it to one of {', '.join(get_args(LeakPolicy))}"
+                f"set it to one of {', '.join(_POLICIES)}"
             )
         problems = []
         # The test itself has a ledger only if it tracks something.
@@ -474,6 +470,16 @@ class IntegrationTestCase(
             manager for manager in self.__dict__.get("_itf_used", ()) if isinstance(manager, kind)
         ]
 
+
+_ENDING: Final = (
+    IntegrationTestCase._itf_stop_workers,
+    IntegrationTestCase._itf_tear_down_fixtures,
+    IntegrationTestCase._itf_check_errors,
+    IntegrationTestCase._itf_check_resources,
+    IntegrationTestCase._itf_disarm,
+    IntegrationTestCase._itf_check_leaks,
+)
+"""What is done at the end of a test, in this order."""
 
 # Of unittest: what calls `run` of a test, and what calls that.
 _CALL: Final = unittest.TestCase.__call__.__code__

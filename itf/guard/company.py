@@ -51,7 +51,8 @@ class Company:
         self._names: list[str] = []
         self._before: Snapshot | None = None
         self._told: set[Hashable] = set()
-        # What the guard that went last has seen last, and for whom that holds.
+        # What the guard that went last has seen last, and for whom that holds; as
+        # long as it does, the subreaper stays switched on.
         self._last: tuple[tuple[Hashable, int], Snapshot] | None = None
 
     def enter(self, guard: Guard, follows: Hashable = None) -> None:
@@ -67,14 +68,17 @@ class Company:
             standing = self._standing
             if standing and standing[-1] is not guard.parent:
                 self._check_for_rivals(guard)
-            subreaper.acquire()
             self._hooks.put_in(guard)
             self._standing.append(guard)
             self._hosts.add(threading.get_native_id())
             last, self._last = self._last, None
-            known = last is not None and last[0] == (follows, threading.get_ident())
+            if last is None:
+                subreaper.acquire()
             # Under the lock: whoever comes next must find it.
-            guard.before = last[1] if known and last is not None and follows else take_snapshot()
+            if last is not None and follows and last[0] == (follows, threading.get_ident()):
+                guard.before = last[1]
+            else:
+                guard.before = take_snapshot()
 
     def leave(self, guard: Guard, before: Snapshot, follows: Hashable = None) -> None:
         """A guard has looked for the last time.
@@ -92,12 +96,16 @@ class Company:
                     self._end_company()
             finally:
                 # With a neighbour, things happen that nobody here knows of.
-                alone = all(guard.is_within(other) for other in self._standing)
-                known = follows is not None and alone
-                self._last = ((follows, threading.get_ident()), before) if known else None
+                alone = not self._standing or all(map(guard.is_within, self._standing))
                 if alone:
                     self._hooks.take_out(guard, last=not self._standing)
-                subreaper.release()
+                last, self._last = self._last, None
+                if last is not None:
+                    subreaper.release()
+                if follows is not None and alone:
+                    self._last = ((follows, threading.get_ident()), before)
+                else:
+                    subreaper.release()
                 if guard.in_company:
                     watch.release(trace=False)
                 if not self._standing:
@@ -156,7 +164,10 @@ class Company:
 
     def forget(self) -> None:
         """What was seen last holds no longer: somebody else may have run since."""
-        self._last = None
+        with self._lock:
+            last, self._last = self._last, None
+            if last is not None:
+                subreaper.release()
 
     def is_host(self, leak: Leak) -> bool:
         """Say whether a leak is a thread in which tests run: the runner's, not a test's."""

@@ -118,7 +118,8 @@ class Guard:
         before = self._stop()
         if before is None:
             return None
-        report = LeakReport(self.name, traced=self._trace)
+        leaks: list[Leak] = []
+        dropped: list[Leak] = []
         try:
             if self._garbage is not None:
                 # With our hooks in place, for what finalizers raise.
@@ -127,7 +128,9 @@ class Guard:
             if self._had_children:
                 reap_orphans()
             if leaks:
-                report.fill(leaks)
+                # Now, as long as there is something to be said of them.
+                for leak in leaks:
+                    leak.text = leak.tell()
                 self._put_back(leaks)
             elif self._was_equal:
                 # What is allowed, or came to its end in the grace, is not equal.
@@ -136,8 +139,13 @@ class Guard:
             self._leave(before)
             if self._garbage is not None:
                 # In the order in which they were put in: its hooks are below ours.
-                report.fill(self._dropped(self._garbage))
-        return report if report else None
+                dropped = self._dropped(self._garbage)
+        if not leaks and not dropped:
+            return None
+        report = LeakReport(self.name, traced=self._trace)
+        report.fill(leaks)
+        report.fill(dropped)
+        return report
 
     def abandon(self) -> None:
         """Put settings back after a test that was broken off, without a judgement."""

@@ -53,6 +53,7 @@ class _Kept(NamedTuple):
     """The three descriptors, and the inodes by which two of them are known again."""
 
     pid: int
+    main_thread: frozenset[int]
     fds: int
     tasks: int
     children: int
@@ -68,6 +69,9 @@ class Kernel:
 
     def __init__(self) -> None:
         self._kept: _Kept | None = None
+        # What a forked child has of its parent's, until it has some of its own.
+        self._inherited: _Kept | None = None
+        self._last = Look(frozenset(), b"", {})
         # Held while the three descriptors are opened or let go.
         self._lock = threading.RLock()
         self._counts = False
@@ -80,8 +84,8 @@ class Kernel:
         """Look at threads, children and descriptors."""
         kept = self._kept
         try:
-            if kept is None or kept.pid != os.getpid():
-                kept = self._open(kept)
+            if kept is None:
+                kept = self._open(None)
             tasks, fds = os.fstat(kept.tasks), os.fstat(kept.fds)
             if tasks.st_ino != kept.tasks_inode or fds.st_ino != kept.fds_inode:
                 # Closed behind our back: the numbers are some other files' by now.
@@ -89,11 +93,14 @@ class Kernel:
                 tasks, fds = os.fstat(kept.tasks), os.fstat(kept.fds)
             alone = tasks.st_nlink == _LINKS_OF_ONE
             listed = os.pread(kept.children, _LIST_SIZE, 0) if alone else _children()
-            return Look(
-                frozenset((kept.pid,)) if alone else _threads(),
-                self._with_forkserver(listed) if listed else listed,
-                self._look_at_descriptors(kept, fds.st_size),
-            )
+            threads = kept.main_thread if alone else _threads()
+            if listed:
+                listed = self._with_forkserver(listed)
+            descriptors = self._look_at_descriptors(kept, fds.st_size)
+            last = self._last
+            if descriptors is not last[2] or listed != last[1] or threads != last[0]:
+                last = self._last = Look(threads, listed, descriptors)
+            return last  # the same one if all is the same: so it is compared in no time
         except OSError:
             # No such kernel, or a full table of descriptors.
             return Look(_threads(), self._with_forkserver(_children()), _descriptors())
@@ -132,8 +139,10 @@ class Kernel:
             self._kept = None
             opened: list[int] = []
             try:
-                if old is not None:
-                    _close_inherited(old)
+                for gone in (old, self._inherited):
+                    if gone is not None:
+                        _close(gone)
+                self._inherited = None
                 pid = os.getpid()
                 for path in ("/proc/self/fd", "/proc/self/task", f"/proc/self/task/{pid}/children"):
                     opened.append(_open(path, os.O_RDONLY | os.O_CLOEXEC))
@@ -145,19 +154,21 @@ class Kernel:
             self._descriptors = {}
             # From Linux 6.2 on, the size of this folder is the number of descriptors.
             self._counts = os.fstat(opened[0]).st_size > 0
-            self._kept = _Kept(pid, *opened, *inodes)
+            self._kept = _Kept(pid, frozenset((pid,)), *opened, *inodes)
             return self._kept
 
     def renew(self) -> None:
-        """Make the lock anew, in a forked child: another thread may have held it."""
+        """Begin anew, in a forked child, where another thread may have held the lock."""
         self._lock = threading.RLock()
+        if self._kept is not None:
+            self._inherited, self._kept = self._kept, None
 
 
 _KEPT: Final = 3
 
 
-def _close_inherited(old: _Kept) -> None:
-    """Close what a forked child has of its parent's, unless it has closed that already."""
+def _close(old: _Kept) -> None:
+    """Close what is not of use any more, as far as it is still open."""
     for number, inode in ((old.fds, old.fds_inode), (old.tasks, old.tasks_inode)):
         with contextlib.suppress(OSError):
             if os.fstat(number).st_ino == inode:
