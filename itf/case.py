@@ -8,7 +8,6 @@ import inspect
 import sys
 import unittest
 import warnings
-import weakref
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from types import FrameType, FunctionType
@@ -515,22 +514,24 @@ def _is_coroutine_function(method: Callable[..., Any]) -> bool:
 _Running = tuple[contextvars.Token[Any], tuple[str, ...], dict[str, Any]]
 
 
-_steps: weakref.WeakKeyDictionary[type[Any], tuple[str, ...]] = weakref.WeakKeyDictionary()
+# Where a class keeps which steps of a test do anything in it, once that is known.
+_OWN_STEPS: Final = "_itf_own_steps"
 
 
 def _steps_of(cls: type[Any]) -> tuple[str, ...]:
     """Return which steps of a test do anything in a class: unittest's own and ours do nothing."""
-    known = _steps.get(cls)
+    known: tuple[str, ...] | None = cls.__dict__.get(_OWN_STEPS)
     if known is not None:
         return known
     owners = {
         name: next((base for base in cls.__mro__ if name in vars(base)), None) for name in _STEPS
     }
-    found = _steps[cls] = tuple(
+    found = tuple(
         name
         for name, owner in owners.items()
         if owner is not None and owner.__module__.partition(".")[0] not in ("unittest", "itf")
     )
+    setattr(cls, _OWN_STEPS, found)
     return found
 
 

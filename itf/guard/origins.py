@@ -55,7 +55,10 @@ class Origins:
 
     def __init__(self) -> None:
         self.tracing = False
-        self._known: dict[tuple[str, Hashable], Origin] = {}
+        # The parts of an `Origin`, which is made when somebody asks: few ever do.
+        self._known: dict[
+            tuple[str, Hashable], tuple[weakref.ref[Any] | None, Sight, Hashable]
+        ] = {}
         self._forked: set[int] = set()
         self._guards: weakref.WeakKeyDictionary[threading.Thread, Any] = weakref.WeakKeyDictionary()
 
@@ -86,12 +89,12 @@ class Origins:
         if len(known) >= _MOST:
             with contextlib.suppress(KeyError, RuntimeError, StopIteration):  # another thread did
                 del known[next(iter(known))]
-        known[kind, number] = Origin(None if guard is None else guard.weak, sight, identity)
+        known[kind, number] = (None if guard is None else guard.weak, sight, identity)
 
     def of(self, kind: str, number: Hashable, identity: Hashable = None) -> Origin | None:
         """Return what is remembered of a thing; None if nothing is, or it was another thing."""
-        origin = self._known.get((kind, number))
-        return origin if origin is not None and origin.identity == identity else None
+        parts = self._known.get((kind, number))
+        return Origin(*parts) if parts is not None and parts[2] == identity else None
 
     def text(self, kind: str, number: Hashable, verb: str, identity: Hashable = None) -> str:
         """Say where a thing was made: `` (started at ...)``, or nothing if that is not known."""

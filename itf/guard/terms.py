@@ -59,7 +59,8 @@ class Terms:
         ran, self._ran, self._awaits_end = self._ran, set(), False
         if cls is None:
             return
-        _known.pop(cls, None)
+        if _TERMS in cls.__dict__:
+            delattr(cls, _TERMS)
         if self.garbage is not None:
             for found in self.garbage.close():
                 warnings.warn(
@@ -80,14 +81,16 @@ class Terms:
             )
 
 
-_known: Final[weakref.WeakKeyDictionary[type[Any], Terms]] = weakref.WeakKeyDictionary()
+# Where a class keeps its terms, until its end.
+_TERMS: Final = "_itf_terms"
 
 
 def terms_of(cls: type[Any]) -> Terms:
     """Return the terms of a class."""
-    terms = _known.get(cls)
+    terms: Terms | None = cls.__dict__.get(_TERMS)
     if terms is None:
-        terms = _known[cls] = Terms(cls)
+        terms = Terms(cls)
+        setattr(cls, _TERMS, terms)
     return terms
 
 

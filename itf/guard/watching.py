@@ -81,10 +81,11 @@ def _note_numbers(args: tuple[Any, ...], numbers: Any) -> None:
 
 
 def _note_file(args: tuple[Any, ...], file: Any) -> None:
-    # Some files have no descriptor, and say so in their own way.
-    with contextlib.suppress(Exception):
+    try:
         number = file.fileno()
-        origins.remember("descriptor", number, _identity(number), _CALLER)
+    except Exception:  # noqa: BLE001 - some files have no descriptor, and say so in their own way
+        return
+    origins.remember("descriptor", number, _identity(number), _CALLER)
 
 
 def _note_child(args: tuple[Any, ...], result: Any) -> None:
