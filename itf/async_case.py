@@ -19,6 +19,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from itf.case import IntegrationTestCase
 from itf.exceptions import FixtureError
+from itf.fixtures.declaration import takes_no_fixtures
 from itf.guard.guarding import outlives_test
 from itf.guard.leaks import Leak
 from itf.guard.terms import terms_of
@@ -183,6 +184,8 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
 
     async def _itf_watched(self, method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         try:
+            if takes_no_fixtures(method):
+                return await method(*args)
             return await method(*args, **self._itf_fixtures.arguments_for(method))
         except unittest.SkipTest:
             raise

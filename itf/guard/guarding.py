@@ -133,7 +133,7 @@ def outlives_test(why: str) -> Generator[None]:
     """
     if not isinstance(why, str) or not why.strip():
         raise ValueError(f"outlives_test takes the reason as a text, got {safe_repr(why)}")
-    before = take_snapshot()
+    before = take_snapshot() if company.stands else None
     try:
         yield
     finally:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from itf.frames import site
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
+from itf.pending import pending_tasks
 from itf.texts import safe_repr
 
 __all__ = ["Pending", "all_objects", "cancel", "executor_threads", "look_at_tasks", "new_tasks"]
@@ -48,10 +49,9 @@ def look_at_tasks() -> Pending:
         _watch_loops(base)
     if not _loops:
         return _NONE
-    asyncio = sys.modules["asyncio"]
     found: set[Any] = set()
     for loop in list(_loops):
-        tasks = asyncio.all_tasks(loop)
+        tasks = pending_tasks(loop)
         if loop.is_closed() and not tasks:
             _loops.discard(loop)
         found.update(map(weakref.ref, tasks))

@@ -18,6 +18,7 @@ from itf.loops.generators import Generators
 from itf.loops.kept import Kept
 from itf.loops.reusable import ReusableLoop
 from itf.notes import add_note
+from itf.pending import pending_tasks
 from itf.texts import safe_repr
 
 __all__ = ["CaseLoop"]
@@ -165,7 +166,7 @@ class CaseLoop:
             return [], []  # nothing has run in it
         problems: list[str] = []
         self._finish(problems, may_stay)
-        if self._drain() and asyncio.all_tasks(self._loop):  # a callback has made one
+        if self._drain() and pending_tasks(self._loop):  # a callback has made one
             self._finish(problems, may_stay)
             self._drain()
         self._end_threads()
@@ -192,7 +193,7 @@ class CaseLoop:
 
     def _finish(self, problems: list[str], may_stay: Callable[[str], bool]) -> None:
         """Cancel tasks and close generators, if there are any."""
-        left = asyncio.all_tasks(self._loop)
+        left = pending_tasks(self._loop)
         if any(task.cancelling() for task in left):
             self._drain()  # told to end, and not yet given the chance
         elif not left and not self._generators:
