@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import inspect
 import logging
 import unittest
@@ -25,6 +24,7 @@ from itf.guard.leaks import Leak
 from itf.guard.terms import terms_of
 from itf.loops.case_loop import CaseLoop
 from itf.loops.tasks import one_error
+from itf.wrapping import is_coroutine_function, passed_off_as
 
 __all__ = ["AsyncIntegrationTestCase"]
 
@@ -167,20 +167,18 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         return None if cls is None or loop is None else (cls, weakref.ref(loop))
 
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.iscoroutinefunction(method):
+        if is_coroutine_function(method):
 
-            @functools.wraps(method)
             def wrapper(*args: Any) -> Any:
                 return self._itf_await(self._itf_watched(method, args), method.__name__)
 
-            return wrapper
+            return passed_off_as(method, wrapper)
         plain = super()._itf_wrapped(method)
 
-        @functools.wraps(method)
         def plain_wrapper(*args: Any) -> Any:
             return self._itf_call(plain, *args)
 
-        return plain_wrapper
+        return passed_off_as(method, plain_wrapper)
 
     async def _itf_watched(self, method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         try:

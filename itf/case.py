@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import inspect
 import sys
 import unittest
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from types import FrameType, FunctionType
+from types import FrameType
 from typing import Any, ClassVar, Final, Literal, NoReturn, get_args
 
 from itf.faults.injection import Injection, inject_faults
@@ -38,6 +37,7 @@ from itf.interfaces.resource_tracking import ResourceTracker
 from itf.notes import add_note
 from itf.texts import safe_str
 from itf.timeline import Timeline, current_owner
+from itf.wrapping import is_coroutine_function, passed_off_as
 
 __all__ = ["IntegrationTestCase", "LeakPolicy"]
 
@@ -278,7 +278,7 @@ class IntegrationTestCase(
 
         The wrapper carries the marks of the method (skip, expected failure).
         """
-        if not _is_coroutine_function(method):
+        if not is_coroutine_function(method):
 
             def wrapper(*args: Any) -> Any:
                 # As _itf_watching, which would cost a test as much as all its looks.
@@ -292,14 +292,7 @@ class IntegrationTestCase(
                     self._itf_see(error)
                     raise
 
-            # As functools.update_wrapper, which takes longer than all the rest of this.
-            function = getattr(method, "__func__", method)
-            if type(function) is not FunctionType:
-                return functools.update_wrapper(wrapper, method)
-            wrapper.__name__, wrapper.__qualname__ = function.__name__, function.__qualname__
-            wrapper.__doc__, wrapper.__module__ = function.__doc__, function.__module__
-            wrapper.__dict__.update(function.__dict__, __wrapped__=method)
-            return wrapper
+            return passed_off_as(method, wrapper)
 
         if not hasattr(self, "enterAsyncContext"):
             # unittest would never await it, and take it for passed.
@@ -497,18 +490,6 @@ def _is_run_by_suite(caller: FrameType | None, result: unittest.TestResult | Non
         and caller.f_back is not None
         and caller.f_back.f_code is _RUN_SUITE
     )
-
-
-def _is_coroutine_function(method: Callable[..., Any]) -> bool:
-    """Say what `inspect.iscoroutinefunction` says, which takes ten times as long."""
-    function = getattr(method, "__func__", method)
-    if type(function) is FunctionType:
-        # A function may also be marked as one that returns a coroutine.
-        if function.__code__.co_flags & inspect.CO_COROUTINE:
-            return True
-        if not function.__dict__:
-            return False
-    return inspect.iscoroutinefunction(method)
 
 
 _Running = tuple[contextvars.Token[Any], tuple[str, ...], dict[str, Any]]
