@@ -34,7 +34,8 @@ _CANCEL_WAIT: Final = 1.0
 
 _FRAMES_SHOWN: Final = 6
 
-_loops: weakref.WeakSet[Any] = weakref.WeakSet()
+# Not a WeakSet, which takes longer to go through than all else that is done with them.
+_known: set[weakref.ref[Any]] = set()
 
 
 def look_at_tasks() -> Pending:
@@ -47,19 +48,31 @@ def look_at_tasks() -> Pending:
         return _NONE  # half imported, in another thread
     if not hasattr(base.__init__, "_itf_watched"):
         _watch_loops(base)
-    if not _loops:
-        return _NONE
     found: set[Any] = set()
-    for loop in list(_loops):
+    for loop in _loops():
         tasks = pending_tasks(loop)
-        if loop.is_closed() and not tasks:
-            _loops.discard(loop)
         found.update(map(weakref.ref, tasks))
-        # There is no public place where a loop says which generators it will close.
-        if not loop.is_closed():
-            for generator in list(getattr(loop, "_asyncgens", ())):
-                found.add(weakref.ref(generator))
+        if loop.is_closed():
+            if not tasks:
+                _known.discard(weakref.ref(loop))
+        elif generators := _generators_of(loop):
+            found.update(map(weakref.ref, list(generators)))
     return frozenset(found) if found else _NONE
+
+
+def _loops() -> list[Any]:
+    """Return the loops that there are."""
+    found = (reference() for reference in list(_known))
+    return [loop for loop in found if loop is not None]
+
+
+def _know(loop: Any) -> None:
+    _known.add(weakref.ref(loop, _known.discard))
+
+
+def _generators_of(loop: Any) -> Any:
+    """Return which generators a loop will close; there is no public place for them."""
+    return getattr(loop, "_asyncgens", ())
 
 
 def executor_threads() -> set[Any]:
@@ -69,7 +82,7 @@ def executor_threads() -> set[Any]:
     descriptors.  There is no public way to a loop's executor.
     """
     found: set[Any] = set()
-    for loop in list(_loops):
+    for loop in _loops():
         if not loop.is_closed():
             found.update(getattr(getattr(loop, "_default_executor", None), "_threads", ()))
     return found
@@ -90,13 +103,13 @@ def _watch_loops(base: Any) -> None:
     @functools.wraps(original)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         original(self, *args, **kwargs)
-        _loops.add(self)
+        _know(self)
 
     __init__._itf_watched = True  # type: ignore[attr-defined]
     base.__init__ = __init__
     for candidate in all_objects():
         if issubclass(type(candidate), base):
-            _loops.add(candidate)
+            _know(candidate)
 
 
 def new_tasks(before: Pending, after: Pending) -> Iterator[Leak]:
@@ -176,7 +189,7 @@ def cancel(leaks: Iterable[Leak]) -> None:
 def _loop_of(pending: Any) -> Any:
     if hasattr(pending, "get_loop"):
         return pending.get_loop()
-    return next((loop for loop in list(_loops) if pending in getattr(loop, "_asyncgens", ())), None)
+    return next((loop for loop in _loops() if pending in _generators_of(loop)), None)
 
 
 def _finish(loop: Any, tasks: list[Any], generators: list[Any]) -> None:
