@@ -253,7 +253,11 @@ class Guard:
         cancel([leak for leak in leaks if leak.noun in ("task", "asynchronous generator")])
         doomed = [leak.data for leak in leaks if leak.dimension == "processes"]
         if doomed:
-            end_processes(doomed, frozenset(children()) - frozenset(doomed))
+            left = end_processes(doomed, frozenset(children()) - frozenset(doomed))
+            for leak in leaks:
+                if leak.dimension == "processes" and leak.data in left:
+                    pids = ", ".join(map(str, left[leak.data]))
+                    leak.text += f"; it was killed, and did not end: pid {pids} is still there"
         for leak in leaks:
             if leak.dimension in ("files", "shared"):
                 try:

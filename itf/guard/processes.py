@@ -32,6 +32,9 @@ _KILL_WAIT: Final = 5.0
 
 _ZOMBIE: Final = "Z"
 
+# The states of what is no more, or is only waited for.
+_OVER: Final = ("", "X", _ZOMBIE)
+
 
 def new_processes(before: bytes, after: bytes) -> Iterator[Leak]:
     """Tell of the children that were not there before, orphans that came to us among them."""
@@ -130,22 +133,26 @@ def pipes_of(pid: int) -> frozenset[str]:
     return frozenset(text for text in found if text.startswith("pipe:"))
 
 
-def end_processes(pids: Iterable[int], spare: frozenset[int]) -> None:
+def end_processes(pids: Iterable[int], spare: frozenset[int]) -> dict[int, list[int]]:
     """Kill processes with all that came of them, and take the status of those nobody waits for.
 
     Args:
         pids: Children of this process.
         spare: Children that are not to be touched.
+
+    Returns:
+        Of each that did not end, or of which something did not: what is still there.
     """
     deadline = time.monotonic() + _KILL_WAIT
     own = [pid for pid in pids if pid not in spare]
     # Stopped first, for as long as more of them come to light: then none of
     # them can start another while the others are being killed.
-    doomed: dict[int, None] = {}
-    while fresh := [
-        pid for each in own for pid in (each, *descendants_of(each)) if pid not in doomed
-    ]:
-        doomed.update(dict.fromkeys(fresh))
+    # Each with the child that it came of.
+    doomed: dict[int, int] = {}
+    while fresh := {
+        pid: each for each in own for pid in (each, *descendants_of(each)) if pid not in doomed
+    }:
+        doomed.update(fresh)
         _signal(fresh, signal.SIGSTOP)
     _signal(doomed, signal.SIGKILL)
     for pid in own:
@@ -154,6 +161,11 @@ def end_processes(pids: Iterable[int], spare: frozenset[int]) -> None:
     for pid in children():
         if pid in doomed:
             reap(pid, deadline)
+    left: dict[int, list[int]] = {}
+    for pid, child in doomed.items():
+        if state_of(pid) not in _OVER:
+            left.setdefault(child, []).append(pid)
+    return left
 
 
 def _signal(pids: Iterable[int], number: int) -> None:

@@ -50,6 +50,22 @@ class LeakGuardTest(unittest.TestCase):
             self.assertFalse(report)
         self.assertEqual([], report.leaks)
 
+    def test_a_process_that_cannot_be_killed(self) -> None:
+        """Is told to be there still: the report does not say that it is gone."""
+        with (
+            mock.patch("itf.guard.processes._signal"),
+            mock.patch("itf.guard.processes._KILL_WAIT", 0.01),
+            self.assertRaises(AssertionError) as caught,
+            leak_guard(grace=0),
+        ):
+            process = subprocess.Popen(["sleep", str(TIMEOUT)])
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+        self.assertIn(
+            f"it was killed, and did not end: pid {process.pid} is still there",
+            str(caught.exception),
+        )
+
     def test_the_whole_report(self) -> None:
         """A line for each leak, what to do, how to learn more, and the summary at the end."""
         with self.assertRaises(AssertionError) as caught, leak_guard("upload", grace=0) as report:
