@@ -59,8 +59,7 @@ class Terms:
         ran, self._ran, self._awaits_end = self._ran, set(), False
         if cls is None:
             return
-        if _TERMS in cls.__dict__:
-            delattr(cls, _TERMS)
+        _known.pop(cls, None)
         if self.garbage is not None:
             for found in self.garbage.close():
                 warnings.warn(
@@ -81,16 +80,15 @@ class Terms:
             )
 
 
-# Where a class keeps its terms, until its end.
-_TERMS: Final = "_itf_terms"
+# Not on the class, which may be sent to another process.
+_known: Final[weakref.WeakKeyDictionary[type[Any], Terms]] = weakref.WeakKeyDictionary()
 
 
 def terms_of(cls: type[Any]) -> Terms:
     """Return the terms of a class."""
-    terms: Terms | None = cls.__dict__.get(_TERMS)
+    terms = _known.get(cls)
     if terms is None:
-        terms = Terms(cls)
-        setattr(cls, _TERMS, terms)
+        terms = _known[cls] = Terms(cls)
     return terms
 
 

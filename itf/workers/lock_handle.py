@@ -272,10 +272,10 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
                         return True
                 if passed and deadline.explicit:
                     break
-                if passed:
-                    raise lock.timed_out(deadline)
                 if not waits_for[0]:
                     lock.note_wait(site())
+                if passed:
+                    raise lock.timed_out(deadline)
         except BaseException:
             if by_favour and favoured[0] != me + 1:
                 # Interrupted on the way back from giving it up.

@@ -275,13 +275,21 @@ class LockTest(PrimitivesTestCase):
 
     def test_the_default_timeout_is_an_error_that_says_who_holds_it(self) -> None:
         """Name, pid, what it waits for, and since when."""
-        lock = SharedLock(self.roster, "data", default_timeout=0.05)
+        self.check_default_timeout("data", 0.05)
+
+    def test_a_default_timeout_that_has_passed_at_once(self) -> None:
+        """The error says as much."""
+        self.check_default_timeout("other", 1e-6)
+
+    def check_default_timeout(self, name: str, seconds: float) -> None:
+        """Wait for a lock that is held elsewhere until its default timeout has passed."""
+        lock = SharedLock(self.roster, name, default_timeout=seconds)
         pid = self.fork(lambda: (self.roster.join("w3"), lock.acquire(), stop_myself()))
         self.await_stop(pid)
         with self.assertRaises(WorkerTimeoutError) as caught:
             lock.acquire()
         text = str(caught.exception)
-        self.assertIn("lock 'data' was not acquired within 0.05 s\n", text)
+        self.assertIn(f"lock {name!r} was not acquired within {seconds:g} s\n", text)
         self.assertRegex(text, rf"held by 'w3' \(pid {pid}, thread 'MainThread'\)")
         self.assertRegex(text, r"'test' \(pid \d+\)\n    thread 'MainThread' has been waiting for")
         self.assertRegex(text, r"at .*test_lock.py:\d+ in ")
