@@ -240,7 +240,7 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         problems, errors = loop.end(self._itf_may_leave)
         guard = self.__dict__.get("_itf_guard")
         if guard is not None:  # it need not tell of them once more
-            guard.told.update(("task", id(task)) for task in loop.refusing)
+            guard.told.update(("task", weakref.ref(task)) for task in loop.refusing)
             guard.told.update(("thread", thread.native_id) for thread in loop.stuck)
         for seconds in loop.blocked:
             self.timeline.record("async", {"action": "blocked", "seconds": seconds})

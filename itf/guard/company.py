@@ -156,19 +156,11 @@ class Company:
         """Whether any guard stands."""
         return bool(self._standing)
 
-    def declare(self, before: Snapshot | None) -> None:
+    def declare(self, before: Snapshot) -> None:
         """Take all that is new since a moment for what may outlive a test.
 
         For guards that stand, that is; to those that come it is not new.
-
-        Args:
-            before: What was seen then; None if no guard stood.
         """
-        if before is None:
-            # One that has come since, in another thread, may have seen less than there is now.
-            before = next((guard.before for guard in self._standing), None)
-        if before is None:
-            return
         for leak in differences(before, take_snapshot()):
             origin = origins.of(*_origin_key(leak))
             owner = origin.guard() if origin is not None and origin.guard is not None else None

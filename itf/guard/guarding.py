@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import unittest
 import warnings
 from collections.abc import Generator, Iterable
@@ -133,11 +134,14 @@ def outlives_test(why: str) -> Generator[None]:
     """
     if not isinstance(why, str) or not why.strip():
         raise ValueError(f"outlives_test takes the reason as a text, got {safe_repr(why)}")
-    before = take_snapshot() if company.stands else None
+    # With a guard, or with another thread, in which one may begin meanwhile.
+    needed = company.stands or threading.active_count() > 1
+    before = take_snapshot() if needed else None
     try:
         yield
     finally:
-        company.declare(before)
+        if before is not None:
+            company.declare(before)
 
 
 def guard_suite(

@@ -124,7 +124,8 @@ def new_tasks(before: Pending, after: Pending) -> Iterator[Leak]:
             "tasks",
             noun,
             name,
-            ("task", id(pending)),
+            # Not by its id, which the next one may have once this one is gone.
+            ("task", reference),
             lambda reference=reference, noun=noun, name=name: (  # type: ignore[misc]
                 f"{noun} {name!r}{_told(reference())}"
             ),
@@ -143,7 +144,7 @@ def _told(pending: Any) -> str:
         frame = pending.ag_frame
         return "" if frame is None else f", is open at {site(frame)}"
     coroutine = pending.get_coro()
-    origin = origins.text("task", id(pending), "made")
+    origin = origins.text("task", weakref.ref(pending), "made")
     named = getattr(coroutine, "__qualname__", None) or safe_repr(coroutine)
     closed = "" if not pending.get_loop().is_closed() else ", of a loop that is closed"
     frames = pending.get_stack(limit=_FRAMES_SHOWN)

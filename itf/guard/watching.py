@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -225,7 +226,7 @@ def _created_task(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
         task = original(self, *args, **kwargs)
-        origins.remember("task", id(task), None, _CALLER - 1)
+        origins.remember("task", weakref.ref(task), None, _CALLER - 1)
         return task
 
     return create_task

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -749,6 +750,31 @@ class OutlivesTest(unittest.TestCase):
             kept["other"].end()
             kept["file"].close()
             os.rmdir(kept["folder"])
+
+    def test_a_guard_that_comes_meanwhile(self) -> None:
+        """In another thread: it does not tell of what was declared, nor is it left in the dark."""
+        turns = {name: threading.Event() for name in ("declares", "looks", "made")}
+        texts: list[str] = []
+
+        def guard_meanwhile() -> None:
+            turns["declares"].wait(TIMEOUT)
+            with contextlib.suppress(AssertionError), leak_guard(grace=0) as report:
+                turns["looks"].set()
+                turns["made"].wait(TIMEOUT)
+                os.environ["ITS_OWN"] = "1"
+            texts.append(report.text)
+
+        thread = threading.Thread(target=guard_meanwhile)
+        thread.start()
+        with outlives_test("made while another thread looks"):
+            turns["declares"].set()
+            turns["looks"].wait(TIMEOUT)
+            file = open(__file__)
+            self.addCleanup(file.close)
+        turns["made"].set()
+        thread.join(TIMEOUT)
+        self.assertIn("ITS_OWN", texts[0])
+        self.assertNotIn(__file__, texts[0])
 
     def test_without_a_reason_it_is_an_error(self) -> None:
         """The reason is for whoever reads the code."""
