@@ -30,7 +30,7 @@ class IdentityTest(unittest.TestCase):
         self.loop.run_until_complete(first)
         del first
         kept: list[asyncio.Task[None]] = []
-        while not kept or id(kept[-1]) != place and len(kept) < ENOUGH:
+        while not kept or (id(kept[-1]) != place and len(kept) < ENOUGH):
             kept.append(self.loop.create_task(asyncio.sleep(0)))
         told = self.keys()
         self.loop.run_until_complete(asyncio.wait(kept))
