@@ -48,9 +48,14 @@ def wrap(function: _Function, asked: types.CellType) -> Any:
         function: The other one.
         asked: Holds who is asked at each call; a `Strikes`.
     """
-    wrapper = _maker_of(function)(function, asked)
+    wrapper: Any = _maker_of(function)(function, asked)
     # What has no name of its own, such as a partial, goes without.
-    return functools.update_wrapper(wrapper, function)
+    functools.update_wrapper(wrapper, function)
+    # What is no function may have methods, such as the `cache_clear` of a cache.
+    for name in set(dir(type(function))).difference(dir(wrapper)):
+        if callable(getattr(type(function), name, None)):
+            setattr(wrapper, name, getattr(function, name))
+    return wrapper
 
 
 def _maker_of(function: _Function) -> Callable[[_Function, types.CellType], _Function]:
@@ -233,10 +238,16 @@ def _shape_of(code: types.CodeType, skipped: int) -> _Shape | None:
     named = tuple(itertools.islice(names, code.co_kwonlyargcount))
     rest = next(names) if code.co_flags & inspect.CO_VARARGS else ""
     others = next(names) if code.co_flags & inspect.CO_VARKEYWORDS else ""
-    if len(positional) < skipped or not all(map(str.isidentifier, (*positional, *named))):
+    names_in_use = (*positional, *named, rest, others)
+    if len(positional) < skipped or any(map(_is_taken, names_in_use)):
         return None  # it takes itself among *args; or Python has made it
     only = max(0, code.co_posonlyargcount - skipped)
     return positional[skipped:], only, named, rest, others
+
+
+def _is_taken(name: str) -> bool:
+    """Say whether a wrapper can have no parameter of this name."""
+    return bool(name) and (name.startswith("_itf_") or not name.isidentifier())
 
 
 _TEMPLATE: Final = """\
@@ -246,13 +257,15 @@ def make(_itf_function, _itf_asked):
         if _itf_ticket := _itf_strikes.tick():
             return _itf_function({arguments})
         _itf_value = _itf_strikes.strike(_itf_ticket, ({positional}), {named})
-        if _itf_value is not PASS_ON:
+        if _itf_value is not _itf_pass_on:
             return _itf_value
         return _itf_function({arguments})
     return wrapper
 """
 
-_NO_NAMES: Final[dict[str, Any]] = {}
+# What the template calls them.
+_itf_pass_on: Final = PASS_ON
+_itf_no_names: Final[dict[str, Any]] = {}
 
 
 @functools.lru_cache(maxsize=256)
@@ -271,7 +284,7 @@ def _measured(
     source = _TEMPLATE.format(
         parameters=", ".join(parameters),
         positional="".join(f"{name}, " for name in by_position),
-        named=f"{{{', '.join(by_name)}}}" if by_name else "_NO_NAMES",
+        named=f"{{{', '.join(by_name)}}}" if by_name else "_itf_no_names",
         arguments=", ".join(arguments),
     )
     module = compile(source, "<a function that faults are injected into>", "exec")

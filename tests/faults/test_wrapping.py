@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import functools
+import types
+import unittest
+from typing import Any
+from unittest import mock
+
+from itf import FaultPlan, inject_faults
+
+
+class WrapperTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.module = types.SimpleNamespace()
+
+    def inject(self, function: Any, plan: FaultPlan) -> Any:
+        """Return what stands for a function that has a plan in it, to the end of the test."""
+        self.module.function = function
+        injection = inject_faults(self.module, "function", plan)
+        injection.start()
+        self.addCleanup(injection.undo)
+        return self.module.function
+
+    def test_methods_of_what_is_no_function(self) -> None:
+        """A cache can be cleared, and a mock can be asked, while there are plans on them."""
+        cache = functools.lru_cache(lambda: 1)
+        cached = self.inject(cache, FaultPlan.nth_call(2, returns="fault"))
+        self.assertEqual([1, "fault", 1], [cached() for _ in range(3)])
+        self.assertEqual((1, 1), cached.cache_info()[:2])
+        cached.cache_clear()
+        self.assertEqual((0, 0), cache.cache_info()[:2])
+        mocked = self.inject(mock.Mock(return_value=1), FaultPlan.nth_call(2, returns="fault"))
+        self.assertEqual([1, "fault"], [mocked("first"), mocked("second")])
+        mocked.assert_called_once_with("first")
+
+    def test_parameters_with_the_names_of_ours(self) -> None:
+        """They are handed on as all others."""
+
+        def function(
+            PASS_ON: int, _itf_function: int = 2, *, _itf_ticket: int = 3, self: int = 4
+        ) -> list[int]:
+            return [PASS_ON, _itf_function, _itf_ticket, self]
+
+        call = self.inject(function, FaultPlan.nth_call(2, delay=0))
+        self.assertEqual([[1, 2, 3, 4]] * 3, [call(1) for _ in range(3)])
+
+
+if __name__ == "__main__":
+    unittest.main()
