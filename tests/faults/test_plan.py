@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import re
+import traceback
 import types
 import unittest
 from collections.abc import Callable
@@ -172,7 +173,21 @@ class HowTest(unittest.TestCase):
                 super().__init__(first + second)
 
         plan = FaultPlan.always(raises=OddError("a", "b"))
-        self.assertIs(self.failure(plan), self.failure(plan))
+        module = types.SimpleNamespace(function=lambda: "ok")
+        seen = []
+        with inject_faults(module, "function", plan):
+            for _ in range(3):
+                try:
+                    module.function()
+                except OddError as error:
+                    seen.append((error, len(traceback.extract_tb(error.__traceback__))))
+        error, frames = seen[0]
+        # Of the three times it tells of the last one.
+        self.assertEqual([(error, frames)] * 3, seen)
+        self.assertEqual(
+            ["injected by FaultPlan.always() as call 3 of types.SimpleNamespace.function"],
+            error.__notes__,
+        )
 
     def test_nothing_is_kept_alive(self) -> None:
         """A fault that was caught is gone, with its traceback, without the garbage collector."""
