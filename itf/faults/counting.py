@@ -6,8 +6,11 @@ import contextlib
 import mmap
 import os
 import sys
-import time
 from collections.abc import Generator
+
+# By names of our own: a test that has these fail, or counts their calls, means its own.
+from os import ftruncate, getpid
+from time import monotonic, sleep
 from typing import Final
 
 from itf.descriptors import Descriptor, anonymous_file
@@ -15,7 +18,8 @@ from itf.exceptions import ItfError
 from itf.forks import lock_of
 
 if sys.platform != "win32":  # where no process can share a plan
-    import fcntl
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
+    from os import pwrite
 
 __all__ = ["SharedPage"]
 
@@ -71,8 +75,8 @@ class SharedPage:
             OSError: There is no room for it, or no descriptor.
         """
         file = anonymous_file(_NAME)
-        os.ftruncate(file.number, _SIZE)
-        os.pwrite(file.number, os.urandom(_UID_SIZE), _UID)
+        ftruncate(file.number, _SIZE)
+        pwrite(file.number, os.urandom(_UID_SIZE), _UID)
         return cls(file)
 
     def way_in(self) -> Descriptor | str:
@@ -84,7 +88,7 @@ class SharedPage:
         context = sys.modules.get("multiprocessing.context")
         if context is not None and context.get_spawning_popen() is not None:
             return self._file
-        return f"/proc/{os.getpid()}/fd/{self._file.number}"
+        return f"/proc/{getpid()}/fd/{self._file.number}"
 
     @classmethod
     def enter(cls, way_in: Descriptor | str, uid: bytes, plan: str) -> SharedPage:
@@ -176,22 +180,22 @@ class SharedPage:
         while not self._try():
             attempts += 1
             if attempts < _ATTEMPTS:
-                time.sleep(0)
+                sleep(0)
                 continue
-            now = time.monotonic()
+            now = monotonic()
             deadline = deadline or now + _PATIENCE
             if now > deadline:
                 raise ItfError(
                     f"another process has been counting a call for {_PATIENCE:g} s; is it paused?"
                 )
-            time.sleep(_PAUSE)
+            sleep(_PAUSE)
 
     def _try(self) -> bool:
         try:
-            fcntl.lockf(self._file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lockf(self._file.number, LOCK_EX | LOCK_NB)
         except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
             return False
         return True
 
     def _free(self) -> None:
-        fcntl.lockf(self._file.number, fcntl.LOCK_UN)
+        lockf(self._file.number, LOCK_UN)

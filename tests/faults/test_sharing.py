@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import pickle
@@ -459,6 +460,18 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
             "will count for itself: [Errno 24] Too many open files",
             done.stderr,
         )
+
+    def test_a_plan_in_what_it_counts_with(self) -> None:
+        """Only the calls of others are counted, and hit."""
+        for module, name in ((fcntl, "lockf"), (os, "ftruncate"), (os, "pwrite"), (os, "getpid")):
+            with self.subTest(name), open(os.devnull, "rb") as file:
+                plan = FaultPlan.nth_call(1, returns="hit")
+                arguments = () if name == "getpid" else (file, fcntl.LOCK_UN)
+                with inject_faults(module, name, plan):
+                    plan.share()
+                    self.assertEqual("hit", getattr(module, name)(*arguments))
+                    self.assertEqual(1, plan.calls)
+                self.assertEqual(0, plan._uses)
 
     def test_somebody_is_stopped_while_counting(self) -> None:
         """Nobody waits for ever for one who is paused with the lock."""

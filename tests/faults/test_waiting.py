@@ -165,6 +165,38 @@ class HangTest(WaitingTestCase):
         self.assertEqual([[1]], calls.end())
 
 
+class OwnNeedsTest(WaitingTestCase):
+    """What itf itself calls may have a plan in it: it does not run into that."""
+
+    def test_time(self) -> None:
+        """A clock that stands still, and sleeps that take none, do not stop a wait from ending."""
+        plan = FaultPlan.always(hang=True, timeout=0.01)
+        self.inject(plan)
+        with (
+            inject_faults(time, "monotonic", FaultPlan.always(returns=0.0, delay=0)) as clock,
+            inject_faults(time, "sleep", FaultPlan.always(returns=None)),
+            inject_faults(threading.Event, "wait", FaultPlan.always(hang=True)) as event,
+        ):
+            self.assertEqual(0.0, time.monotonic())
+            with self.assertRaises(FaultTimeoutError):
+                self.module.function()
+            self.assertEqual((1, 0), (clock.calls, event.calls))
+
+    def test_asyncio_wait(self) -> None:
+        """It hangs as any other coroutine function."""
+        plan = FaultPlan.always(hang=True, timeout=0.01)
+
+        async def use() -> None:
+            await asyncio.wait([asyncio.create_task(asyncio.sleep(0))])
+
+        with (
+            inject_faults(asyncio, "wait", plan),
+            self.assertRaisesRegex(FaultTimeoutError, "asyncio.wait hung for 0.01 s"),
+        ):
+            asyncio.run(use())
+        self.assertEqual(1, plan.calls)
+
+
 class AsyncHangTest(WaitingTestCase):
     def setUp(self) -> None:
         super().setUp()
