@@ -463,10 +463,14 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
 
     def test_a_plan_in_what_it_counts_with(self) -> None:
         """Only the calls of others are counted, and hit."""
-        for module, name in ((fcntl, "lockf"), (os, "ftruncate"), (os, "pwrite"), (os, "getpid")):
-            with self.subTest(name), open(os.devnull, "rb") as file:
+        for module, name, arguments in (
+            (fcntl, "lockf", (0, fcntl.LOCK_UN)),
+            (os, "ftruncate", (0, 0)),
+            (os, "pwrite", (0, b"", 0)),
+            (os, "getpid", ()),
+        ):
+            with self.subTest(name):
                 plan = FaultPlan.nth_call(1, returns="hit")
-                arguments = () if name == "getpid" else (file, fcntl.LOCK_UN)
                 with inject_faults(module, name, plan):
                     plan.share()
                     self.assertEqual("hit", getattr(module, name)(*arguments))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import types
 import unittest
 from typing import Any
@@ -43,6 +44,39 @@ class WrapperTest(unittest.TestCase):
 
         call = self.inject(function, FaultPlan.nth_call(2, delay=0))
         self.assertEqual([[1, 2, 3, 4]] * 3, [call(1) for _ in range(3)])
+
+    def test_a_self_that_has_a_default(self) -> None:
+        """A bound method of such a function is called as ever."""
+
+        class Odd:
+            def read(self=None, more=0) -> int:  # type: ignore[no-untyped-def,misc]
+                return 1 + more
+
+            def all(*args: int) -> int:
+                return len(args)
+
+        odd = Odd()
+        for name in ("read", "all"):
+            with inject_faults(odd, name, FaultPlan.nth_call(2, returns="fault")):
+                self.assertEqual([1, "fault", 1], [getattr(odd, name)() for _ in range(3)])
+
+    def test_functions_in_c(self) -> None:
+        """Those that need all arguments, those that do not, and those that do not say."""
+        for function, arguments, named in (
+            (len, ([1],), {}),
+            (divmod, (7, 2), {}),
+            (sorted, ([2, 1],), {"reverse": True}),
+            (sorted, ([2, 1],), {}),
+            (max, (1, 2), {"key": int}),
+            (os.stat, (os.curdir,), {}),
+            (str.join, (",", ["a"]), {}),
+        ):
+            with self.subTest(str(function)):
+                call = self.inject(function, FaultPlan.nth_call(2, returns="fault"))
+                expected = function(*arguments, **named)  # type: ignore[operator]
+                self.assertEqual(
+                    [expected, "fault", expected], [call(*arguments, **named) for _ in range(3)]
+                )
 
 
 if __name__ == "__main__":
