@@ -15,7 +15,7 @@ from itf.exceptions import FaultTimeoutError, ItfError
 from itf.faults.counting import SharedPage
 from itf.faults.gate import Sleepers
 from itf.faults.outcome import Outcome
-from itf.faults.schedule import ENDLESS, Schedule, Tickets
+from itf.faults.schedule import ENDLESS, MORE, Numbers, Schedule, Tickets
 from itf.forks import lock_of
 
 __all__ = ["CountedPlan", "Hit", "State", "Struck", "Ticking", "times"]
@@ -92,10 +92,9 @@ class CountedPlan:
         self._uses = 0
         self._sleepers = Sleepers()
         self.watchers = Sleepers()
-        numbers = iter(range(1, ENDLESS))
-        self._tickets = Tickets(numbers, numbers)
+        self._tickets: Tickets | Numbers = Numbers()
         if self._then is None:
-            self._tickets = self.schedule.tickets()
+            self._tickets = Tickets(self.schedule)
             # In the place of the method, which needs the numbers of calls.
             self.__dict__["tick"] = self._tickets.take
         # How many hits are on a timeline of this process, of those since others count, too.
@@ -135,11 +134,30 @@ class CountedPlan:
         then = self._then
         if then is not None and schedule.first is not None and schedule.first < call:
             ticket = then.tick()
-            return ticket or then.claim(ticket)
+            struck = None if ticket else then.claim(ticket)
+            return True if struck is None else struck
         return True
 
-    def claim(self, ticket: object) -> Struck:
-        """Return what a ticket that is false says."""
+    def _more(self) -> object:
+        """Take a ticket where there were no more."""
+        with lock_of(self):
+            tickets = self._tickets
+            if self._page is None and isinstance(tickets, Tickets):
+                tickets.lay_out_more()
+                self.__dict__["tick"] = tickets.take
+                self._renew_layers()
+        return self.tick()
+
+    def _renew_layers(self) -> None:
+        for layer in self._layers:
+            layer.tick = self.tick
+
+    def claim(self, ticket: object) -> Struck | None:
+        """Return what a ticket that is false says; None if the call passes after all."""
+        while ticket is MORE:
+            ticket = self._more()
+        if ticket:
+            return None
         if isinstance(ticket, Struck):
             return ticket
         # Of two threads that are hit at once each gets one of the two numbers.
@@ -243,8 +261,7 @@ class CountedPlan:
                 # Nobody can have looked up the ticket's `take` and not called
                 # it yet: Python does not change threads between the two.
                 self.__dict__.pop("tick", None)
-                for layer in self._layers:
-                    layer.tick = self.tick
+                self._renew_layers()
                 page.calls = self._tickets.taken
             self._told_before = self.hits
             if self._released:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from itf.exceptions import InjectedFaultError
-from itf.faults.counted import CountedPlan, Hit, Struck
+from itf.faults.counted import CountedPlan, Hit
 from itf.faults.outcome import INJECTED, NOTHING, fresh_error
 from itf.faults.wrapping import PASS_ON
 from itf.notes import add_note
@@ -63,10 +63,13 @@ class Layer:
 
     def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what happens to a call that is hit; return its value, or PASS_ON."""
-        if type(ticket) is Struck:
-            hit = ticket.hit
+        plan = self.plan
+        if ticket is not False:
+            struck = plan.claim(ticket)
+            if struck is None:
+                return PASS_ON
+            hit = struck.hit
         else:
-            plan = self.plan
             # Of two threads that are hit at once, each gets one of the two numbers.
             number = next(plan.claims)
             outcome = plan.last if number > plan.others else plan.outcomes[number - 1]
@@ -85,7 +88,8 @@ class Layer:
         self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Do what happens to a call of a coroutine function."""
-        return await self.suffer_async(self.plan.claim(ticket).hit, args, kwargs)
+        struck = self.plan.claim(ticket)
+        return PASS_ON if struck is None else await self.suffer_async(struck.hit, args, kwargs)
 
     def suffer(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what a hit does; return the value of the call, or PASS_ON."""
@@ -165,9 +169,11 @@ class Stack:
             ticket = layer.tick()
             if ticket:
                 continue
-            hit = layer.plan.claim(ticket).hit
-            pairs.append((layer, hit))
-            if hit.outcome.ends_call:
+            struck = layer.plan.claim(ticket)
+            if struck is None:
+                continue
+            pairs.append((layer, struck.hit))
+            if struck.hit.outcome.ends_call:
                 break
         return _Stacked(pairs) if pairs else True
 
