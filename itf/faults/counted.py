@@ -70,6 +70,7 @@ class CountedPlan:
     its count with other processes, or if another plan comes after it.
 
     Attributes:
+        text: What it is called, such as ``FaultPlan.always()``.
         seed: What a random one has drawn its calls by; None for all others.
         schedule: Which calls are hit.
         outcomes: What becomes of them, the last one also of all further ones.
@@ -85,7 +86,9 @@ class CountedPlan:
 
     def set_up(self, state: State) -> None:
         """Begin, with nothing counted."""
-        self._text, self.schedule, self.outcomes, self._then, self.seed = state
+        text, self.schedule, self.outcomes, self._then, self.seed = state
+        # Not by __str__ alone, for each exception that is raised tells it.
+        self.text = f"FaultPlan.{text}"
         self.last, self.others = self.outcomes[-1], len(self.outcomes) - 1
         self._page: SharedPage | None = None
         self._released = False
@@ -186,7 +189,7 @@ class CountedPlan:
         """Take note that a hit was told, and have those who wait for one look at the count."""
         if self._page is not None:
             next(self._told)
-        if self.watchers:
+        if self.watchers.wakers:
             self.watchers.wake()
 
     def untold_hits(self) -> int:
@@ -284,7 +287,13 @@ class CountedPlan:
 
     def __reduce__(self) -> tuple[Any, ...]:
         page = self.share()
-        state = (self._text, self.schedule, self.outcomes, self._then, self.seed)
+        state = (
+            self.text.removeprefix("FaultPlan."),
+            self.schedule,
+            self.outcomes,
+            self._then,
+            self.seed,
+        )
         return (_receive, (type(self), page.uid, page.way_in(), state))
 
     def __copy__(self) -> CountedPlan:
@@ -294,7 +303,7 @@ class CountedPlan:
         return self
 
     def __str__(self) -> str:
-        return f"FaultPlan.{self._text}"
+        return self.text
 
     def __repr__(self) -> str:
         return f"<{self}: {times(self.count(), 'call')}, {times(self.hits, 'hit')}>"

@@ -31,23 +31,23 @@ class Sleepers:
 
     Nobody holds a lock here, which a forked child could find held for ever.
 
+    Attributes:
+        wakers: What wakes each of them; empty if nobody sleeps.
+
     Thread safety: every method, from any thread.
     """
 
     def __init__(self) -> None:
-        self._wakers: dict[object, Callable[[], object]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._wakers)
+        self.wakers: dict[object, Callable[[], object]] = {}
 
     def wake(self) -> None:
         """Have everybody look again."""
-        for waker in list(self._wakers.values()):
+        for waker in list(self.wakers.values()):
             waker()
 
     def forget(self) -> None:
         """Take note that this is a new process, in which nobody sleeps."""
-        self._wakers = {}
+        self.wakers.clear()
 
     def wait_for(
         self,
@@ -66,7 +66,7 @@ class Sleepers:
         # A lock, not an Event: a test may have the wait of that fail, or hang.
         asleep = threading.Lock()
         asleep.acquire()
-        self._wakers[asleep] = functools.partial(_let_go, asleep)
+        self.wakers[asleep] = functools.partial(_let_go, asleep)
         try:
             while not condition():
                 left = None if end is None else end - monotonic()
@@ -74,7 +74,7 @@ class Sleepers:
                     return False
                 asleep.acquire(timeout=_slice(left, _POLL if is_shared() else _SLICE))
         finally:
-            self._wakers.pop(asleep, None)
+            self.wakers.pop(asleep, None)
         return True
 
     async def wait_for_async(
@@ -92,7 +92,7 @@ class Sleepers:
         try:
             while True:
                 future = loop.create_future()
-                self._wakers[key] = functools.partial(_finish, loop, future)
+                self.wakers[key] = functools.partial(_finish, loop, future)
                 # Only now: what happens from here on finishes the future.
                 if condition():
                     return True
@@ -109,7 +109,7 @@ class Sleepers:
                     if timer is not None:
                         timer.cancel()
         finally:
-            self._wakers.pop(key, None)
+            self.wakers.pop(key, None)
 
 
 def _let_go(lock: threading.Lock) -> None:

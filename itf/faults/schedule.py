@@ -22,7 +22,7 @@ import operator
 import random
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from itf.forks import lock_of
@@ -38,8 +38,11 @@ ENDLESS: Final = sys.maxsize // 4
 # So many hits are laid out at once: what it takes to lay out more is little for each.
 _AHEAD: Final = 64
 
-_Run: TypeAlias = tuple[bool, int]
-_Piece: TypeAlias = tuple[int, list["itertools.repeat[bool]"]]
+# So few calls are written out one by one, which takes less than as many runs.
+_FEW: Final = 1000
+
+_Parts: TypeAlias = list[Iterator[bool]]
+_Piece: TypeAlias = tuple[int, _Parts]
 
 
 class _More:
@@ -65,9 +68,8 @@ class Tickets:
         self._piece, self.take = self._lay_out(0)
 
     def _lay_out(self, before: int) -> tuple[_Piece, Callable[[], object]]:
-        runs = self._schedule.runs(before)
-        parts = [itertools.repeat(not hit, length) for hit, length in runs]
-        end = before + sum(length for _, length in runs)
+        parts = self._schedule.parts(before)
+        end = before + sum(map(operator.length_hint, parts))
         return (end, parts), itertools.chain(*parts, itertools.repeat(MORE)).__next__
 
     def lay_out_more(self) -> None:
@@ -112,8 +114,8 @@ class Schedule(Protocol):
     def is_endless(self) -> bool:
         """Whether it hits each call from its first hit on."""
 
-    def runs(self, before: int) -> list[_Run]:
-        """Return whether the calls after so many are hit, and how many of each there are.
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets of the calls after so many, a piece in parts that tell their length.
 
         What does not go on for ever ends with a hit; the next piece begins there.
         """
@@ -136,7 +138,7 @@ class Runs:
             last one goes on for ever.
     """
 
-    def __init__(self, runs: Sequence[_Run]) -> None:
+    def __init__(self, runs: Sequence[tuple[bool, int]]) -> None:
         self._runs = [run for run in runs if run[1]]
         self._ends = list(itertools.accumulate(length for _, length in self._runs))
         self._hits = list(itertools.accumulate(length * hit for hit, length in self._runs))
@@ -161,9 +163,9 @@ class Runs:
         """Whether it hits each call from its first hit on."""
         return self._runs[-1][0] and self._hits[-1] == self._runs[-1][1]
 
-    def runs(self, before: int) -> list[_Run]:
-        """Return all of them."""
-        return self._runs
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets of all calls."""
+        return [itertools.repeat(not hit, length) for hit, length in self._runs]
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""
@@ -189,9 +191,12 @@ class Every:
     def __init__(self, n: int) -> None:
         self.first: int | None = n
 
-    def runs(self, before: int) -> list[_Run]:
-        """Return those of the next hits."""
-        return [(False, self.call_of(1) - 1), (True, 1)] * _AHEAD
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets up to one of the next hits."""
+        passing = self.call_of(1) - 1
+        if passing < _FEW:
+            return [iter((*itertools.repeat(True, passing), False) * (_FEW // (passing + 1)))]
+        return [*map(itertools.repeat, (True, False) * _AHEAD, (passing, 1) * _AHEAD)]
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""
@@ -249,16 +254,16 @@ class Random:
                 gap = 1 + int(min(math.log1p(-self._draw()) / math.log1p(-p), ENDLESS))
         self._found.append(min(last + gap, ENDLESS))
 
-    def runs(self, before: int) -> list[_Run]:
-        """Return those of the next hits."""
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets up to one of the next hits."""
         hit = self.hits(before) + 1
-        runs = []
+        parts: _Parts = []
         for call in map(self.call_of, range(hit, hit + _AHEAD)):
-            runs += [(False, call - before - 1), (True, 1)]
+            parts += itertools.repeat(True, call - before - 1), itertools.repeat(False, 1)
             if call == ENDLESS:
                 break
             before = call
-        return runs
+        return parts
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""

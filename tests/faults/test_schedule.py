@@ -84,6 +84,14 @@ class ScheduleTest(unittest.TestCase):
                 self.assertEqual(schedule.hits(16_000), sum(in_threads(8, taken)))
                 self.assertEqual(16_000, tickets.taken)
 
+    def test_hits_that_are_far_apart(self) -> None:
+        """They are where those that are close together would be, over many pieces, too."""
+        for n in (7, 1000, 1001, 1500):
+            tickets = Tickets(Every(n))
+            hits = [call for call in range(1, 100_001) if not take(tickets)]
+            self.assertEqual(list(range(n, 100_001, n)), hits)
+            self.assertEqual(100_000, tickets.taken)
+
     def test_a_handler_that_lays_out_more_while_it_is_laid_out(self) -> None:
         """What it has laid out and taken counts."""
         schedule = Every(1)
@@ -91,14 +99,14 @@ class ScheduleTest(unittest.TestCase):
         while tickets.take() is not MORE:
             pass
         before = tickets.taken
-        runs = schedule.runs
+        parts = schedule.parts
 
         def interrupted(calls: int) -> Any:
-            schedule.runs = runs  # type: ignore[method-assign]
+            schedule.parts = parts  # type: ignore[method-assign]
             take(tickets)
-            return runs(calls)
+            return parts(calls)
 
-        schedule.runs = interrupted  # type: ignore[method-assign]
+        schedule.parts = interrupted  # type: ignore[method-assign]
         tickets.lay_out_more()
         self.assertEqual(before + 1, tickets.taken)
 

@@ -284,7 +284,7 @@ class WorkersTest(LeftoverTestCase):
         with parallel_test_environment("fork") as env, inject_faults(string, "capwords", plan):
             waiting = threading.Thread(target=plan.wait_until_hit, args=(DEADLINE,))
             waiting.start()
-            while not plan.watchers:
+            while not plan.watchers.wakers:
                 time.sleep(0)
             worker = env.create_worker_process(call, (1,))
             worker.start()

@@ -58,7 +58,7 @@ class WaitingTestCase(unittest.TestCase):
         calls = Calls(self.module.function, count)
         plan.wait_until_hit(DEADLINE, hits=count)
         deadline = time.monotonic() + DEADLINE
-        while len(plan._sleepers._wakers) < count:
+        while len(plan._sleepers.wakers) < count:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.001)
         return calls
@@ -263,7 +263,7 @@ class AsyncHangTest(WaitingTestCase):
             return asyncio.all_tasks() - {asyncio.current_task()}
 
         self.assertEqual(set(), asyncio.run(use()))
-        self.assertFalse(plan._sleepers)
+        self.assertFalse(plan._sleepers.wakers)
         plan.release()
 
     def test_a_loop_that_was_closed(self) -> None:
@@ -296,7 +296,7 @@ class UntilHitTest(WaitingTestCase):
         plan = FaultPlan.every(2, returns=0)
         self.inject(plan)
         waiting = Calls(lambda: plan.wait_until_hit(DEADLINE, hits=3))
-        while not plan.watchers:
+        while not plan.watchers.wakers:
             time.sleep(0)
         for _ in range(5):
             self.module.function()
