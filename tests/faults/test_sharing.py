@@ -7,7 +7,6 @@ import pickle
 import signal
 import string
 import threading
-import time
 import types
 import unittest
 from typing import Any
@@ -19,6 +18,7 @@ from itf.exceptions import ItfError
 from itf.faults import counting
 from itf.faults.counting import SharedPage
 from itf.fixtures.parallel_environment import parallel_test_environment
+from tests.faults.waiting_support import watch
 from tests.fixtures.parallel_support import DEADLINE, METHODS
 from tests.support import in_threads, run_script
 from tests.workers.worker_support import descriptors
@@ -224,9 +224,7 @@ class WorkersTest(LeftoverTestCase):
                 for worker in workers:
                     worker.start()
                 for n, worker in enumerate(workers):
-                    before = plan.calls
-                    while plan.calls < before + 50 * (n + 1) + number:
-                        time.sleep(0.0001)
+                    plan.wait_until_hit(DEADLINE, hits=plan.hits + 17 * (n + 1) + number)
                     os.kill(worker.pid or 0, signal.SIGKILL)
                 for worker in workers:
                     worker.exception(DEADLINE)
@@ -281,11 +279,11 @@ class WorkersTest(LeftoverTestCase):
     def test_a_wait_that_was_begun_before(self) -> None:
         """Who waits for a hit sees one of a process that was not there when it began to."""
         plan = FaultPlan.always(returns="hit")
+        wait_for_sleepers = watch(plan.watchers)
         with parallel_test_environment("fork") as env, inject_faults(string, "capwords", plan):
             waiting = threading.Thread(target=plan.wait_until_hit, args=(DEADLINE,))
             waiting.start()
-            while not plan.watchers.wakers:
-                time.sleep(0)
+            wait_for_sleepers(1)
             worker = env.create_worker_process(call, (1,))
             worker.start()
             worker.result(DEADLINE)

@@ -12,10 +12,8 @@ from typing import Any
 
 from itf import FaultPlan, FaultTimeoutError, inject_faults
 from itf.faults.injection import Injection
+from tests.faults.waiting_support import DEADLINE, watch
 from tests.support import in_threads
-
-# Far more than any of it takes: who waits this long hangs.
-DEADLINE = 30.0
 
 
 class Calls:
@@ -55,12 +53,9 @@ class WaitingTestCase(unittest.TestCase):
 
     def hanging(self, plan: FaultPlan, count: int = 1) -> Calls:
         """Return calls that hang."""
+        wait_for_sleepers = watch(plan._sleepers)
         calls = Calls(self.module.function, count)
-        plan.wait_until_hit(DEADLINE, hits=count)
-        deadline = time.monotonic() + DEADLINE
-        while len(plan._sleepers.wakers) < count:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.001)
+        wait_for_sleepers(count)
         return calls
 
 
@@ -294,10 +289,10 @@ class UntilHitTest(WaitingTestCase):
     def test_hits_that_come(self) -> None:
         """It waits for as many as it is told, whichever thread makes them."""
         plan = FaultPlan.every(2, returns=0)
+        wait_for_sleepers = watch(plan.watchers)
         self.inject(plan)
         waiting = Calls(lambda: plan.wait_until_hit(DEADLINE, hits=3))
-        while not plan.watchers.wakers:
-            time.sleep(0)
+        wait_for_sleepers(1)
         for _ in range(5):
             self.module.function()
         self.assertTrue(waiting.threads[0].is_alive())
