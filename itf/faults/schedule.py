@@ -186,10 +186,9 @@ class Runs:
 class Every:
     """Every n-th call."""
 
-    is_endless = False
-
     def __init__(self, n: int) -> None:
         self.first: int | None = n
+        self.is_endless = n == 1
 
     def parts(self, before: int) -> _Parts:
         """Return the tickets up to one of the next hits."""
@@ -217,8 +216,6 @@ class Random:
     Thread safety: every method, from any thread.
     """
 
-    is_endless = False
-
     def __init__(self, p: float, seed: int | str) -> None:
         self._p = p
         self._seed = seed
@@ -241,6 +238,11 @@ class Random:
         """The first call that is hit, None if none is."""
         first = self.call_of(1)
         return first if first < ENDLESS else None
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it hits each call from its first hit on."""
+        return self._p == 1
 
     def _draw_next(self) -> None:
         """Draw the next call that is hit, from how long it is until then: not call by call."""

@@ -341,6 +341,11 @@ class MistakesTest(unittest.TestCase):
                 for text, make in (
                     ("always()", lambda: made.always(then=made.first(1))),
                     ("after(2)", lambda: made.after(2, then=made.first(1))),
+                    ("every(1)", lambda: made.every(1, then=made.first(1))),
+                    (
+                        "probability(1, seed=2)",
+                        lambda: made.probability(1, seed=2, then=made.first(1)),
+                    ),
                 )
             ),
             (
