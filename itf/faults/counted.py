@@ -232,16 +232,15 @@ class CountedPlan:
     def _lets_go(self) -> bool:
         page = self._page
         if page is not None:
-            return page.released or not page.uses
+            return page.released or not page.is_used()
         return self._released or not self._uses
 
     def use(self, change: int) -> None:
         """Take note that it is injected at one place more, or less; at none, nobody hangs."""
         with lock_of(self):
             self._uses += change
-            page = self._page
-        if page is not None:
-            page.use(change)
+            if self._page is not None:
+                self._page.hold(self._uses > 0)
         self._sleepers.wake()
         if self._then is not None:
             self._then.use(change)
@@ -256,7 +255,7 @@ class CountedPlan:
             if self._page is not None:
                 return self._page
             page = SharedPage.create()
-            page.use(self._uses)
+            page.hold(self._uses > 0)
             page.calls = self._tickets.taken
             with page.alone():
                 self._page = page
@@ -284,6 +283,10 @@ class CountedPlan:
         """Take note that this is a new process, in which nobody waits."""
         self._sleepers.forget()
         self.watchers.forget()
+        # Where it is injected, it is in the process that has injected it.
+        self._uses = 0
+        if self._page is not None:
+            self._page.forked()
 
     def __reduce__(self) -> tuple[Any, ...]:
         page = self.share()

@@ -18,7 +18,7 @@ from itf.exceptions import ItfError
 from itf.forks import lock_of
 
 if sys.platform != "win32":  # where no process can share a plan
-    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, lockf
     from os import pwrite
 
 __all__ = ["SharedPage"]
@@ -33,11 +33,14 @@ _NAME: Final = "itf-fault-page"
 # Where each number is, in units of eight bytes.
 _CALLS: Final = 0
 _RELEASED: Final = 1
-_USES: Final = 2
 
 # And what the page is known by, in bytes.
 _UID: Final = 64
 _UID_SIZE: Final = 16
+
+# Which bytes of the file are locked: by who counts, and by all who use the plan.
+_COUNT: Final = 0
+_USE: Final = 1
 
 # Who counts is inside for a microsecond.  If it takes this long, somebody is
 # stopped in the middle of it.
@@ -53,7 +56,8 @@ class SharedPage:
 
     It is in a file without a name, and who writes has the kernel's lock on
     that: a process that is killed at any instant has counted or has not, and
-    holds up nobody.  The page goes with the last process that has it.
+    holds up nobody.  Who uses the plan has another one, so that it does so no
+    more when it is killed.  The page goes with the last process that has it.
 
     Attributes:
         uid: What the page is known by in all processes.
@@ -65,6 +69,8 @@ class SharedPage:
         self._file = file
         self._map = mmap.mmap(file.number, _SIZE)
         self._numbers = memoryview(self._map).cast("Q")
+        # Whether this process uses the plan; the page's lock is held while that changes.
+        self._is_held = False
         self.uid = bytes(self._map[_UID : _UID + _UID_SIZE])
 
     @classmethod
@@ -117,11 +123,13 @@ class SharedPage:
     def drop(self, descriptor: Descriptor) -> None:
         """Close a second descriptor of this very page.
 
-        A process that closes any descriptor of a file loses its lock on it: so
-        it is closed while no thread of this process has that.
+        A process that closes any descriptor of a file loses its locks on it: so
+        it is closed while no thread of this process has the one of who counts,
+        and the one of who uses the plan is taken again.
         """
         with lock_of(self):
             descriptor.close()
+            self.hold(self._is_held)
 
     @contextlib.contextmanager
     def alone(self) -> Generator[None]:
@@ -164,20 +172,31 @@ class SharedPage:
         """Let hanging calls go for good."""
         self._numbers[_RELEASED] = 1
 
-    @property
-    def uses(self) -> int:
-        """How often the plan is in use."""
-        return self._numbers[_USES]
+    def hold(self, is_held: bool) -> None:
+        """Have all processes know whether this one uses the plan."""
+        with lock_of(self):
+            self._is_held = is_held
+            if is_held:
+                self._seize(LOCK_SH, _USE)
+            else:
+                self._free(_USE)
 
-    def use(self, change: int) -> None:
-        """Change how often the plan is in use."""
-        with self.alone():
-            self._numbers[_USES] = max(0, self._numbers[_USES] + change)
+    def forked(self) -> None:
+        """Take note that this is a new process, which uses nothing."""
+        self._is_held = False
 
-    def _seize(self) -> None:
+    def is_used(self) -> bool:
+        """Say whether any process uses the plan."""
+        with lock_of(self):
+            if self._is_held or not self._try(LOCK_EX, _USE):
+                return True
+            self._free(_USE)
+            return False
+
+    def _seize(self, kind: int = LOCK_EX, byte: int = _COUNT) -> None:
         attempts = 0
         deadline = 0.0
-        while not self._try():
+        while not self._try(kind, byte):
             attempts += 1
             if attempts < _ATTEMPTS:
                 sleep(0)
@@ -190,12 +209,12 @@ class SharedPage:
                 )
             sleep(_PAUSE)
 
-    def _try(self) -> bool:
+    def _try(self, kind: int, byte: int) -> bool:
         try:
-            lockf(self._file.number, LOCK_EX | LOCK_NB)
+            lockf(self._file.number, kind | LOCK_NB, 1, byte)
         except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
             return False
         return True
 
-    def _free(self) -> None:
-        lockf(self._file.number, LOCK_UN)
+    def _free(self, byte: int = _COUNT) -> None:
+        lockf(self._file.number, LOCK_UN, 1, byte)

@@ -249,6 +249,30 @@ class WorkersTest(LeftoverTestCase):
             worker.exception(DEADLINE)
             self.assertEqual(5, call(10))
 
+    def test_a_worker_killed_while_it_has_the_plan_in(self) -> None:
+        """Its use of the plan goes with it: who hangs is let go when the test takes it out."""
+        for method in METHODS:
+            plan = FaultPlan.always(hang=True)
+            with self.subTest(method), parallel_test_environment(method) as env:
+
+                def work(plan: FaultPlan = plan) -> None:
+                    with inject_faults(string, "capwords", plan):
+                        string.capwords("x")
+
+                worker = env.create_worker_process(work)
+                worker.start()
+                plan.wait_until_hit(DEADLINE)
+                with inject_faults(string, "capwords", plan):
+                    thread = env.create_worker_thread(string.capwords, ("x",))
+                    thread.start()
+                    plan.wait_until_hit(DEADLINE, hits=2)
+                # The worker still has it, which is why nobody goes on.
+                self.assertTrue(plan.share().is_used())
+                self.assertTrue(thread.is_alive())
+                os.kill(worker.pid or 0, signal.SIGKILL)
+                worker.exception(DEADLINE)
+                self.assertEqual("X", thread.result(DEADLINE))
+
     def test_plain_fork(self) -> None:
         """Whoever forks without us counts with us."""
         plan = FaultPlan.every(2, returns="hit")
@@ -433,9 +457,11 @@ class PageTest(unittest.TestCase):
             call(5)
             plan.release()
             page = plan.share()
-            self.assertEqual((5, 2, True, 1), (plan.calls, plan.hits, page.released, page.uses))
+            self.assertEqual(
+                (5, 2, True, True), (plan.calls, plan.hits, page.released, page.is_used())
+            )
             self.assertEqual(1, call(1))
-        self.assertEqual((6, 0), (page.calls, page.uses))
+        self.assertEqual((6, False), (page.calls, page.is_used()))
 
     def test_a_plan_that_cannot_be_shared(self) -> None:
         """A fork that finds no descriptor warns: the processes will count for themselves."""
@@ -479,7 +505,7 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         """Nobody waits for ever for one who is paused with the lock."""
         page = SharedPage.create()
         with (
-            mock.patch.object(SharedPage, "_try", lambda _: False),
+            mock.patch.object(SharedPage, "_try", lambda *_: False),
             mock.patch.object(counting, "_PATIENCE", 0.01),
             self.assertRaises(ItfError) as caught,
         ):
