@@ -69,7 +69,9 @@ class SharedPage:
         self._file = file
         self._map = mmap.mmap(file.number, _SIZE)
         self._numbers = memoryview(self._map).cast("Q")
-        # Whether this process uses the plan; the page's lock is held while that changes.
+        # Whether who has the page's lock counts already, and whether this process
+        # uses the plan; that lock is held while either changes.
+        self._is_inside = False
         self._is_held = False
         self.uid = bytes(self._map[_UID : _UID + _UID_SIZE])
 
@@ -136,22 +138,30 @@ class SharedPage:
         """Be the only thread of all processes that counts."""
         # Beside the kernel's lock, which belongs to the whole process.
         with lock_of(self):
+            outer, self._is_inside = self._is_inside, True
             try:
                 self._seize()
                 yield
             finally:
-                self._free()
+                self._is_inside = outer
+                # A signal handler, or a __del__, that has come in between is
+                # through before us: the kernel knows of one lock only, ours.
+                if not outer:
+                    self._free()
 
     def next_call(self) -> int:
         """Count a call, and return its number."""
         # As `alone` does, in a third of its time.
         with lock_of(self):
+            outer, self._is_inside = self._is_inside, True
             try:
                 self._seize()
                 number = self._numbers[_CALLS] + 1
                 self._numbers[_CALLS] = number
             finally:
-                self._free()
+                self._is_inside = outer
+                if not outer:
+                    self._free()
         return number
 
     @property
@@ -182,8 +192,8 @@ class SharedPage:
                 self._free(_USE)
 
     def forked(self) -> None:
-        """Take note that this is a new process, which uses nothing."""
-        self._is_held = False
+        """Take note that this is a new process, which has none of the locks."""
+        self._is_inside = self._is_held = False
 
     def is_used(self) -> bool:
         """Say whether any process uses the plan."""

@@ -516,6 +516,21 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         )
         self.assertEqual(1, page.next_call())
 
+    def test_a_handler_that_calls_while_a_call_is_counted(self) -> None:
+        """It counts, and does not let others in before the call that it interrupts is through."""
+        page = SharedPage.create()
+
+        def another_may_count() -> bool:
+            pid = os.fork()
+            if not pid:
+                os._exit(page._try(fcntl.LOCK_EX, 0))
+            return bool(os.waitpid(pid, 0)[1])
+
+        with page.alone():
+            self.assertEqual(1, page.next_call())
+            self.assertFalse(another_may_count())
+        self.assertTrue(another_may_count())
+
     def test_a_second_copy_does_not_drop_the_lock(self) -> None:
         """Closing a second descriptor of the page waits until nobody here counts."""
         plan = FaultPlan.always()
