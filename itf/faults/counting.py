@@ -140,14 +140,14 @@ class SharedPage:
         with lock_of(self):
             outer, self._is_inside = self._is_inside, True
             try:
-                self._seize()
+                self._seize(LOCK_EX, _COUNT)
                 yield
             finally:
                 self._is_inside = outer
                 # A signal handler, or a __del__, that has come in between is
                 # through before us: the kernel knows of one lock only, ours.
                 if not outer:
-                    self._free()
+                    self._free(_COUNT)
 
     def next_call(self) -> int:
         """Count a call, and return its number."""
@@ -155,13 +155,13 @@ class SharedPage:
         with lock_of(self):
             outer, self._is_inside = self._is_inside, True
             try:
-                self._seize()
+                self._seize(LOCK_EX, _COUNT)
                 number = self._numbers[_CALLS] + 1
                 self._numbers[_CALLS] = number
             finally:
                 self._is_inside = outer
                 if not outer:
-                    self._free()
+                    self._free(_COUNT)
         return number
 
     @property
@@ -203,7 +203,7 @@ class SharedPage:
             self._free(_USE)
             return False
 
-    def _seize(self, kind: int = LOCK_EX, byte: int = _COUNT) -> None:
+    def _seize(self, kind: int, byte: int) -> None:
         attempts = 0
         deadline = 0.0
         while not self._try(kind, byte):
@@ -226,5 +226,5 @@ class SharedPage:
             return False
         return True
 
-    def _free(self, byte: int = _COUNT) -> None:
+    def _free(self, byte: int) -> None:
         lockf(self._file.number, LOCK_UN, 1, byte)
