@@ -169,11 +169,17 @@ class Timeline:
             kind: As for `record`.
             describe: Makes the event's data of what was kept.
         """
-        put, number, now, modules = self._log.put, self._log.next_number, _now, sys.modules
+        put, number, now, here = self._log.put, self._log.next_number, _now, _here
+        modules, running = sys.modules, None
 
         def note(what: Any) -> None:
-            task = current_task_name() if "asyncio" in modules else None
-            put((number(), (now(), _here.thread, task, _process, kind, describe, what)))
+            nonlocal running
+            if running is None and "asyncio" in modules:
+                # None as long as it is only half imported, in another thread.
+                running = getattr(modules["asyncio"], "_get_running_loop", None)
+            # Most have no loop here, which is asked for at once: it costs less.
+            task = None if running is None or running() is None else current_task_name()
+            put((number(), (now(), here.thread, task, _process, kind, describe, what)))
 
         return note
 

@@ -15,7 +15,7 @@ from itf.exceptions import FaultTimeoutError, ItfError
 from itf.faults.counting import SharedPage
 from itf.faults.gate import Sleepers
 from itf.faults.outcome import Outcome
-from itf.faults.schedule import ENDLESS, Schedule, Tickets
+from itf.faults.schedule import ENDLESS, MORE, Numbers, Schedule, Tickets
 from itf.forks import lock_of
 
 __all__ = ["CountedPlan", "Hit", "State", "Struck", "Ticking", "times"]
@@ -70,6 +70,7 @@ class CountedPlan:
     its count with other processes, or if another plan comes after it.
 
     Attributes:
+        text: What it is called, such as ``FaultPlan.always()``.
         seed: What a random one has drawn its calls by; None for all others.
         schedule: Which calls are hit.
         outcomes: What becomes of them, the last one also of all further ones.
@@ -85,17 +86,18 @@ class CountedPlan:
 
     def set_up(self, state: State) -> None:
         """Begin, with nothing counted."""
-        self._text, self.schedule, self.outcomes, self._then, self.seed = state
+        text, self.schedule, self.outcomes, self._then, self.seed = state
+        # Not by __str__ alone, for each exception that is raised tells it.
+        self.text = f"FaultPlan.{text}"
         self.last, self.others = self.outcomes[-1], len(self.outcomes) - 1
         self._page: SharedPage | None = None
         self._released = False
         self._uses = 0
         self._sleepers = Sleepers()
         self.watchers = Sleepers()
-        numbers = iter(range(1, ENDLESS))
-        self._tickets = Tickets(numbers, numbers)
+        self._tickets: Tickets | Numbers = Numbers()
         if self._then is None:
-            self._tickets = self.schedule.tickets()
+            self._tickets = Tickets(self.schedule)
             # In the place of the method, which needs the numbers of calls.
             self.__dict__["tick"] = self._tickets.take
         # How many hits are on a timeline of this process, of those since others count, too.
@@ -135,11 +137,30 @@ class CountedPlan:
         then = self._then
         if then is not None and schedule.first is not None and schedule.first < call:
             ticket = then.tick()
-            return ticket or then.claim(ticket)
+            struck = None if ticket else then.claim(ticket)
+            return True if struck is None else struck
         return True
 
-    def claim(self, ticket: object) -> Struck:
-        """Return what a ticket that is false says."""
+    def _more(self) -> object:
+        """Take a ticket where there were no more."""
+        with lock_of(self):
+            tickets = self._tickets
+            if self._page is None and isinstance(tickets, Tickets):
+                tickets.lay_out_more()
+                self.__dict__["tick"] = tickets.take
+                self._renew_layers()
+        return self.tick()
+
+    def _renew_layers(self) -> None:
+        for layer in self._layers:
+            layer.tick = self.tick
+
+    def claim(self, ticket: object) -> Struck | None:
+        """Return what a ticket that is false says; None if the call passes after all."""
+        while ticket is MORE:
+            ticket = self._more()
+        if ticket:
+            return None
         if isinstance(ticket, Struck):
             return ticket
         # Of two threads that are hit at once each gets one of the two numbers.
@@ -168,7 +189,7 @@ class CountedPlan:
         """Take note that a hit was told, and have those who wait for one look at the count."""
         if self._page is not None:
             next(self._told)
-        if self.watchers:
+        if self.watchers.wakers:
             self.watchers.wake()
 
     def untold_hits(self) -> int:
@@ -211,16 +232,15 @@ class CountedPlan:
     def _lets_go(self) -> bool:
         page = self._page
         if page is not None:
-            return page.released or not page.uses
+            return page.released or not page.is_used()
         return self._released or not self._uses
 
     def use(self, change: int) -> None:
         """Take note that it is injected at one place more, or less; at none, nobody hangs."""
         with lock_of(self):
             self._uses += change
-            page = self._page
-        if page is not None:
-            page.use(change)
+            if self._page is not None:
+                self._page.hold(self._uses > 0)
         self._sleepers.wake()
         if self._then is not None:
             self._then.use(change)
@@ -235,7 +255,7 @@ class CountedPlan:
             if self._page is not None:
                 return self._page
             page = SharedPage.create()
-            page.use(self._uses)
+            page.hold(self._uses > 0)
             page.calls = self._tickets.taken
             with page.alone():
                 self._page = page
@@ -243,8 +263,7 @@ class CountedPlan:
                 # Nobody can have looked up the ticket's `take` and not called
                 # it yet: Python does not change threads between the two.
                 self.__dict__.pop("tick", None)
-                for layer in self._layers:
-                    layer.tick = self.tick
+                self._renew_layers()
                 page.calls = self._tickets.taken
             self._told_before = self.hits
             if self._released:
@@ -264,10 +283,20 @@ class CountedPlan:
         """Take note that this is a new process, in which nobody waits."""
         self._sleepers.forget()
         self.watchers.forget()
+        # Where it is injected, it is in the process that has injected it.
+        self._uses = 0
+        if self._page is not None:
+            self._page.forked()
 
     def __reduce__(self) -> tuple[Any, ...]:
         page = self.share()
-        state = (self._text, self.schedule, self.outcomes, self._then, self.seed)
+        state = (
+            self.text.removeprefix("FaultPlan."),
+            self.schedule,
+            self.outcomes,
+            self._then,
+            self.seed,
+        )
         return (_receive, (type(self), page.uid, page.way_in(), state))
 
     def __copy__(self) -> CountedPlan:
@@ -277,7 +306,7 @@ class CountedPlan:
         return self
 
     def __str__(self) -> str:
-        return f"FaultPlan.{self._text}"
+        return self.text
 
     def __repr__(self) -> str:
         return f"<{self}: {times(self.count(), 'call')}, {times(self.hits, 'hit')}>"

@@ -6,8 +6,11 @@ import contextlib
 import mmap
 import os
 import sys
-import time
 from collections.abc import Generator
+
+# By names of our own: a test that has these fail, or counts their calls, means its own.
+from os import ftruncate, getpid
+from time import monotonic, sleep
 from typing import Final
 
 from itf.descriptors import Descriptor, anonymous_file
@@ -15,7 +18,8 @@ from itf.exceptions import ItfError
 from itf.forks import lock_of
 
 if sys.platform != "win32":  # where no process can share a plan
-    import fcntl
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, lockf
+    from os import pwrite
 
 __all__ = ["SharedPage"]
 
@@ -29,11 +33,14 @@ _NAME: Final = "itf-fault-page"
 # Where each number is, in units of eight bytes.
 _CALLS: Final = 0
 _RELEASED: Final = 1
-_USES: Final = 2
 
 # And what the page is known by, in bytes.
 _UID: Final = 64
 _UID_SIZE: Final = 16
+
+# Which bytes of the file are locked: by who counts, and by all who use the plan.
+_COUNT: Final = 0
+_USE: Final = 1
 
 # Who counts is inside for a microsecond.  If it takes this long, somebody is
 # stopped in the middle of it.
@@ -49,7 +56,8 @@ class SharedPage:
 
     It is in a file without a name, and who writes has the kernel's lock on
     that: a process that is killed at any instant has counted or has not, and
-    holds up nobody.  The page goes with the last process that has it.
+    holds up nobody.  Who uses the plan has another one, so that it does so no
+    more when it is killed.  The page goes with the last process that has it.
 
     Attributes:
         uid: What the page is known by in all processes.
@@ -61,6 +69,10 @@ class SharedPage:
         self._file = file
         self._map = mmap.mmap(file.number, _SIZE)
         self._numbers = memoryview(self._map).cast("Q")
+        # Whether who has the page's lock counts already, and whether this process
+        # uses the plan; that lock is held while either changes.
+        self._is_inside = False
+        self._is_held = False
         self.uid = bytes(self._map[_UID : _UID + _UID_SIZE])
 
     @classmethod
@@ -71,8 +83,8 @@ class SharedPage:
             OSError: There is no room for it, or no descriptor.
         """
         file = anonymous_file(_NAME)
-        os.ftruncate(file.number, _SIZE)
-        os.pwrite(file.number, os.urandom(_UID_SIZE), _UID)
+        ftruncate(file.number, _SIZE)
+        pwrite(file.number, os.urandom(_UID_SIZE), _UID)
         return cls(file)
 
     def way_in(self) -> Descriptor | str:
@@ -84,7 +96,7 @@ class SharedPage:
         context = sys.modules.get("multiprocessing.context")
         if context is not None and context.get_spawning_popen() is not None:
             return self._file
-        return f"/proc/{os.getpid()}/fd/{self._file.number}"
+        return f"/proc/{getpid()}/fd/{self._file.number}"
 
     @classmethod
     def enter(cls, way_in: Descriptor | str, uid: bytes, plan: str) -> SharedPage:
@@ -113,33 +125,43 @@ class SharedPage:
     def drop(self, descriptor: Descriptor) -> None:
         """Close a second descriptor of this very page.
 
-        A process that closes any descriptor of a file loses its lock on it: so
-        it is closed while no thread of this process has that.
+        A process that closes any descriptor of a file loses its locks on it: so
+        it is closed while no thread of this process has the one of who counts,
+        and the one of who uses the plan is taken again.
         """
         with lock_of(self):
             descriptor.close()
+            self.hold(self._is_held)
 
     @contextlib.contextmanager
     def alone(self) -> Generator[None]:
         """Be the only thread of all processes that counts."""
         # Beside the kernel's lock, which belongs to the whole process.
         with lock_of(self):
+            outer, self._is_inside = self._is_inside, True
             try:
-                self._seize()
+                self._seize(LOCK_EX, _COUNT)
                 yield
             finally:
-                self._free()
+                self._is_inside = outer
+                # A signal handler, or a __del__, that has come in between is
+                # through before us: the kernel knows of one lock only, ours.
+                if not outer:
+                    self._free(_COUNT)
 
     def next_call(self) -> int:
         """Count a call, and return its number."""
         # As `alone` does, in a third of its time.
         with lock_of(self):
+            outer, self._is_inside = self._is_inside, True
             try:
-                self._seize()
+                self._seize(LOCK_EX, _COUNT)
                 number = self._numbers[_CALLS] + 1
                 self._numbers[_CALLS] = number
             finally:
-                self._free()
+                self._is_inside = outer
+                if not outer:
+                    self._free(_COUNT)
         return number
 
     @property
@@ -160,38 +182,49 @@ class SharedPage:
         """Let hanging calls go for good."""
         self._numbers[_RELEASED] = 1
 
-    @property
-    def uses(self) -> int:
-        """How often the plan is in use."""
-        return self._numbers[_USES]
+    def hold(self, is_held: bool) -> None:
+        """Have all processes know whether this one uses the plan."""
+        with lock_of(self):
+            self._is_held = is_held
+            if is_held:
+                self._seize(LOCK_SH, _USE)
+            else:
+                self._free(_USE)
 
-    def use(self, change: int) -> None:
-        """Change how often the plan is in use."""
-        with self.alone():
-            self._numbers[_USES] = max(0, self._numbers[_USES] + change)
+    def forked(self) -> None:
+        """Take note that this is a new process, which has none of the locks."""
+        self._is_inside = self._is_held = False
 
-    def _seize(self) -> None:
+    def is_used(self) -> bool:
+        """Say whether any process uses the plan."""
+        with lock_of(self):
+            if self._is_held or not self._try(LOCK_EX, _USE):
+                return True
+            self._free(_USE)
+            return False
+
+    def _seize(self, kind: int, byte: int) -> None:
         attempts = 0
         deadline = 0.0
-        while not self._try():
+        while not self._try(kind, byte):
             attempts += 1
             if attempts < _ATTEMPTS:
-                time.sleep(0)
+                sleep(0)
                 continue
-            now = time.monotonic()
+            now = monotonic()
             deadline = deadline or now + _PATIENCE
             if now > deadline:
                 raise ItfError(
                     f"another process has been counting a call for {_PATIENCE:g} s; is it paused?"
                 )
-            time.sleep(_PAUSE)
+            sleep(_PAUSE)
 
-    def _try(self) -> bool:
+    def _try(self, kind: int, byte: int) -> bool:
         try:
-            fcntl.lockf(self._file.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lockf(self._file.number, kind | LOCK_NB, 1, byte)
         except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
             return False
         return True
 
-    def _free(self) -> None:
-        fcntl.lockf(self._file.number, fcntl.LOCK_UN)
+    def _free(self, byte: int) -> None:
+        lockf(self._file.number, LOCK_UN, 1, byte)

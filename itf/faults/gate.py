@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-import time
 from collections.abc import Callable
+
+# By a name of our own: a test that has it fail, or counts its calls, means its own.
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,23 +31,23 @@ class Sleepers:
 
     Nobody holds a lock here, which a forked child could find held for ever.
 
+    Attributes:
+        wakers: What wakes each of them; empty if nobody sleeps.
+
     Thread safety: every method, from any thread.
     """
 
     def __init__(self) -> None:
-        self._wakers: dict[object, Callable[[], object]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._wakers)
+        self.wakers: dict[object, Callable[[], object]] = {}
 
     def wake(self) -> None:
         """Have everybody look again."""
-        for waker in list(self._wakers.values()):
+        for waker in list(self.wakers.values()):
             waker()
 
     def forget(self) -> None:
         """Take note that this is a new process, in which nobody sleeps."""
-        self._wakers = {}
+        self.wakers.clear()
 
     def wait_for(
         self,
@@ -60,18 +62,19 @@ class Sleepers:
             seconds: How long at most; None is for ever.
             is_shared: Says whether another process may bring it about.
         """
-        end = None if seconds is None else time.monotonic() + seconds
-        awake = threading.Event()
-        self._wakers[awake] = awake.set
+        end = None if seconds is None else monotonic() + seconds
+        # A lock, not an Event: a test may have the wait of that fail, or hang.
+        asleep = threading.Lock()
+        asleep.acquire()
+        self.wakers[asleep] = functools.partial(_let_go, asleep)
         try:
             while not condition():
-                left = None if end is None else end - time.monotonic()
+                left = None if end is None else end - monotonic()
                 if left is not None and left <= 0:
                     return False
-                awake.wait(_slice(left, _POLL if is_shared() else _SLICE))
-                awake.clear()
+                asleep.acquire(timeout=_slice(left, _POLL if is_shared() else _SLICE))
         finally:
-            self._wakers.pop(awake, None)
+            self.wakers.pop(asleep, None)
         return True
 
     async def wait_for_async(
@@ -89,7 +92,7 @@ class Sleepers:
         try:
             while True:
                 future = loop.create_future()
-                self._wakers[key] = functools.partial(_finish, loop, future)
+                self.wakers[key] = functools.partial(_finish, loop, future)
                 # Only now: what happens from here on finishes the future.
                 if condition():
                     return True
@@ -98,9 +101,21 @@ class Sleepers:
                     return False
                 # Without a slice where nothing needs it: on a loop whose clock
                 # jumps from timer to timer, slices would be gone in no time.
-                await asyncio.wait([future], timeout=_slice(left, _POLL) if is_shared() else left)
+                wait = _slice(left, _POLL) if is_shared() else left
+                timer = None if wait is None else loop.call_later(wait, _set, future)
+                try:
+                    await future
+                finally:
+                    if timer is not None:
+                        timer.cancel()
         finally:
-            self._wakers.pop(key, None)
+            self.wakers.pop(key, None)
+
+
+def _let_go(lock: threading.Lock) -> None:
+    # Who looks anew for one reason does so for all: a second one may find it open.
+    with contextlib.suppress(RuntimeError):
+        lock.release()
 
 
 def _finish(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:

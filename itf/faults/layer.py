@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from itf.exceptions import InjectedFaultError
-from itf.faults.counted import CountedPlan, Hit, Struck
+from itf.faults.counted import CountedPlan, Hit
 from itf.faults.outcome import INJECTED, NOTHING, fresh_error
 from itf.faults.wrapping import PASS_ON
 from itf.notes import add_note
@@ -55,6 +55,11 @@ class Layer:
         self._blank = blank
         # Not by a method: what is on a timeline for long would keep all of this.
         self._note = timeline.shorthand("fault", functools.partial(_describe, plan, about))
+        # What makes the short way short: nothing of it is looked for at a hit.
+        self._only = None if plan.others or plan.last.waits else plan.last
+        self._claim = plan.claims.__next__
+        self._call_of = plan.schedule.call_of
+        self._watching = plan.watchers.wakers
         plan.enlist(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -63,29 +68,28 @@ class Layer:
 
     def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what happens to a call that is hit; return its value, or PASS_ON."""
-        if type(ticket) is Struck:
-            hit = ticket.hit
-        else:
-            plan = self.plan
-            # Of two threads that are hit at once, each gets one of the two numbers.
-            number = next(plan.claims)
-            outcome = plan.last if number > plan.others else plan.outcomes[number - 1]
-            if not outcome.waits:
-                # The short way, for loops that are hit a million times.
-                self._note(number)
-                if plan.watchers:
-                    plan.announce()
-                if outcome.returns is not NOTHING:
-                    return outcome.returns
-                return self._end(plan.hit(number), args, kwargs)
-            hit = plan.hit(number)
-        return self.suffer(hit, args, kwargs)
+        outcome = self._only
+        if ticket is not False or outcome is None:
+            struck = self.plan.claim(ticket)
+            return PASS_ON if struck is None else self.suffer(struck.hit, args, kwargs)
+        # The short way, for loops that are hit a million times.
+        # Of two threads that are hit at once, each gets one of the two numbers.
+        number = self._claim()
+        self._note(number)
+        if self._watching:
+            self.plan.announce()
+        if outcome.returns is not NOTHING:
+            return outcome.returns
+        if outcome.raises is None:
+            return self._end(self.plan.hit(number), args, kwargs)
+        raise self._error(outcome.raises, self.plan, self._call_of(number), number)
 
     async def strike_async(
         self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Do what happens to a call of a coroutine function."""
-        return await self.suffer_async(self.plan.claim(ticket).hit, args, kwargs)
+        struck = self.plan.claim(ticket)
+        return PASS_ON if struck is None else await self.suffer_async(struck.hit, args, kwargs)
 
     def suffer(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what a hit does; return the value of the call, or PASS_ON."""
@@ -107,16 +111,23 @@ class Layer:
         self._note(hit)
         hit.plan.announce()
 
+    def _error(
+        self,
+        raises: BaseException | type[BaseException],
+        plan: CountedPlan,
+        call: int,
+        number: int,
+    ) -> BaseException:
+        # Made here, and raised elsewhere by no name: its traceback leads to the
+        # frame that raises it, which is not to lead back to it.
+        error = fresh_error(raises, number)
+        add_note(error, f"{INJECTED}{plan.text} as call {call} of {self.label}")
+        return error
+
     def _end(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outcome = hit.outcome
         if outcome.raises is not None:
-            error = fresh_error(outcome.raises, hit.number)
-            add_note(error, f"{INJECTED}{hit.plan} as call {hit.call} of {self.label}")
-            try:
-                raise error
-            finally:
-                # Its traceback leads to this frame, which would lead back to it.
-                del error
+            raise self._error(outcome.raises, hit.plan, hit.call, hit.number)
         if outcome.returns is not NOTHING:
             return outcome.returns
         if self._blank is not None:
@@ -165,9 +176,11 @@ class Stack:
             ticket = layer.tick()
             if ticket:
                 continue
-            hit = layer.plan.claim(ticket).hit
-            pairs.append((layer, hit))
-            if hit.outcome.ends_call:
+            struck = layer.plan.claim(ticket)
+            if struck is None:
+                continue
+            pairs.append((layer, struck.hit))
+            if struck.hit.outcome.ends_call:
                 break
         return _Stacked(pairs) if pairs else True
 

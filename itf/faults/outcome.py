@@ -182,7 +182,7 @@ def fresh_error(raises: BaseException | type[BaseException], hit: int) -> BaseEx
 
     An instance is raised itself at the first hit, and as a copy at those after
     it: raised again, it would carry the traceback of the time before, and
-    another thread would add to it.
+    another thread would add to it.  One that cannot be copied is raised again.
     """
     if isinstance(raises, type):
         return raises()
@@ -191,9 +191,9 @@ def fresh_error(raises: BaseException | type[BaseException], hit: int) -> BaseEx
     try:
         made = copy.copy(raises)
     except Exception:  # noqa: BLE001 - its class may want other arguments than it keeps
-        return raises
+        made = raises
     if type(made) is not type(raises):
-        return raises
+        made = raises
     notes = getattr(made, "__notes__", None)
     if isinstance(notes, list):
         made.__notes__ = [note for note in notes if not str(note).startswith(INJECTED)]

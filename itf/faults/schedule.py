@@ -4,8 +4,10 @@ A schedule is used in two ways.  As long as one process counts, each call takes
 the next value of an iterator that is written in C, true for a call that passes
 and false for one that is hit: that is one step which no other thread can come
 into, and it counts and decides at once.  How many values were taken is what
-`operator.length_hint` says is missing.  Where several processes count
-together, or another plan follows, a call has a number, and asks by that.
+`operator.length_hint` says is missing.  A schedule that has no end is laid out
+a piece at a time; after it come tickets that ask for more.  Where several
+processes count together, or another plan follows, a call has a number, and
+asks by that.
 
 Both ways say the same, whichever thread or process makes a call: it depends on
 nothing but the call's number.
@@ -15,16 +17,17 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 import operator
 import random
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol, TypeAlias
 
 from itf.forks import lock_of
 
-__all__ = ["ENDLESS", "Every", "Random", "Runs", "Schedule", "Tickets"]
+__all__ = ["ENDLESS", "MORE", "Every", "Numbers", "Random", "Runs", "Schedule", "Tickets"]
 
 __unittest = True
 
@@ -32,25 +35,72 @@ ENDLESS: Final = sys.maxsize // 4
 """More calls than anybody can make; a few of it still fit into a size."""
 
 
+# So many hits are laid out at once: what it takes to lay out more is little for each.
+_AHEAD: Final = 64
+
+# So few calls are written out one by one, which takes less than as many runs.
+_FEW: Final = 1000
+
+_Parts: TypeAlias = list[Iterator[bool]]
+_Piece: TypeAlias = tuple[int, _Parts]
+
+
+class _More:
+    """The ticket of a call that came after all that were laid out; it is not counted."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MORE: Final = _More()
+"""The ticket of a call that came after all that were laid out; it is not counted."""
+
+
 class Tickets:
     """The values that calls take, and how many were taken.
 
     Attributes:
-        take: Takes the next one.
+        take: Takes the next one: True, False or MORE.
     """
 
-    def __init__(self, values: Iterator[object], *meters: Any) -> None:
-        self.take = values.__next__
-        self._meters = meters
-        self._whole = self._left()
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._piece, self.take = self._lay_out(0)
 
-    def _left(self) -> int:
-        return sum(map(operator.length_hint, self._meters))
+    def _lay_out(self, before: int) -> tuple[_Piece, Callable[[], object]]:
+        parts = self._schedule.parts(before)
+        end = before + sum(map(operator.length_hint, parts))
+        return (end, parts), itertools.chain(*parts, itertools.repeat(MORE)).__next__
+
+    def lay_out_more(self) -> None:
+        """Lay out the next piece if this one is used up."""
+        piece, taken = self._piece, self.taken
+        if taken != piece[0]:
+            return
+        further, take = self._lay_out(taken)
+        # A signal handler may have come here meanwhile, but not from here on:
+        # Python looks for one at calls and jumps back alone.
+        if self._piece is piece:
+            self._piece, self.take = further, take
 
     @property
     def taken(self) -> int:
         """How many calls there were."""
-        return self._whole - self._left()
+        end, parts = self._piece
+        return end - sum(map(operator.length_hint, parts))
+
+
+class Numbers:
+    """The numbers of calls in place of tickets, from 1 on."""
+
+    def __init__(self) -> None:
+        self._left = iter(range(1, ENDLESS))
+        self.take: Callable[[], int] = self._left.__next__
+
+    @property
+    def taken(self) -> int:
+        """How many calls there were."""
+        return ENDLESS - 1 - operator.length_hint(self._left)
 
 
 class Schedule(Protocol):
@@ -64,8 +114,11 @@ class Schedule(Protocol):
     def is_endless(self) -> bool:
         """Whether it hits each call from its first hit on."""
 
-    def tickets(self) -> Tickets:
-        """Return new tickets: true for a call that passes, false for one that is hit."""
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets of the calls after so many, a piece in parts that tell their length.
+
+        What does not go on for ever ends with a hit; the next piece begins there.
+        """
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""
@@ -110,10 +163,9 @@ class Runs:
         """Whether it hits each call from its first hit on."""
         return self._runs[-1][0] and self._hits[-1] == self._runs[-1][1]
 
-    def tickets(self) -> Tickets:
-        """Return new tickets."""
-        parts = [itertools.repeat(not hit, length) for hit, length in self._runs]
-        return Tickets(itertools.chain(*parts), *parts)
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets of all calls."""
+        return [itertools.repeat(not hit, length) for hit, length in self._runs]
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""
@@ -134,15 +186,16 @@ class Runs:
 class Every:
     """Every n-th call."""
 
-    is_endless = False
-
     def __init__(self, n: int) -> None:
         self.first: int | None = n
+        self.is_endless = n == 1
 
-    def tickets(self) -> Tickets:
-        """Return new tickets."""
-        numbers = iter(range(1, ENDLESS))
-        return Tickets(map(operator.mod, numbers, itertools.repeat(self.call_of(1))), numbers)
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets up to one of the next hits."""
+        passing = self.call_of(1) - 1
+        if passing < _FEW:
+            return [iter((*itertools.repeat(True, passing), False) * (_FEW // (passing + 1)))]
+        return [*map(itertools.repeat, (True, False) * _AHEAD, (passing, 1) * _AHEAD)]
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""
@@ -163,17 +216,14 @@ class Random:
     Thread safety: every method, from any thread.
     """
 
-    is_endless = False
-
     def __init__(self, p: float, seed: int | str) -> None:
         self._p = p
         self._seed = seed
         self._rewind()
 
     def _rewind(self) -> None:
-        # What was gone through so far: all hits up to call _at.
+        # Which calls are hit, as far as they are drawn.
         self._draw = random.Random(self._seed).random
-        self._at = 0
         self._found = array("Q")
 
     def __getstate__(self) -> tuple[float, int | str]:
@@ -185,21 +235,37 @@ class Random:
 
     @property
     def first(self) -> int | None:
-        """The first call that is hit as far as is known, None if none is."""
-        return self._found[0] if self._found else None
+        """The first call that is hit, None if none is."""
+        first = self.call_of(1)
+        return first if first < ENDLESS else None
 
-    def tickets(self) -> Tickets:
-        """Return new tickets."""
-        draw = random.Random(self._seed).random
-        chances = itertools.repeat(self._p, ENDLESS)
-        # No number drawn is None: it goes on for ever.
-        return Tickets(map(operator.le, chances, iter(draw, None)), chances)
+    @property
+    def is_endless(self) -> bool:
+        """Whether it hits each call from its first hit on."""
+        return self._p == 1
 
-    def _go_to(self, call: int) -> None:
-        while self._at < call:
-            self._at += 1
-            if self._draw() < self._p:
-                self._found.append(self._at)
+    def _draw_next(self) -> None:
+        """Draw the next call that is hit, from how long it is until then: not call by call."""
+        last = self._found[-1] if self._found else 0
+        match self._p:
+            case 0.0:
+                gap = ENDLESS
+            case 1.0:
+                gap = 1
+            case p:
+                gap = 1 + int(min(math.log1p(-self._draw()) / math.log1p(-p), ENDLESS))
+        self._found.append(min(last + gap, ENDLESS))
+
+    def parts(self, before: int) -> _Parts:
+        """Return the tickets up to one of the next hits."""
+        hit = self.hits(before) + 1
+        parts: _Parts = []
+        for call in map(self.call_of, range(hit, hit + _AHEAD)):
+            parts += itertools.repeat(True, call - before - 1), itertools.repeat(False, 1)
+            if call == ENDLESS:
+                break
+            before = call
+        return parts
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""
@@ -208,13 +274,13 @@ class Random:
     def hits(self, calls: int) -> int:
         """Return how many of so many calls are hit."""
         with lock_of(self):
-            self._go_to(calls)
+            while not self._found or self._found[-1] <= calls:
+                self._draw_next()
             return bisect.bisect_right(self._found, calls)
 
     def call_of(self, hit: int) -> int:
         """Return which call is the n-th that is hit."""
         with lock_of(self):
-            # Far beyond what was drawn there is one, for a hit has been taken.
             while len(self._found) < hit:
-                self._go_to(self._at + 1)
+                self._draw_next()
             return int(self._found[hit - 1])

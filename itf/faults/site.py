@@ -60,7 +60,7 @@ class Site:
         """
         self._show(tuple(other for other in self.layers if other is not layer))
         if self.layers or not self.is_in_place:
-            return False
+            return _namespace(self.target).get(self.name, _MISSING) is self._own
         if self._own is _MISSING:
             _setter(self.target).__delattr__(self.target, self.name)
         else:
@@ -103,7 +103,12 @@ class Site:
             return self._for_class(found)
         if isinstance(target, types.ModuleType):
             return wrap(self._function(found), self._asked)
-        if hasattr(type(found), "__set__"):
+        if isinstance(found, types.MemberDescriptorType):
+            raise FaultInjectionError(
+                f"{name!r} of {safe_repr(target)} is kept in a slot; inject into the module or "
+                "class that its function is from"
+            )
+        if hasattr(type(found), "__set__") or isinstance(found, functools.cached_property):
             kind = "property" if isinstance(found, property) else type(found).__name__
             raise FaultInjectionError(
                 f"{name!r} of {safe_repr(target)} is a {kind} of its class; "
@@ -126,6 +131,15 @@ class Site:
             made = functools.cached_property(wrap(self._function(found.func), self._asked))
             made.__set_name__(self.target, self.name)
             return made
+        if found is vars(object)["__new__"]:
+            # CPython never notices that a class has it no more, and would
+            # refuse the arguments of every later constructor call.
+            raise FaultInjectionError(
+                f"{label_of(self.target, self.name)} is that of object; inject into its "
+                f"constructor: inject_faults({self.target.__qualname__}, '__init__', plan)"
+            )
+        if found is vars(object)["__init__"]:
+            found = _object_init
         wrapper = wrap(self._function(found), self._asked)
         # What binds no `self` is not to be given one.
         return wrapper if _binds(found) else staticmethod(wrapper)
@@ -153,6 +167,12 @@ def _binds(found: Any) -> bool:
     return hasattr(type(found), "__get__")
 
 
+def _object_init(self: Any, /, *args: Any, **kwargs: Any) -> None:
+    """Stand for that of object, which allows arguments only to a class that has no other."""
+    if (args or kwargs) and type(self).__new__ is vars(object)["__new__"]:
+        raise TypeError(f"{type(self).__name__}() takes no arguments")
+
+
 def _namespace(target: Any) -> Any:
     """Return what a target has of its own, by name."""
     return getattr(target, "__dict__", {})
@@ -174,6 +194,12 @@ def _find(target: Any, name: str) -> Any:
     found = _MISSING if isinstance(target, type) else getattr(target, name, _MISSING)
     if found is not _MISSING:
         return found
+    meta = next((kind for kind in type(target).__mro__ if name in vars(kind)), type)
+    if meta is not type:
+        raise FaultInjectionError(
+            f"{name!r} of {_name(target)} is a method of its metaclass; inject into that: "
+            f"inject_faults({meta.__qualname__}, {name!r}, plan)"
+        )
     close = difflib.get_close_matches(name, dir(target), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise AttributeError(f"{_name(target)} has no attribute {name!r}{hint}", name=name, obj=target)
@@ -240,5 +266,6 @@ def put(target: Any, name: str, layer: Layer) -> Site:
 def take(site: Site, layer: Layer) -> None:
     """Take a plan from an attribute again."""
     with lock_of(_sites):
-        if site.remove(layer):
+        # Another site may have taken its place: that of a patch which was over it.
+        if site.remove(layer) and _sites.places.get(site.key) is site:
             del _sites.places[site.key]

@@ -6,9 +6,10 @@ import contextlib
 import functools
 import inspect
 import itertools
+import keyword
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from itf.exceptions import FaultInjectionError
 from itf.texts import safe_repr
@@ -48,9 +49,14 @@ def wrap(function: _Function, asked: types.CellType) -> Any:
         function: The other one.
         asked: Holds who is asked at each call; a `Strikes`.
     """
-    wrapper = _maker_of(function)(function, asked)
+    wrapper: Any = _maker_of(function)(function, asked)
     # What has no name of its own, such as a partial, goes without.
-    return functools.update_wrapper(wrapper, function)
+    functools.update_wrapper(wrapper, function)
+    # What is no function may have methods, such as the `cache_clear` of a cache.
+    for name in set(dir(type(function))).difference(dir(wrapper)):
+        if callable(getattr(type(function), name, None)):
+            setattr(wrapper, name, getattr(function, name))
+    return wrapper
 
 
 def _maker_of(function: _Function) -> Callable[[_Function, types.CellType], _Function]:
@@ -59,12 +65,12 @@ def _maker_of(function: _Function) -> Callable[[_Function, types.CellType], _Fun
         return _MANAGERS[code]
     called = type(function).__call__ if not inspect.isroutine(function) else function
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
-        return _coroutine
+        return functools.partial(_measured, _COROUTINE)
     if inspect.isasyncgenfunction(function):
         return _async_generator
     if inspect.isgeneratorfunction(function) and not _is_awaitable(code):
-        return _generator
-    return _plain
+        return functools.partial(_measured, _GENERATOR)
+    return functools.partial(_measured, _PLAIN)
 
 
 def _is_awaitable(code: types.CodeType | None) -> bool:
@@ -72,42 +78,7 @@ def _is_awaitable(code: types.CodeType | None) -> bool:
     return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
-def _outcome(asked: types.CellType, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the value of a call that is hit, PASS_ON of any other."""
-    strikes: Strikes = asked.cell_contents
-    ticket = strikes.tick()
-    return PASS_ON if ticket else strikes.strike(ticket, args, kwargs)
-
-
-async def _outcome_async(
-    asked: types.CellType, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    strikes: Strikes = asked.cell_contents
-    ticket = strikes.tick()
-    return PASS_ON if ticket else await strikes.strike_async(ticket, args, kwargs)
-
-
-def _coroutine(function: _Function, asked: types.CellType) -> _Function:
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        value = await _outcome_async(asked, args, kwargs)
-        if value is not PASS_ON:
-            return value
-        return await function(*args, **kwargs)
-
-    return wrapper
-
-
-def _generator(function: _Function, asked: types.CellType) -> _Function:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        value = _outcome(asked, args, kwargs)
-        if value is not PASS_ON:
-            return (yield from _iterator(value))
-        return (yield from function(*args, **kwargs))
-
-    return wrapper
-
-
-def _iterator(value: Any) -> Iterator[Any]:
+def _itf_iterator(value: Any) -> Iterator[Any]:
     try:
         return iter(value)
     except TypeError:
@@ -117,13 +88,19 @@ def _iterator(value: Any) -> Iterator[Any]:
         ) from None
 
 
-def _async_generator(function: _Function, asked: types.CellType) -> _Function:
+def _async_generator(
+    function: _Function,
+    asked: types.CellType,
+    items_of: Callable[[Any], Iterator[Any]] = _itf_iterator,
+) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        value = await _outcome_async(asked, args, kwargs)
-        if value is not PASS_ON:
-            for item in _iterator(value):
-                yield item
-            return
+        strikes: Strikes = asked.cell_contents
+        if not (ticket := strikes.tick()):
+            value = await strikes.strike_async(ticket, args, kwargs)
+            if value is not PASS_ON:
+                for item in items_of(value):
+                    yield item
+                return
         inner = function(*args, **kwargs)
         # There is no `yield from` for these: what comes in is handed on by hand.
         step = inner.__anext__()
@@ -147,38 +124,20 @@ def _async_generator(function: _Function, asked: types.CellType) -> _Function:
 
 def _manager(function: _Function, asked: types.CellType) -> _Function:
     """Make a function of `contextlib.contextmanager` anew, so that its ``with`` fails."""
-    generator = _generator_of(function)
+    return contextlib.contextmanager(_measured(_MANAGER, _generator_of(function), asked))
 
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        value = _outcome(asked, args, kwargs)
-        if value is not PASS_ON:
-            yield value
-            return
-        yield from generator(*args, **kwargs)
 
-    return contextlib.contextmanager(wrapper)
+def _async_manager(function: _Function, asked: types.CellType) -> _Function:
+    wrapper = _async_generator(_generator_of(function), asked, lambda value: iter((value,)))
+    return contextlib.asynccontextmanager(wrapper)
 
 
 def _generator_of(function: Any) -> _Function:
     """Return the generator function that contextlib has made a function of."""
     generator: _Function = function.__wrapped__
     if inspect.ismethod(function):
-        return functools.partial(generator, function.__self__)
+        return types.MethodType(generator, function.__self__)
     return generator
-
-
-def _async_manager(function: _Function, asked: types.CellType) -> _Function:
-    generator = _generator_of(function)
-
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        value = await _outcome_async(asked, args, kwargs)
-        if value is not PASS_ON:
-            yield value
-            return
-        async with contextlib.asynccontextmanager(generator)(*args, **kwargs) as value:
-            yield value
-
-    return contextlib.asynccontextmanager(wrapper)
 
 
 @contextlib.contextmanager
@@ -199,80 +158,133 @@ _MANAGERS: Final[dict[Any, Callable[[_Function, types.CellType], _Function]]] = 
 }
 
 
-def _plain(function: _Function, asked: types.CellType) -> _Function:
-    """Make a wrapper with the very parameters of the function, if it has some in Python.
+class _Kind(NamedTuple):
+    """How a wrapper of one kind is written: its beginning, how it hands on, asks, and ends."""
+
+    define: str
+    hand_on: str
+    strike: str
+    end: str
+
+
+_PLAIN: Final = _Kind("def", "{}", "_itf_strikes.strike", "_itf_value")
+_COROUTINE: Final = _Kind("async def", "await {}", "await _itf_strikes.strike_async", "_itf_value")
+_GENERATOR: Final = _Kind(
+    "def", "(yield from {})", "_itf_strikes.strike", "(yield from _itf_iterator(_itf_value))"
+)
+_MANAGER: Final = _GENERATOR._replace(end="(yield _itf_value)")
+
+
+def _measured(kind: _Kind, function: _Function, asked: types.CellType) -> _Function:
+    """Make a wrapper with the very parameters of the function, if they are known.
 
     To hand on whatever comes in costs four times the call of a small function;
     a wrapper made to measure costs half of that.
     """
-    called: Any = function.__func__ if inspect.ismethod(function) else function
-    if not isinstance(called, types.FunctionType):
-        return _any_call(function, asked)
-    skipped = 1 if inspect.ismethod(function) else 0
-    shape = _shape_of(called.__code__, skipped)
-    if shape is None:
-        return _any_call(function, asked)
-    code = _measured(*shape)
+    skipped = int(inspect.ismethod(function))
+    called: Any = getattr(function, "__func__", None) if skipped else function
+    shape = None
+    if isinstance(called, types.FunctionType):
+        shape = _shape_of(called, skipped)
+    elif isinstance(called, types.BuiltinFunctionType | types.MethodDescriptorType):
+        shape = _shape_of_builtin(called)
+    code = _code_of(kind, shape or _ANY_SHAPE)
     cells = {"_itf_asked": asked, "_itf_function": types.CellType(function)}
     # The globals are this module's, so that a new process finds them by its name.
     made: Any = types.FunctionType(
         code, globals(), closure=tuple(cells[name] for name in code.co_freevars)
     )
-    made.__defaults__, made.__kwdefaults__ = called.__defaults__, called.__kwdefaults__
+    if shape is not None and isinstance(called, types.FunctionType):
+        made.__defaults__, made.__kwdefaults__ = called.__defaults__, called.__kwdefaults__
     wrapper: _Function = made
     return wrapper
 
 
 _Shape: TypeAlias = tuple[tuple[str, ...], int, tuple[str, ...], str, str]
 
+_ANY_SHAPE: Final[_Shape] = ((), 0, (), "args", "kwargs")
 
-def _shape_of(code: types.CodeType, skipped: int) -> _Shape | None:
+_UNSAID: Final = inspect.Parameter.empty
+
+
+def _shape_of(function: types.FunctionType, skipped: int) -> _Shape | None:
     """Return the parameters of a function: by position, how many only so, by name, the rest."""
+    code = function.__code__
     names = iter(code.co_varnames)
     positional = tuple(itertools.islice(names, code.co_argcount))
     named = tuple(itertools.islice(names, code.co_kwonlyargcount))
     rest = next(names) if code.co_flags & inspect.CO_VARARGS else ""
     others = next(names) if code.co_flags & inspect.CO_VARKEYWORDS else ""
-    if len(positional) < skipped or not all(map(str.isidentifier, (*positional, *named))):
-        return None  # it takes itself among *args; or Python has made it
+    names_in_use = (*positional, *named, rest, others)
+    # A `self` that is among *args, or has a default, cannot be left out.
+    missing = len(positional) - skipped < (len(function.__defaults__ or ()) if skipped else 0)
+    if missing or any(map(_is_taken, names_in_use)):
+        return None
     only = max(0, code.co_posonlyargcount - skipped)
     return positional[skipped:], only, named, rest, others
 
 
+def _shape_of_builtin(function: Any) -> _Shape | None:
+    """Return the parameters of a function in C, if it needs all of them, by position."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:
+        return None  # it does not say
+    for parameter in parameters:
+        if parameter.kind is not parameter.POSITIONAL_ONLY or parameter.default is not _UNSAID:
+            return None
+    names = tuple(parameter.name for parameter in parameters)
+    return None if any(map(_is_taken, names)) else (names, len(names), (), "", "")
+
+
+def _is_taken(name: str) -> bool:
+    """Say whether a wrapper can have no parameter of this name: ours, or one of Python's own."""
+    return name.startswith("_itf_") or not f"{name}_".isidentifier() or keyword.iskeyword(name)
+
+
 _TEMPLATE: Final = """\
 def make(_itf_function, _itf_asked):
-    def wrapper({parameters}):
+    {define} wrapper({parameters}):
         _itf_strikes = _itf_asked
         if _itf_ticket := _itf_strikes.tick():
-            return _itf_function({arguments})
-        _itf_value = _itf_strikes.strike(_itf_ticket, ({positional}), {named})
-        if _itf_value is not PASS_ON:
-            return _itf_value
-        return _itf_function({arguments})
+            return {call}
+        _itf_value = {strike}(_itf_ticket, ({positional}), {named})
+        if _itf_value is not _itf_pass_on:
+            return {end}
+        return {call}
     return wrapper
 """
 
-_NO_NAMES: Final[dict[str, Any]] = {}
+# What the template calls them.
+_itf_pass_on: Final = PASS_ON
+_itf_no_names: Final[dict[str, Any]] = {}
 
 
 @functools.lru_cache(maxsize=256)
-def _measured(
-    positional: tuple[str, ...], only: int, named: tuple[str, ...], rest: str, others: str
-) -> types.CodeType:
-    """Return the code of a wrapper of this shape."""
+def _code_of(kind: _Kind, shape: _Shape) -> types.CodeType:
+    """Return the code of a wrapper of this kind and shape."""
+    positional, only, named, rest, others = shape
     stars = ([f"*{rest}"] if rest else []), ([f"**{others}"] if others else [])
     first, second = positional[:only], positional[only:]
     parameters = [*first, *(["/"] if first else []), *second]
     parameters += stars[0] or (["*"] if named else [])
     parameters += [*named, *stars[1]]
-    arguments = [*positional, *stars[0], *(f"{name}={name}" for name in named), *stars[1]]
+    arguments = [*positional, *stars[0], *(f"{name}={name}" for name in named)]
+    call = f"_itf_function({', '.join(arguments)})"
+    if others:
+        # No more is made of names that are not there than needs be.
+        full = f"_itf_function({', '.join([*arguments, *stars[1]])})"
+        call = f"({full} if {others} else {call})"
     by_position = [*positional, *stars[0]]
     by_name = [*(f"{name!r}: {name}" for name in named), *stars[1]]
     source = _TEMPLATE.format(
+        define=kind.define,
         parameters=", ".join(parameters),
+        call=kind.hand_on.format(call),
+        strike=kind.strike,
         positional="".join(f"{name}, " for name in by_position),
-        named=f"{{{', '.join(by_name)}}}" if by_name else "_NO_NAMES",
-        arguments=", ".join(arguments),
+        named=f"{{{', '.join(by_name)}}}" if by_name else "_itf_no_names",
+        end=kind.end,
     )
     module = compile(source, "<a function that faults are injected into>", "exec")
     return _inner(_inner(module))
@@ -281,16 +293,3 @@ def _measured(
 def _inner(code: types.CodeType) -> types.CodeType:
     """Return the code of the one function that is defined in another, or in a module."""
     return next(value for value in code.co_consts if isinstance(value, types.CodeType))
-
-
-def _any_call(function: _Function, asked: types.CellType) -> _Function:
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        ticket = strikes.tick()
-        if not ticket:
-            value = strikes.strike(ticket, args, kwargs)
-            if value is not PASS_ON:
-                return value
-        return function(*args, **kwargs)
-
-    return wrapper

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import re
+import traceback
 import types
 import unittest
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class WhichCallsTest(unittest.TestCase):
             "after(5)": (FaultPlan.after(5, returns=0), [6, 7]),
             "probability(0.5, seed=3)": (
                 FaultPlan.probability(0.5, seed=3, returns=0),
-                [1, 3, 6, 7],
+                [1, 3, 4, 6],
             ),
             "sequence([0, Ellipsis, 0])": (FaultPlan.sequence([0, ..., 0]), [1, 3]),
         }
@@ -99,7 +100,7 @@ class WhichCallsTest(unittest.TestCase):
         by_chance = FaultPlan.probability(
             0.5, seed=3, returns=0, then=FaultPlan.always(returns="then")
         )
-        self.assertEqual([0, "then", 0, "then"], outcomes(by_chance, 4))
+        self.assertEqual([0, "then", 0, 0], outcomes(by_chance, 4))
 
     def test_one_plan_in_two_functions(self) -> None:
         """It counts the calls of both."""
@@ -172,7 +173,21 @@ class HowTest(unittest.TestCase):
                 super().__init__(first + second)
 
         plan = FaultPlan.always(raises=OddError("a", "b"))
-        self.assertIs(self.failure(plan), self.failure(plan))
+        module = types.SimpleNamespace(function=lambda: "ok")
+        seen = []
+        with inject_faults(module, "function", plan):
+            for _ in range(3):
+                try:
+                    module.function()
+                except OddError as error:
+                    seen.append((error, len(traceback.extract_tb(error.__traceback__))))
+        error, frames = seen[0]
+        # Of the three times it tells of the last one.
+        self.assertEqual([(error, frames)] * 3, seen)
+        self.assertEqual(
+            ["injected by FaultPlan.always() as call 3 of types.SimpleNamespace.function"],
+            error.__notes__,
+        )
 
     def test_nothing_is_kept_alive(self) -> None:
         """A fault that was caught is gone, with its traceback, without the garbage collector."""
@@ -326,6 +341,11 @@ class MistakesTest(unittest.TestCase):
                 for text, make in (
                     ("always()", lambda: made.always(then=made.first(1))),
                     ("after(2)", lambda: made.after(2, then=made.first(1))),
+                    ("every(1)", lambda: made.every(1, then=made.first(1))),
+                    (
+                        "probability(1, seed=2)",
+                        lambda: made.probability(1, seed=2, then=made.first(1)),
+                    ),
                 )
             ),
             (

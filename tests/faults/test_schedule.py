@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pickle
+import threading
 import unittest
+from typing import Any
 
-from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
+from itf.faults.schedule import ENDLESS, MORE, Every, Random, Runs, Schedule, Tickets
 from tests.support import in_threads
 
 SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {
@@ -17,10 +19,20 @@ SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {
     "none": (Runs.of_calls([]), []),
     "every fifth": (Every(5), [5, 10]),
     "each": (Every(1), list(range(1, 13))),
-    "by chance": (Random(0.3, 5), [7, 12]),
+    "by chance": (Random(0.3, 5), [3, 7, 12]),
     "by no chance": (Random(0.0, 1), []),
+    "by hardly any": (Random(5e-324, 1), []),
     "surely": (Random(1.0, 1), list(range(1, 13))),
 }
+
+
+def take(tickets: Tickets) -> object:
+    """Take a ticket as a plan does that no other thread uses."""
+    ticket = tickets.take()
+    if ticket is MORE:
+        tickets.lay_out_more()
+        ticket = tickets.take()
+    return ticket
 
 
 class ScheduleTest(unittest.TestCase):
@@ -28,10 +40,10 @@ class ScheduleTest(unittest.TestCase):
         """A call that takes a ticket is hit where one that has a number is."""
         for name, (schedule, expected) in SCHEDULES.items():
             with self.subTest(name):
-                tickets = schedule.tickets()
+                tickets = Tickets(schedule)
                 hits = []
                 for call in range(1, 13):
-                    if not tickets.take():
+                    if not take(tickets):
                         hits.append(call)
                     self.assertEqual(call, tickets.taken)
                 self.assertEqual(expected, hits)
@@ -51,19 +63,52 @@ class ScheduleTest(unittest.TestCase):
     def test_what_never_ends(self) -> None:
         """Whether a schedule lets a call pass once it has hit."""
         endless = {name for name, (schedule, _) in SCHEDULES.items() if schedule.is_endless}
-        self.assertEqual({"always", "after ten", "after none"}, endless)
+        self.assertEqual({"always", "after ten", "after none", "each", "surely"}, endless)
 
     def test_eight_threads_take_each_ticket_once(self) -> None:
-        """No ticket is lost or given twice."""
+        """No ticket is lost or given twice, while one thread or another lays out more."""
         for name, (schedule, _) in SCHEDULES.items():
             with self.subTest(name):
-                tickets = schedule.tickets()
+                tickets = Tickets(schedule)
+                lock = threading.Lock()
 
-                def take(_: int, take: object = tickets.take) -> int:
-                    return [bool(take()) for _ in range(2000)].count(False)  # type: ignore[operator]
+                def taken(_: int, tickets: Tickets = tickets, lock: Any = lock) -> int:
+                    hits = 0
+                    for _ in range(2000):
+                        while (ticket := tickets.take()) is MORE:
+                            with lock:
+                                tickets.lay_out_more()
+                        hits += not ticket
+                    return hits
 
-                self.assertEqual(schedule.hits(16_000), sum(in_threads(8, take)))
+                self.assertEqual(schedule.hits(16_000), sum(in_threads(8, taken)))
                 self.assertEqual(16_000, tickets.taken)
+
+    def test_hits_that_are_far_apart(self) -> None:
+        """They are where those that are close together would be, over many pieces, too."""
+        for n in (7, 1000, 1001, 1500):
+            tickets = Tickets(Every(n))
+            hits = [call for call in range(1, 100_001) if not take(tickets)]
+            self.assertEqual(list(range(n, 100_001, n)), hits)
+            self.assertEqual(100_000, tickets.taken)
+
+    def test_a_handler_that_lays_out_more_while_it_is_laid_out(self) -> None:
+        """What it has laid out and taken counts."""
+        schedule = Every(1)
+        tickets = Tickets(schedule)
+        while tickets.take() is not MORE:
+            pass
+        before = tickets.taken
+        parts = schedule.parts
+
+        def interrupted(calls: int) -> Any:
+            schedule.parts = parts  # type: ignore[method-assign]
+            take(tickets)
+            return parts(calls)
+
+        schedule.parts = interrupted  # type: ignore[method-assign]
+        tickets.lay_out_more()
+        self.assertEqual(before + 1, tickets.taken)
 
     def test_a_seed_draws_the_same_calls_again(self) -> None:
         """Also in another process, asked in any order, and far apart."""
@@ -80,7 +125,7 @@ class ScheduleTest(unittest.TestCase):
         """A thousand single calls are as exact as one."""
         calls = list(range(1, 3000, 3))
         schedule = Runs.of_calls(calls)
-        tickets = schedule.tickets()
+        tickets = Tickets(schedule)
         self.assertEqual(calls, [n for n in range(1, 3001) if not tickets.take()])
         self.assertEqual((1000, 3000), (schedule.hits(3000), tickets.taken))
 

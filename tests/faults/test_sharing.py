@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import pickle
 import signal
 import string
 import threading
-import time
 import types
 import unittest
 from typing import Any
@@ -18,6 +18,7 @@ from itf.exceptions import ItfError
 from itf.faults import counting
 from itf.faults.counting import SharedPage
 from itf.fixtures.parallel_environment import parallel_test_environment
+from tests.faults.waiting_support import watch
 from tests.fixtures.parallel_support import DEADLINE, METHODS
 from tests.support import in_threads, run_script
 from tests.workers.worker_support import descriptors
@@ -223,9 +224,7 @@ class WorkersTest(LeftoverTestCase):
                 for worker in workers:
                     worker.start()
                 for n, worker in enumerate(workers):
-                    before = plan.calls
-                    while plan.calls < before + 50 * (n + 1) + number:
-                        time.sleep(0.0001)
+                    plan.wait_until_hit(DEADLINE, hits=plan.hits + 17 * (n + 1) + number)
                     os.kill(worker.pid or 0, signal.SIGKILL)
                 for worker in workers:
                     worker.exception(DEADLINE)
@@ -249,6 +248,30 @@ class WorkersTest(LeftoverTestCase):
             worker.start()
             worker.exception(DEADLINE)
             self.assertEqual(5, call(10))
+
+    def test_a_worker_killed_while_it_has_the_plan_in(self) -> None:
+        """Its use of the plan goes with it: who hangs is let go when the test takes it out."""
+        for method in METHODS:
+            plan = FaultPlan.always(hang=True)
+            with self.subTest(method), parallel_test_environment(method) as env:
+
+                def work(plan: FaultPlan = plan) -> None:
+                    with inject_faults(string, "capwords", plan):
+                        string.capwords("x")
+
+                worker = env.create_worker_process(work)
+                worker.start()
+                plan.wait_until_hit(DEADLINE)
+                with inject_faults(string, "capwords", plan):
+                    thread = env.create_worker_thread(string.capwords, ("x",))
+                    thread.start()
+                    plan.wait_until_hit(DEADLINE, hits=2)
+                # The worker still has it, which is why nobody goes on.
+                self.assertTrue(plan.share().is_used())
+                self.assertTrue(thread.is_alive())
+                os.kill(worker.pid or 0, signal.SIGKILL)
+                worker.exception(DEADLINE)
+                self.assertEqual("X", thread.result(DEADLINE))
 
     def test_plain_fork(self) -> None:
         """Whoever forks without us counts with us."""
@@ -280,11 +303,11 @@ class WorkersTest(LeftoverTestCase):
     def test_a_wait_that_was_begun_before(self) -> None:
         """Who waits for a hit sees one of a process that was not there when it began to."""
         plan = FaultPlan.always(returns="hit")
+        wait_for_sleepers = watch(plan.watchers)
         with parallel_test_environment("fork") as env, inject_faults(string, "capwords", plan):
             waiting = threading.Thread(target=plan.wait_until_hit, args=(DEADLINE,))
             waiting.start()
-            while not plan.watchers:
-                time.sleep(0)
+            wait_for_sleepers(1)
             worker = env.create_worker_process(call, (1,))
             worker.start()
             worker.result(DEADLINE)
@@ -434,9 +457,11 @@ class PageTest(unittest.TestCase):
             call(5)
             plan.release()
             page = plan.share()
-            self.assertEqual((5, 2, True, 1), (plan.calls, plan.hits, page.released, page.uses))
+            self.assertEqual(
+                (5, 2, True, True), (plan.calls, plan.hits, page.released, page.is_used())
+            )
             self.assertEqual(1, call(1))
-        self.assertEqual((6, 0), (page.calls, page.uses))
+        self.assertEqual((6, False), (page.calls, page.is_used()))
 
     def test_a_plan_that_cannot_be_shared(self) -> None:
         """A fork that finds no descriptor warns: the processes will count for themselves."""
@@ -460,11 +485,27 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
             done.stderr,
         )
 
+    def test_a_plan_in_what_it_counts_with(self) -> None:
+        """Only the calls of others are counted, and hit."""
+        for module, name, arguments in (
+            (fcntl, "lockf", (0, fcntl.LOCK_UN)),
+            (os, "ftruncate", (0, 0)),
+            (os, "pwrite", (0, b"", 0)),
+            (os, "getpid", ()),
+        ):
+            with self.subTest(name):
+                plan = FaultPlan.nth_call(1, returns="hit")
+                with inject_faults(module, name, plan):
+                    plan.share()
+                    self.assertEqual("hit", getattr(module, name)(*arguments))
+                    self.assertEqual(1, plan.calls)
+                self.assertEqual(0, plan._uses)
+
     def test_somebody_is_stopped_while_counting(self) -> None:
         """Nobody waits for ever for one who is paused with the lock."""
         page = SharedPage.create()
         with (
-            mock.patch.object(SharedPage, "_try", lambda _: False),
+            mock.patch.object(SharedPage, "_try", lambda *_: False),
             mock.patch.object(counting, "_PATIENCE", 0.01),
             self.assertRaises(ItfError) as caught,
         ):
@@ -474,6 +515,21 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
             str(caught.exception),
         )
         self.assertEqual(1, page.next_call())
+
+    def test_a_handler_that_calls_while_a_call_is_counted(self) -> None:
+        """It counts, and does not let others in before the call that it interrupts is through."""
+        page = SharedPage.create()
+
+        def another_may_count() -> bool:
+            pid = os.fork()
+            if not pid:
+                os._exit(page._try(fcntl.LOCK_EX, 0))
+            return bool(os.waitpid(pid, 0)[1])
+
+        with page.alone():
+            self.assertEqual(1, page.next_call())
+            self.assertFalse(another_may_count())
+        self.assertTrue(another_may_count())
 
     def test_a_second_copy_does_not_drop_the_lock(self) -> None:
         """Closing a second descriptor of the page waits until nobody here counts."""

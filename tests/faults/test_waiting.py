@@ -12,10 +12,8 @@ from typing import Any
 
 from itf import FaultPlan, FaultTimeoutError, inject_faults
 from itf.faults.injection import Injection
+from tests.faults.waiting_support import DEADLINE, watch
 from tests.support import in_threads
-
-# Far more than any of it takes: who waits this long hangs.
-DEADLINE = 30.0
 
 
 class Calls:
@@ -55,12 +53,9 @@ class WaitingTestCase(unittest.TestCase):
 
     def hanging(self, plan: FaultPlan, count: int = 1) -> Calls:
         """Return calls that hang."""
+        wait_for_sleepers = watch(plan._sleepers)
         calls = Calls(self.module.function, count)
-        plan.wait_until_hit(DEADLINE, hits=count)
-        deadline = time.monotonic() + DEADLINE
-        while len(plan._sleepers._wakers) < count:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.001)
+        wait_for_sleepers(count)
         return calls
 
 
@@ -165,6 +160,38 @@ class HangTest(WaitingTestCase):
         self.assertEqual([[1]], calls.end())
 
 
+class OwnNeedsTest(WaitingTestCase):
+    """What itf itself calls may have a plan in it: it does not run into that."""
+
+    def test_time(self) -> None:
+        """A clock that stands still, and sleeps that take none, do not stop a wait from ending."""
+        plan = FaultPlan.always(hang=True, timeout=0.01)
+        self.inject(plan)
+        with (
+            inject_faults(time, "monotonic", FaultPlan.always(returns=0.0, delay=0)) as clock,
+            inject_faults(time, "sleep", FaultPlan.always(returns=None)),
+            inject_faults(threading.Event, "wait", FaultPlan.always(hang=True)) as event,
+        ):
+            self.assertEqual(0.0, time.monotonic())
+            with self.assertRaises(FaultTimeoutError):
+                self.module.function()
+            self.assertEqual((1, 0), (clock.calls, event.calls))
+
+    def test_asyncio_wait(self) -> None:
+        """It hangs as any other coroutine function."""
+        plan = FaultPlan.always(hang=True, timeout=0.01)
+
+        async def use() -> None:
+            await asyncio.wait([asyncio.create_task(asyncio.sleep(0))])
+
+        with (
+            inject_faults(asyncio, "wait", plan),
+            self.assertRaisesRegex(FaultTimeoutError, "asyncio.wait hung for 0.01 s"),
+        ):
+            asyncio.run(use())
+        self.assertEqual(1, plan.calls)
+
+
 class AsyncHangTest(WaitingTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -231,7 +258,7 @@ class AsyncHangTest(WaitingTestCase):
             return asyncio.all_tasks() - {asyncio.current_task()}
 
         self.assertEqual(set(), asyncio.run(use()))
-        self.assertFalse(plan._sleepers)
+        self.assertFalse(plan._sleepers.wakers)
         plan.release()
 
     def test_a_loop_that_was_closed(self) -> None:
@@ -262,10 +289,10 @@ class UntilHitTest(WaitingTestCase):
     def test_hits_that_come(self) -> None:
         """It waits for as many as it is told, whichever thread makes them."""
         plan = FaultPlan.every(2, returns=0)
+        wait_for_sleepers = watch(plan.watchers)
         self.inject(plan)
         waiting = Calls(lambda: plan.wait_until_hit(DEADLINE, hits=3))
-        while not plan.watchers:
-            time.sleep(0)
+        wait_for_sleepers(1)
         for _ in range(5):
             self.module.function()
         self.assertTrue(waiting.threads[0].is_alive())

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import functools
+import gc
+import re
+import types
+import unittest
+import weakref
+from unittest import mock
+
+from itf import FaultInjectionError, FaultPlan, InjectedFaultError, inject_faults
+
+
+class Meta(type):
+    def read(cls) -> str:
+        return "real"
+
+
+class Made(metaclass=Meta):
+    """A class with a constructor, but no ``__new__``."""
+
+    __slots__ = ("__dict__", "__weakref__", "kept")
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def double(self) -> int:
+        return 2 * self.value
+
+
+class MadeByNew:
+    """A class with a ``__new__``, but no constructor."""
+
+    value: int
+
+    def __new__(cls, value: int) -> MadeByNew:
+        made = super().__new__(cls)
+        made.value = value
+        return made
+
+
+class Bare:
+    """A class with neither."""
+
+
+class ConstructorTest(unittest.TestCase):
+    def test_a_constructor_that_is_that_of_object(self) -> None:
+        """It takes what the class's ``__new__`` takes, and what none takes it refuses as ever."""
+        with inject_faults(MadeByNew, "__init__", FaultPlan.nth_call(2)):
+            self.assertEqual(1, MadeByNew(1).value)
+            with self.assertRaises(InjectedFaultError):
+                MadeByNew(2)
+        self.assertEqual(3, MadeByNew(3).value)
+        with (
+            inject_faults(Bare, "__init__", FaultPlan.nth_call(9)),
+            self.assertRaisesRegex(TypeError, r"^Bare\(\) takes no arguments$"),
+        ):
+            Bare(1)  # type: ignore[call-arg]
+        self.assertIsInstance(Bare(), Bare)
+
+    def test_a_new_that_is_that_of_object(self) -> None:
+        """It is refused: Python would not let the class have its constructor back."""
+        with self.assertRaises(FaultInjectionError) as caught:
+            inject_faults(Made, "__new__", FaultPlan.nth_call(9)).start()
+        self.assertEqual(
+            f"{__name__}.Made.__new__ is that of object; inject into its constructor: "
+            "inject_faults(Made, '__init__', plan)",
+            str(caught.exception),
+        )
+        self.assertEqual(1, Made(1).value)
+
+
+class PlaceTest(unittest.TestCase):
+    def test_where_it_has_to_be_injected_instead(self) -> None:
+        """What is there, but cannot be replaced there, is not said to be missing."""
+        evaluated = []
+
+        class Cached:
+            @functools.cached_property
+            def value(self) -> int:
+                evaluated.append(1)
+                return 1
+
+            def __repr__(self) -> str:
+                return "<cached>"
+
+        made = Made(1)
+        made.kept = made.double  # type: ignore[attr-defined]
+        cached = f"{type(self).__qualname__}.test_where_it_has_to_be_injected_instead.<locals>"
+        for target, name, text in (
+            (
+                Made,
+                "read",
+                f"'read' of {__name__}.Made is a method of its metaclass; inject into that: "
+                "inject_faults(Meta, 'read', plan)",
+            ),
+            (
+                made,
+                "kept",
+                f"'kept' of {made!r} is kept in a slot; inject into the module or class that its "
+                "function is from",
+            ),
+            (
+                Cached(),
+                "value",
+                "'value' of <cached> is a cached_property of its class; inject into that: "
+                f"inject_faults({cached}.Cached, 'value', plan)",
+            ),
+        ):
+            with self.subTest(text), self.assertRaisesRegex(FaultInjectionError, re.escape(text)):
+                inject_faults(target, name, FaultPlan.always()).start()
+        self.assertEqual([], evaluated)
+        with inject_faults(Meta, "read", FaultPlan.always(returns="fault")):
+            self.assertEqual("fault", Made.read())
+        self.assertEqual("real", Made.read())
+
+    def test_a_patch_between_two_injections(self) -> None:
+        """Each is undone, whichever of the places that the patch made is the present one."""
+        module = types.SimpleNamespace(function=lambda: "real")
+        original = module.function
+        below = inject_faults(module, "function", FaultPlan.always(returns="below"))
+        above = inject_faults(module, "function", FaultPlan.always(returns="above"))
+        patch = mock.patch.object(module, "function", lambda: "patched")
+        below.start()
+        patch.start()
+        above.start()
+        seen = [module.function()]
+        for undo in (above.undo, patch.stop, below.undo):
+            undo()
+            seen.append(module.function())
+        self.assertEqual(["above", "patched", "below", "real"], seen)
+        self.assertIs(original, module.function)
+
+    def test_somebody_has_put_it_back(self) -> None:
+        """Nothing is kept of a target that is as it was before the plan was taken out."""
+        gone: list[str] = []
+        target = Made(1)
+        weakref.finalize(target, gone.append, "target")
+        with inject_faults(target, "double", FaultPlan.always(returns=0)):
+            self.assertEqual(0, target.double())
+            del target.double
+        self.assertEqual(2, target.double())
+        del target
+        gc.collect()
+        self.assertEqual(["target"], gone)
+
+
+if __name__ == "__main__":
+    unittest.main()
