@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from itf.syntax.lookup import (
     Measure,
+    byte_of,
     bytes_of,
     first_after,
     points_of,
@@ -311,11 +311,11 @@ class Node:
 
     def descendant_for_byte_range(self, start_byte: int, end_byte: int, /) -> Node | None:
         """Return the smallest node that holds a range: one below it, or else it itself."""
-        return self._smallest(*_range(start_byte, end_byte), bytes_of, named=False)
+        return self._smallest(byte_of(start_byte), byte_of(end_byte), bytes_of, named=False)
 
     def named_descendant_for_byte_range(self, start_byte: int, end_byte: int, /) -> Node | None:
         """Return the smallest named node that holds a range."""
-        return self._smallest(*_range(start_byte, end_byte), bytes_of, named=True)
+        return self._smallest(byte_of(start_byte), byte_of(end_byte), bytes_of, named=True)
 
     def descendant_for_point_range(
         self, start_point: tuple[int, int], end_point: tuple[int, int], /
@@ -374,7 +374,7 @@ class Node:
         return self._table.grammar.fields[self._table.fields[child]] or None
 
     def _first_after(self, byte: SupportsIndex, children: Sequence[int]) -> Node | None:
-        place = first_after(self._table, children, operator.index(byte), bytes_of)
+        place = first_after(self._table, children, byte_of(byte), bytes_of)
         return self._at(children[place]) if place < len(children) else None
 
     def _smallest(self, start: Any, end: Any, measure: Measure, *, named: bool) -> Node | None:
@@ -423,9 +423,3 @@ def _pick(numbers: Sequence[int], index: SupportsIndex) -> int:
     if place >= len(numbers):
         raise IndexError("child index out of range")
     return numbers[place]
-
-
-def _range(start: SupportsIndex, end: SupportsIndex) -> tuple[int, int]:
-    begin = operator.index(start)
-    # To tree-sitter, a negative byte is one far behind the end of the source.
-    return (begin if begin >= 0 else sys.maxsize), operator.index(end)
