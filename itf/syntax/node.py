@@ -239,10 +239,7 @@ class Node:
 
     def child_by_field_name(self, name: str, /) -> Node | None:
         """Return the first child that is this to it; None if there is none."""
-        if not isinstance(name, str | bytes):
-            raise TypeError(f"a field's name is a str, not {type(name).__name__}")
-        text = name.decode() if isinstance(name, bytes) else name
-        return self.child_by_field_id(self._table.grammar.field_ids.get(text, 0))
+        return self.child_by_field_id(self._field_id(name))
 
     def child_by_field_id(self, id: int, /) -> Node | None:
         """Return the first child that has the field of this number; None if there is none."""
@@ -251,10 +248,7 @@ class Node:
 
     def children_by_field_name(self, name: str, /) -> list[Node]:
         """Return all children that are this to it."""
-        if not isinstance(name, str | bytes):
-            raise TypeError(f"a field's name is a str, not {type(name).__name__}")
-        text = name.decode() if isinstance(name, bytes) else name
-        return self.children_by_field_id(self._table.grammar.field_ids.get(text, 0))
+        return self.children_by_field_id(self._field_id(name))
 
     def children_by_field_id(self, id: int, /) -> list[Node]:
         """Return all children that have the field of this number."""
@@ -342,13 +336,8 @@ class Node:
 
         `Tree.edit` is for whole trees; this is for nodes that are kept meanwhile.
         """
-        edit = Edit(
-            start_byte,
-            old_end_byte,
-            new_end_byte,
-            point_of(start_point),
-            point_of(old_end_point),
-            point_of(new_end_point),
+        edit = Edit.of(
+            start_byte, old_end_byte, new_end_byte, start_point, old_end_point, new_end_point
         )
         self._edits = (*self._edits, edit)
 
@@ -369,6 +358,12 @@ class Node:
         while number is not None and not table.grammar.is_named(table.kinds[number]):
             number = step(number)
         return self._maybe(number)
+
+    def _field_id(self, name: object) -> int:
+        if not isinstance(name, str | bytes):
+            raise TypeError(f"a field's name is a str, not {type(name).__name__}")
+        text = name.decode() if isinstance(name, bytes) else name
+        return self._table.grammar.field_ids.get(text, 0)
 
     def _field(self, child: int) -> str | None:
         return self._table.grammar.fields[self._table.fields[child]] or None
