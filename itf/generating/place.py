@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NoReturn
 
-from itf.exceptions import WorkspaceError
+from itf.exceptions import WorkspaceError, WorkspaceEscapeError
 from itf.forks import lock_of
 from itf.generating.names import check_lengths, parts_of, refuse
 from itf.generating.walk import HAS_FOLDERS, Spot, Walk, refuse_link
@@ -128,8 +128,12 @@ class Place:
 
     def make_folder(self, parts: Parts) -> None:
         """Make a folder, and those above it, unless they are there."""
-        with self.spot(parts + _ANY, make=True, follow_last=False):
+        with (
+            contextlib.suppress(WorkspaceEscapeError),
+            self.spot(parts + _ANY, make=True, follow_last=False),
+        ):
             return
+        refuse_link(self.root, parts)  # by its own name
 
     def write_tree(self, planned: Mapping[Parts, bytes | None]) -> None:
         """Write files, and make folders, as `trees.plan_tree` plans them."""

@@ -16,19 +16,23 @@ __unittest = True
 PLACEHOLDER: Final = "{n}"
 """Where a unit's number goes in a template."""
 
-# What is patched and written at once.  Large enough for the calls not to count,
-# small enough to stay in a processor's nearest caches; a unit that is larger by
-# itself is a block of its own.
-_BLOCK_BYTES: Final = 256 * 1024
+# What is patched and written at once, at most; a tenth of it, if ten times as
+# much is above that.  File systems take the more at once the faster, and what
+# is patched should stay in the caches that a processor has to itself.  A unit
+# that is larger is a block by itself.
+_BLOCK_BYTES: Final = 1024 * 1024
+
+_DIGITS: Final = {digit: digit.encode() for digit in "0123456789"}
 
 
 class NumberedUnits:
     r"""The units 0, 1, 2, ... of a template, with natural numbers: no leading zeros.
 
     In a run of units whose numbers have equally many digits, all are equally
-    long.  So a block of the first 10, 100 or 1,000 is made once; what is
-    different in the next block is the digits before the last one, two or three,
-    each of them one column of bytes, and of those mostly the last column alone.
+    long.  So one of them is made, then ten out of the one, a hundred out of the
+    ten, and so on: the digits of a place are one column of bytes.  What is
+    different in the next block of so many is the digits before those, and of
+    them mostly the last column alone.
 
     Args:
         template: The text of a unit, with ``{n}`` wherever its number goes; any
@@ -86,21 +90,23 @@ class NumberedUnits:
 
     def _run(self, digits: int, first: int, end: int) -> Iterator[memoryview]:
         """Yield the units from first to end, whose numbers all have so many digits."""
-        length = self._length(digits)
-        places = self._places(digits)
-        # How many of the last digits are the same in each block.
-        constant = digits - 1
-        while constant and 10**constant * length > _BLOCK_BYTES:
+        length, places = self._length(digits), self._places(digits)
+        block = bytearray(str(first).encode().join(self._pieces))
+        in_block = 1
+        # From this column on, the digits are the same in each block.
+        constant = digits
+        while constant > 1 and 10 * len(block) <= _BLOCK_BYTES and in_block < end - first:
             constant -= 1
-        in_block = 10**constant
-        block = bytearray().join(
-            str(number).encode().join(self._pieces) for number in range(first, first + in_block)
-        )
+            block *= 10
+            digits_down = b"".join(digit * in_block for digit in _DIGITS.values())
+            for place in places:
+                block[place + constant :: length] = digits_down
+            in_block *= 10
         view = memoryview(block)
-        columns = {digit: digit.encode() * in_block for digit in "0123456789"}
-        shown = str(first)[: digits - constant]
+        columns = {name: digit * in_block for name, digit in _DIGITS.items()}
+        shown = str(first)[:constant]
         for start in range(first, end, in_block):
-            wanted = str(start)[: digits - constant]
+            wanted = str(start)[:constant]
             for column, (old, new) in enumerate(zip(shown, wanted, strict=True)):
                 if old != new:
                     for place in places:

@@ -113,9 +113,11 @@ class MemoryTiming(Timing):
     ) -> None:
         super().__exit__(kind, error, traceback)
         place = here()
-        mine = next(entry for entry in reversed(self._blocks) if entry[0] == place)
-        self._blocks.remove(mine)
-        found = _meter.end(mine[1])
+        # A generator may go on in another thread than it began in.
+        mine = [entry for entry in self._blocks if entry[0] == place] or self._blocks
+        block = mine[-1]
+        self._blocks.remove(block)
+        found = _meter.end(block[1])
         if found is not None:
             recorder, operation = self._cell.recorder, self._cell.operation
             recorder.add(operation, PEAK, found[0])

@@ -21,6 +21,8 @@ _COLUMNS: Final = 24
 
 _SCHEMA: Final = 1
 _KIND: Final = "itf timings"
+# More than the squares of any times add up to, and less than a float holds.
+_MOST: Final = 2**256
 # Of the number of a bucket, which has 16 bits.
 _BUCKET_DIGITS: Final = 5
 
@@ -201,6 +203,7 @@ def _whole(value: Any, what: str, least: int | None = None) -> int:
     if (
         isinstance(value, bool)
         or not isinstance(value, int)
+        or abs(value) > _MOST
         or (least is not None and value < least)
     ):
         _refuse(f"{what} is {safe_repr(value)}")

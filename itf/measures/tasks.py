@@ -34,12 +34,20 @@ _ORIGINAL: Final = "itf_original"
 class _Block:
     """An open ``async with``, and how long its task has stood still in it."""
 
-    __slots__ = ("since", "suspended", "timing")
+    __slots__ = ("of_task", "since", "suspended", "timing")
 
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
+        # All of the same task, this one included; none before it is seen.
+        self.of_task: list[_Block] = []
+        # When its task came to a standstill; None while it runs.
         self.since: int | None = None
         self.suspended = 0
+
+    def resume(self, now: int) -> None:
+        if self.since is not None:
+            self.suspended += now - self.since
+            self.since = None
 
 
 class _Step(threading.local):
@@ -53,15 +61,18 @@ class _Watch:
 
     def __init__(self) -> None:
         self.blocks: weakref.WeakKeyDictionary[Any, list[_Block]] = weakref.WeakKeyDictionary()
-        # Held while the wrapper is put on or taken off.
+        # Held while blocks are opened and closed, and so the wrapper put on or taken off.
         self._lock = threading.RLock()
-        self._users = 0
+        # In order.  Their tasks may be gone before they are closed.
+        self._open: dict[_Block, None] = {}
 
-    def acquire(self) -> None:
+    def open(self, timing: Timing) -> _Block:
+        block = _Block(timing)
         with self._lock:
-            self._users += 1
-            if self._users == 1:
+            if not self._open:
                 self._put_on()
+            self._open[block] = None
+        return block
 
     def _put_on(self) -> None:
         original = self._take_off()
@@ -74,11 +85,24 @@ class _Watch:
         vars(wrapper)[_ORIGINAL] = original
         setattr(asyncio.Handle, _RUN, wrapper)
 
-    def release(self) -> None:
+    def close(self, block: _Block) -> None:
         with self._lock:
-            self._users -= 1
-            if not self._users:
+            self._open.pop(block, None)
+            if block in block.of_task:
+                block.of_task.remove(block)
+            if not self._open:
                 self._take_off()
+
+    def find(self, timing: Timing, task: object) -> _Block | None:
+        """Return the innermost open block of a timing: of this task, or else of any."""
+        own = self.blocks.get(task, []) if task is not None else []
+        for block in reversed(own):
+            if block.timing is timing:
+                return block
+        # A coroutine that is closed rather than run to its end is in no task
+        # any more, or in somebody else's.
+        with self._lock:
+            return next((block for block in reversed(self._open) if block.timing is timing), None)
 
     def _take_off(self) -> Callable[[Any], Any] | None:
         """Put back what is below our wrapper, and return what is there then.
@@ -99,9 +123,7 @@ class _Watch:
             return original(handle)
         now = time.perf_counter_ns()
         for block in self.blocks.get(task, ()):
-            if block.since is not None:
-                block.suspended += now - block.since
-                block.since = None
+            block.resume(now)
         outer, _step.task = _step.task, task
         try:
             return original(handle)
@@ -132,32 +154,26 @@ async def begin_block(timing: Timing) -> None:
     task = current_task()
     if task is None:
         return
-    _watch.acquire()
+    block = _watch.open(timing)
     try:
         if _step.task is not task:
             # The step that we are in began before anybody looked.
             await _until_next_step()
     except BaseException:
-        _watch.release()
+        _watch.close(block)
         raise
     if _step.task is not task:
-        _watch.release()
+        _watch.close(block)
         return
-    _watch.blocks.setdefault(task, []).append(_Block(timing))
+    block.of_task = _watch.blocks.setdefault(task, [])
+    block.of_task.append(block)
 
 
 def end_block(timing: Timing) -> int | None:
     """End what `begin_block` began; returns how many ns the task stood still, None if unknown."""
-    task = current_task()
-    # A coroutine that is closed rather than run to its end is in no task any more.
-    tasks = [task] if task is not None else list(_watch.blocks)
-    for owner in tasks:
-        blocks = _watch.blocks.get(owner, [])
-        for block in reversed(blocks):
-            if block.timing is timing:
-                blocks.remove(block)
-                if not blocks:
-                    del _watch.blocks[owner]
-                _watch.release()
-                return block.suspended
-    return None
+    block = _watch.find(timing, current_task())
+    if block is None:
+        return None
+    _watch.close(block)
+    block.resume(time.perf_counter_ns())
+    return block.suspended

@@ -24,6 +24,7 @@ parsers of `itf.mock_parser_factory` give them, and fail as a test wants.
 # Of other languages there is the structure:
 #
 # structural.py              functions, classes, blocks; structural_state.py, where it is
+# structural_lexemes.py      comments and templates that have others inside
 # preprocessor.py            lines that begin with a number sign, in C
 # structural_languages.py    what these look like in JavaScript, Rust and C
 

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
-from itf.syntax.lookup import Measure, bytes_of, first_after, points_of
+from itf.syntax.lookup import Measure, byte_of, bytes_of, first_after, points_of
 from itf.syntax.node import Node, node_of
 from itf.syntax.places import point_of
 
@@ -118,7 +118,7 @@ class TreeCursor:
         Returns:
             Which child that is; None, without a move, if there is none.
         """
-        return self._go_to_child(operator.index(byte), bytes_of)
+        return self._go_to_child(byte_of(byte), bytes_of)
 
     def goto_first_child_for_point(self, point: tuple[int, int], /) -> int | None:
         """Go to the first child that ends after a point.

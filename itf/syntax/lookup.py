@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import operator
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 from itf.syntax.places import Point
 from itf.syntax.table import NodeTable
 
-__all__ = ["bytes_of", "first_after", "points_of", "s_expression", "smallest"]
+__all__ = ["byte_of", "bytes_of", "first_after", "points_of", "s_expression", "smallest"]
 
 __unittest = True
 
 # Where a node begins and ends, in bytes or in points.
 Measure: TypeAlias = Callable[[NodeTable, int], tuple[Any, Any]]
+
+
+def byte_of(value: SupportsIndex) -> int:
+    """Return a byte that somebody gave; to tree-sitter, a negative one is far behind any source."""
+    byte = operator.index(value)
+    return byte if byte >= 0 else sys.maxsize
 
 
 def bytes_of(table: NodeTable, number: int) -> tuple[int, int]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from itf.syntax.lookup import (
     Measure,
+    byte_of,
     bytes_of,
     first_after,
     points_of,
@@ -239,10 +239,7 @@ class Node:
 
     def child_by_field_name(self, name: str, /) -> Node | None:
         """Return the first child that is this to it; None if there is none."""
-        if not isinstance(name, str | bytes):
-            raise TypeError(f"a field's name is a str, not {type(name).__name__}")
-        text = name.decode() if isinstance(name, bytes) else name
-        return self.child_by_field_id(self._table.grammar.field_ids.get(text, 0))
+        return self.child_by_field_id(self._field_id(name))
 
     def child_by_field_id(self, id: int, /) -> Node | None:
         """Return the first child that has the field of this number; None if there is none."""
@@ -251,10 +248,7 @@ class Node:
 
     def children_by_field_name(self, name: str, /) -> list[Node]:
         """Return all children that are this to it."""
-        if not isinstance(name, str | bytes):
-            raise TypeError(f"a field's name is a str, not {type(name).__name__}")
-        text = name.decode() if isinstance(name, bytes) else name
-        return self.children_by_field_id(self._table.grammar.field_ids.get(text, 0))
+        return self.children_by_field_id(self._field_id(name))
 
     def children_by_field_id(self, id: int, /) -> list[Node]:
         """Return all children that have the field of this number."""
@@ -311,11 +305,11 @@ class Node:
 
     def descendant_for_byte_range(self, start_byte: int, end_byte: int, /) -> Node | None:
         """Return the smallest node that holds a range: one below it, or else it itself."""
-        return self._smallest(*_range(start_byte, end_byte), bytes_of, named=False)
+        return self._smallest(byte_of(start_byte), byte_of(end_byte), bytes_of, named=False)
 
     def named_descendant_for_byte_range(self, start_byte: int, end_byte: int, /) -> Node | None:
         """Return the smallest named node that holds a range."""
-        return self._smallest(*_range(start_byte, end_byte), bytes_of, named=True)
+        return self._smallest(byte_of(start_byte), byte_of(end_byte), bytes_of, named=True)
 
     def descendant_for_point_range(
         self, start_point: tuple[int, int], end_point: tuple[int, int], /
@@ -342,13 +336,8 @@ class Node:
 
         `Tree.edit` is for whole trees; this is for nodes that are kept meanwhile.
         """
-        edit = Edit(
-            start_byte,
-            old_end_byte,
-            new_end_byte,
-            point_of(start_point),
-            point_of(old_end_point),
-            point_of(new_end_point),
+        edit = Edit.of(
+            start_byte, old_end_byte, new_end_byte, start_point, old_end_point, new_end_point
         )
         self._edits = (*self._edits, edit)
 
@@ -370,11 +359,17 @@ class Node:
             number = step(number)
         return self._maybe(number)
 
+    def _field_id(self, name: object) -> int:
+        if not isinstance(name, str | bytes):
+            raise TypeError(f"a field's name is a str, not {type(name).__name__}")
+        text = name.decode() if isinstance(name, bytes) else name
+        return self._table.grammar.field_ids.get(text, 0)
+
     def _field(self, child: int) -> str | None:
         return self._table.grammar.fields[self._table.fields[child]] or None
 
     def _first_after(self, byte: SupportsIndex, children: Sequence[int]) -> Node | None:
-        place = first_after(self._table, children, operator.index(byte), bytes_of)
+        place = first_after(self._table, children, byte_of(byte), bytes_of)
         return self._at(children[place]) if place < len(children) else None
 
     def _smallest(self, start: Any, end: Any, measure: Measure, *, named: bool) -> Node | None:
@@ -423,9 +418,3 @@ def _pick(numbers: Sequence[int], index: SupportsIndex) -> int:
     if place >= len(numbers):
         raise IndexError("child index out of range")
     return numbers[place]
-
-
-def _range(start: SupportsIndex, end: SupportsIndex) -> tuple[int, int]:
-    begin = operator.index(start)
-    # To tree-sitter, a negative byte is one far behind the end of the source.
-    return (begin if begin >= 0 else sys.maxsize), operator.index(end)

@@ -20,6 +20,11 @@ class Edit(NamedTuple):
     old_end_point: Point
     new_end_point: Point
 
+    @classmethod
+    def of(cls, start: int, old_end: int, new_end: int, *points: Any) -> Edit:
+        """Return one, its points being as somebody gave them."""
+        return cls(start, old_end, new_end, *map(point_of, points))
+
     def moved(self, byte: int, point: Point) -> tuple[int, Point]:
         """Return where a place is that lay behind the old piece."""
         row, column = point.row, point.column
@@ -73,13 +78,8 @@ class Point(tuple[int, int]):
         new_end_point: tuple[int, int],
     ) -> tuple[Point, int]:
         """Return where this point is after an edit that begins at it, and at which byte."""
-        edit = Edit(
-            start_byte,
-            old_end_byte,
-            new_end_byte,
-            point_of(start_point),
-            point_of(old_end_point),
-            point_of(new_end_point),
+        edit = Edit.of(
+            start_byte, old_end_byte, new_end_byte, start_point, old_end_point, new_end_point
         )
         byte, point = edit.place(start_byte, self)
         return point, byte

@@ -9,6 +9,7 @@ from itf.syntax.building import TreeBuilder
 from itf.syntax.grammar import ERROR
 from itf.syntax.preprocessor import directive
 from itf.syntax.structural_languages import Rule, Structure
+from itf.syntax.structural_lexemes import comment_end, template_end
 from itf.syntax.structural_state import Frame, Statement
 from itf.syntax.table import NodeTable
 
@@ -37,6 +38,9 @@ _COMMENTS: Final = {
     "line_comment": "line_comment",
     "block_comment": "block_comment",
 }
+
+# Those whose end is looked for.
+_NESTED: Final = {"block_comment": comment_end, "template": template_end}
 
 _DOCUMENTS: Final = re.compile(rb"//(?:!|/(?!/))")
 
@@ -92,6 +96,8 @@ class _Scanner:
                 regex = _REGEX.match(source, start)
                 if regex is not None:
                     group, end = "regex", regex.end()
+            if group in _NESTED:
+                end = _NESTED[group](source, start)
             if self._structure.ends_at_newline and b"\n" in source[position:start]:
                 self._newline(start)
             self._take(group, start, end)
@@ -170,6 +176,8 @@ class _Scanner:
     def _word(self, text: bytes, start: int, end: int) -> None:
         structure, statement = self._structure, self._statement(text)
         kind = self._kind_of_word(text)
+        if text in structure.braces:
+            self._frames[-1].braces = structure.braces[text]
         leaf = self._leaf(kind, start, end)
         if statement is None:
             return
@@ -186,6 +194,8 @@ class _Scanner:
             self._name(statement, leaf)
 
     def _kind_of_word(self, text: bytes) -> int:
+        if text[:1] == b"#":
+            return self._ids["private_property_identifier"]
         known = self._structure.names.get(text)
         if known is not None:
             return self._ids[known]
@@ -221,6 +231,8 @@ class _Scanner:
             return
         statement = self._statement(text)
         self._leaf(self._token_ids[text.decode()], start, end)
+        if text in self._structure.braces:
+            self._frames[-1].braces = self._structure.braces[text]
         if statement is None:
             return
         if text == b";":
@@ -259,16 +271,18 @@ class _Scanner:
     ) -> Frame:
         structure, last = self._structure, self._last
         block = Frame(b"{", low, structure.block, has_statements=True)
+        braces, parent.braces = parent.braces, None
         if statement is None or statement.is_assigned:
-            if last in (b"=>", b")", b"else", b"do", b"try", b"finally"):
+            if last in structure.blocks_after or braces == structure.block:
                 return block
-            return Frame(b"{", low, structure.group)
+            return Frame(b"{", low, braces or structure.group)
         rule = statement.rule
         if statement.specifier is not None and not statement.has_parameters:
             if self._builder.last_low() == statement.specifier[1] < low - 1:
                 self._builder.unwrap()  # there is more to it than its name
                 low -= 1
-            frame = Frame(b"{", low, statement.specifier[0].body)
+            rule = statement.specifier[0]
+            frame = Frame(b"{", low, rule.body, has_statements=rule.members)
             frame.field, frame.ends = "body", "specifier"
             return frame
         if rule is not None and rule.body is not None:
@@ -284,6 +298,8 @@ class _Scanner:
         if rule is None and (statement.tokens == 1 or last in (b"static", b"else", b":")):
             block.ends = "body"
             return block
+        if braces == structure.block or last in structure.blocks_after:
+            return block
         return Frame(b"{", low, structure.group)
 
     def _parenthesis(self, parent: Frame, statement: Statement, frame: Frame, name: int) -> None:
@@ -295,7 +311,8 @@ class _Scanner:
             statement.rule, statement.has_parameters = structure.method, True
             frame.kind, frame.field = "formal_parameters", "parameters"
             if is_word:
-                builder.change(name, "property_identifier")
+                if self._last[:1] != b"#":
+                    builder.change(name, "property_identifier")
                 builder.set_field(name, "name")
         elif (
             self._last == b"pub"
@@ -378,6 +395,7 @@ class _Scanner:
         """End the statement that is being read in the innermost brackets, if there is one."""
         frame = self._frames[-1]
         statement, frame.statement = frame.statement, None
+        frame.braces = None
         if statement is None:
             return
         builder, defined = self._builder, statement.defined
@@ -413,4 +431,6 @@ class _Scanner:
             return structure.method.without_body
         if statement.tokens == 1 and statement.first in (b"{", b";"):
             return None
+        if frame.kind == "field_declaration_list":
+            return "field_declaration"
         return "declaration" if frame.declares else "expression_statement"

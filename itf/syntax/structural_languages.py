@@ -57,6 +57,8 @@ class Structure:
         group: The kind of other braces.
         parentheses: The kind of parentheses.
         names: The words that are nodes of a kind of their own.
+        blocks_after: The tokens after which braces in a value are a block.
+        braces: The kind of the next braces in a value, by the token that tells.
         continues: The keywords that go on with a statement after its block.
         ends_at_newline: Whether a line's end may end a statement.
         method: A statement right inside ``method_in`` that is a name and parentheses.
@@ -73,6 +75,8 @@ class Structure:
     parentheses: str
     specifiers: Mapping[bytes, Rule] = field(default_factory=dict)
     names: Mapping[bytes, str] = field(default_factory=dict)
+    blocks_after: frozenset[bytes] = frozenset({b"=>", b")", b"else", b"do", b"try", b"finally"})
+    braces: Mapping[bytes, str] = field(default_factory=dict)
     continues: frozenset[bytes] = frozenset()
     ends_at_newline: bool = False
     method: Rule | None = None
@@ -80,7 +84,6 @@ class Structure:
     declarator: str = ""
 
 
-_WORD: Final = rb"(?P<word>[A-Za-z_$\x80-\xff][\w$\x80-\xff]*+)"
 _NUMBER: Final = (
     rb"(?P<number>(?:0[xX][\da-fA-F_]+|\d[\d_]*+(?:\.\d[\d_]*+)?(?:[eE][+-]?\d+)?)\w*+)"
 )
@@ -103,6 +106,7 @@ def _structure(
     keywords: str = "",
     kinds: str = "",
     names: dict[str, str] | None = None,
+    prefix: bytes = b"",
     **options: object,
 ) -> Structure:
     method = options.get("method")
@@ -119,8 +123,9 @@ def _structure(
         )
     extras = [kind for kind in made if kind.endswith("comment")]
     keys = {*words(keywords), *rules, *specifiers}
+    word = rb"(?P<word>" + prefix + rb"[A-Za-z_$\x80-\xff][\w$\x80-\xff]*+)"
     operators = b"|".join(re.escape(operator.encode()) for operator in _OPERATORS)
-    pattern = b"|".join([*lexemes, _NUMBER, _WORD, b"(?P<operator>" + operators + b")"])
+    pattern = b"|".join([*lexemes, _NUMBER, word, b"(?P<operator>" + operators + b")"])
     grammar = Grammar(
         name,
         tokens=[*_OPERATORS, *sorted(keys), "#include", "#define"],
@@ -160,7 +165,8 @@ def _javascript() -> Structure:
             _BLOCK_COMMENT,
             _DOUBLE,
             rb"(?P<single>'(?:[^'\\\n]++|\\[\s\S]?)*+'?)",
-            rb"(?P<template>`(?:[^`\\]++|\\[\s\S]?)*+`?)",
+            rb"(?P<template>`)",
+            rb"(?P<hash_bang_line>\A\#![^\r\n]*+)",
         ],
         rules={
             "function": function,
@@ -185,7 +191,9 @@ def _javascript() -> Structure:
             "instanceof new of set static typeof void with yield"
         ),
         kinds="generator_function_declaration export_statement expression_statement regex "
-        "template_string empty_statement property_identifier",
+        "template_string empty_statement property_identifier private_property_identifier "
+        "hash_bang_line",
+        prefix=rb"\#?",
         names={word: word for word in words("this super true false null undefined")},
         block="statement_block",
         group="object",
@@ -214,9 +222,9 @@ def _rust() -> Structure:
         root="source_file",
         lexemes=[
             _LINE_COMMENT.replace(b"line", b"line_comment"),
-            _BLOCK_COMMENT.replace(b"block", b"block_comment"),
-            rb'(?P<raw>b?r(?P<hashes>#*+)"[\s\S]*?(?:"(?P=hashes)|\Z))',
-            rb'(?P<string>b?"(?:[^"\\]++|\\[\s\S]?)*+"?)',
+            rb"(?P<block_comment>/\*)",
+            rb'(?P<raw>[bc]?r(?P<hashes>#*+)"[\s\S]*?(?:"(?P=hashes)|\Z))',
+            rb'(?P<string>[bc]?"(?:[^"\\]++|\\[\s\S]?)*+"?)',
             rb"(?P<char>b?'(?:[^'\\\n]|\\[^\n]{1,9}?|[\xc0-\xff][\x80-\xbf]+)')",
             rb"(?P<lifetime>'\w++)",
         ],
@@ -255,7 +263,13 @@ def _rust() -> Structure:
                 "macro_definition", body="token_tree", members=False, declares=True
             ),
             "use": Rule("use_declaration"),
-            "extern": Rule("extern_crate_declaration", may_modify=True),
+            "extern": Rule(
+                "foreign_mod_item",
+                body="declaration_list",
+                declares=True,
+                without_body="extern_crate_declaration",
+                may_modify=True,
+            ),
             "let": Rule("let_declaration"),
             "const": Rule("const_item", "identifier", may_modify=True),
             "static": Rule("static_item", "identifier"),
@@ -285,25 +299,34 @@ def _rust() -> Structure:
         block="block",
         group="field_initializer_list",
         parentheses="arguments",
+        prefix=rb"(?:r\#)?",
+        blocks_after=frozenset({b"=>", b")", b"else", b"|", b"||", b"="}),
+        braces={
+            **dict.fromkeys((b"if", b"while", b"for", b"loop", b"unsafe", b"async"), "block"),
+            b"->": "block",
+            b"match": "match_block",
+        },
         continues=frozenset({b"else"}),
     )
 
 
 def _c() -> Structure:
     fields = "field_declaration_list"
+    prefix = rb"(?:u8|[LuU])?"
     return _structure(
         "c",
         root="translation_unit",
         lexemes=[
-            _LINE_COMMENT,
+            # A backslash at its end takes the next line in.
+            rb"(?P<line>//(?:[^\n\\\r]++|\\\r?\n|\\)*+)",
             _BLOCK_COMMENT,
             rb"(?P<directive>\#[ \t]*+\w++(?:[^\n\\/]+|\\\r?\n|\\|/(?![/*]))*)",
-            _DOUBLE,
-            rb"(?P<char>'(?:[^'\\\n]++|\\[^\n]?)*+'?)",
+            _DOUBLE.replace(b'"', prefix + b'"', 1),
+            rb"(?P<char>" + prefix + rb"'(?:[^'\\\n]++|\\[^\n]?)*+'?)",
         ],
         specifiers={
-            "struct": Rule("struct_specifier", "type_identifier", body=fields, members=False),
-            "union": Rule("union_specifier", "type_identifier", body=fields, members=False),
+            "struct": Rule("struct_specifier", "type_identifier", body=fields),
+            "union": Rule("union_specifier", "type_identifier", body=fields),
             "enum": Rule(
                 "enum_specifier", "type_identifier", body="enumerator_list", members=False
             ),
@@ -324,7 +347,7 @@ def _c() -> Structure:
         kinds="function_definition pointer_declarator parameter_list declaration "
         "expression_statement preproc_include preproc_def preproc_call preproc_function_def "
         "preproc_arg preproc_directive system_lib_string string_literal char_literal "
-        "number_literal empty_statement",
+        "number_literal empty_statement field_declaration",
         names=dict.fromkeys(
             words("void char short int long float double signed unsigned bool size_t"),
             "primitive_type",

@@ -72,9 +72,11 @@ class Frame:
         field: What its node is to its parent.
         declares: Whether names with parentheses in it declare functions.
         statement: The statement that is being read in it.
+        braces: What braces are that come next in it; None if it is for them to say.
     """
 
     __slots__ = (
+        "braces",
         "declares",
         "ends",
         "field",
@@ -96,3 +98,4 @@ class Frame:
         self.field: str | None = None
         self.declares = False
         self.statement: Statement | None = None
+        self.braces: str | None = None

@@ -109,13 +109,8 @@ class Tree:
             old_end_point: Where what was there ended.
             new_end_point: Where what is there now ends.
         """
-        edit = Edit(
-            start_byte,
-            old_end_byte,
-            new_end_byte,
-            point_of(start_point),
-            point_of(old_end_point),
-            point_of(new_end_point),
+        edit = Edit.of(
+            start_byte, old_end_byte, new_end_byte, start_point, old_end_point, new_end_point
         )
         self._table = self._table.edited(edit)
 

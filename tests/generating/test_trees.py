@@ -5,7 +5,7 @@ import types
 import unittest
 from typing import Any
 
-from itf import test_file_generator as file_generator
+from itf import WorkspaceEscapeError, test_file_generator as file_generator
 
 
 class TreeTest(unittest.TestCase):
@@ -36,6 +36,18 @@ class TreeTest(unittest.TestCase):
         self.assertEqual(
             {"a": self.root / "x" / "y" / "a"}, self.files.create_tree({"a": ""}, subdir="x/y")
         )
+
+    def test_a_folder_that_is_a_link_that_leads_out(self) -> None:
+        """It is refused by the name that the tree has for it."""
+        (self.root / "out").symlink_to("/")
+        for tree in ({"out": {}}, {"out/a": ""}):
+            with self.assertRaises(WorkspaceEscapeError) as caught:
+                self.files.create_tree(tree)
+            self.assertEqual(
+                f"'out' leads out of the workspace {str(self.root)!r}: "
+                "a link on its way leads to '/'; give a relative name below it",
+                str(caught.exception),
+            )
 
     def test_one_folder_in_two_parts(self) -> None:
         """May be written down twice; what is in it is put together."""

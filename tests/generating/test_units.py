@@ -72,14 +72,15 @@ class UnitsTest(unittest.TestCase):
         self.assertEqual(10**12, units.count_for(2 + sum(sizes.values())))
         self.assertEqual(10**12 + 1, units.count_for(2 + sum(sizes.values()) + 1))
 
-    def test_a_chunk_is_about_a_quarter_of_a_mebibyte(self) -> None:
+    def test_a_chunk_is_a_mebibyte_at_most_and_mostly_a_tenth_at_least(self) -> None:
         """Small units are many in a chunk; one that is larger is a chunk by itself."""
         for template in _TEMPLATES:
             count = 300_000 if len(template) < 100 else 20
             sizes = [len(chunk) for chunk in NumberedUnits(template).chunks(count)]
-            self.assertLessEqual(max(sizes), max(_MIB // 4, len(template.encode()) + 20))
-        small = [len(chunk) for chunk in NumberedUnits("{n}\n").chunks(300_000)]
-        self.assertGreater(max(small), _MIB // 16)
+            self.assertLessEqual(max(sizes), max(_MIB, len(template.encode()) + 20))
+        for template in ("{n}\n", *UNITS["function"].values()):
+            chunks = [len(chunk) for chunk in NumberedUnits(template).chunks(2_000_000)]
+            self.assertGreater(sum(chunks) / len(chunks), _MIB / 11)
 
 
 class LargeFileTest(unittest.TestCase):

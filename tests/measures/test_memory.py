@@ -5,6 +5,7 @@ import os
 import threading
 import tracemalloc
 import unittest
+from collections.abc import Iterator
 from typing import Any
 
 from itf import performance_monitor
@@ -119,6 +120,21 @@ class MemoryTest(unittest.TestCase):
         memory = self.memory("op")
         self.assertEqual(3, memory["count"])
         self.assert_near(LARGE, memory["peak_average"])
+
+    def test_a_generator_that_ends_in_another_thread(self) -> None:
+        """As without memory: its sample is there, and tracing is off again."""
+
+        @self.monitor.measure("op")
+        def work() -> Iterator[None]:
+            yield
+            bytearray(LARGE)
+
+        generator = work()
+        next(generator)
+        thread = threading.Thread(target=list, args=(generator,))
+        thread.start()
+        thread.join()
+        self.assertEqual(1, self.memory("op")["count"])
 
     def test_threads_and_tasks_that_overlap(self) -> None:
         """Tracing goes on until the last of them has ended."""

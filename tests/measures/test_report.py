@@ -155,6 +155,8 @@ class JsonTest(ReportTestCase):
             (changed("operations", "parse", value=3), "operation 'parse' has no 'time'"),
             (changed(*time, value=None), "operation 'parse' has no 'time'"),
             (changed("operations", "parse", "elapsed_ns", value=-1), "elapsed_ns is -1"),
+            (changed("operations", "parse", "elapsed_ns", value=10**400), "elapsed_ns is 10000"),
+            (changed(*time, "squares", value=10**400), "squares is 10000"),
             (changed(*time, "count", value=3), "count is 3, but the buckets hold 2"),
             (changed(*time, "count", value=True), "count is True"),
             (changed(*time, "total", value=1.5), "total is 1.5"),

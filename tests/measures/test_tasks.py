@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import unittest
 from typing import Any
@@ -228,6 +229,38 @@ class EndsTest(TasksTestCase):
             return coroutine
 
         # The loop ends, and cancels it.
+        asyncio.run(main())
+        self.assertEqual(1, self.told()[0])
+
+    def test_a_task_that_is_dropped(self) -> None:
+        """One that is collected while it stands still leaves asyncio as it was."""
+
+        async def work() -> None:
+            async with self.monitor.measure("op"):
+                await asyncio.get_running_loop().create_future()
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            asyncio.create_task(work())  # noqa: RUF006 - dropped on purpose
+            for _ in range(4):
+                await asyncio.sleep(0)
+            self.clock.take(2)
+            gc.collect()
+
+        asyncio.run(main())
+        self.assertEqual((1, 0.0, 2.0), self.told())
+
+    def test_a_block_that_another_task_leaves(self) -> None:
+        """It ends there, and leaves asyncio as it was."""
+        timing = self.monitor.measure("op")
+
+        async def leave() -> None:
+            await timing.__aexit__(None, None, None)
+
+        async def main() -> None:
+            await timing.__aenter__()
+            await asyncio.create_task(leave())
+
         asyncio.run(main())
         self.assertEqual(1, self.told()[0])
 

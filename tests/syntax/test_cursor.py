@@ -89,6 +89,7 @@ class CursorTest(SyntaxTestCase):
         self.assertEqual(1, cursor.goto_first_child_for_point((1, 12)))
         cursor.goto_parent()
         self.assertIsNone(cursor.goto_first_child_for_byte(99))
+        self.assertIsNone(cursor.goto_first_child_for_byte(-1))
         self.assertIsNone(cursor.goto_first_child_for_point((9, 0)))
         self.assertEqual("module", self.here())
 

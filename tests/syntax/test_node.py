@@ -163,6 +163,7 @@ class LookupTest(NodeTestCase):
         named = self.function.first_named_child_for_byte(0)
         self.assertEqual("identifier", named and named.type)
         self.assertEqual(self.statement, self.root.first_child_for_byte(22))
+        self.assertIsNone(self.root.first_child_for_byte(-1))
 
     def test_descendants_for_bytes(self) -> None:
         """The smallest node that holds a range; the node itself if none below it does."""
@@ -179,6 +180,8 @@ class LookupTest(NodeTestCase):
             (28, 28, "module"),
             (5, 4, None),
             (-1, 1, None),
+            (4, -1, "module"),  # a negative one is far behind the end
+            (-1, -1, "module"),
         ):
             with self.subTest(start=start, end=end):
                 found = self.root.descendant_for_byte_range(start, end)

@@ -137,7 +137,8 @@ class FormsTest(SyntaxTestCase):
         struct, semicolon = parse("struct a { int b; };", "c").root_node.children
         self.assertEqual(
             '(struct_specifier "struct" name: (type_identifier) body: '
-            '(field_declaration_list "{" (primitive_type) (identifier) ";" "}"))',
+            '(field_declaration_list "{" (field_declaration (primitive_type) (identifier) ";") '
+            '"}"))',
             written(struct),
         )
         self.assertEqual(";", semicolon.type)
@@ -149,6 +150,67 @@ class FormsTest(SyntaxTestCase):
         self.assertEqual(
             [b"a = 1", b"b\n  .c()", b"d = e +\n  f", b"function g() {\n}", b"h()"], texts
         )
+
+
+# What misleads a scan, and the nodes that tree-sitter finds there, of these types.
+_TRAPS = (
+    ("javascript", "`${a.map(b => `{${b}'`)}`; function f() {}", "template_string", 1),
+    ("javascript", "`${'}`'}${{a: `}`}}\\``; function f() {}", "function_declaration", 1),
+    ("javascript", "`${ /* } ` */ a // }\n}`; function f() {}", "function_declaration", 1),
+    ("javascript", "#!/usr/bin/env node\nclass A {}", "hash_bang_line", 1),
+    ("javascript", "class A { #f() {} }", "private_property_identifier", 1),
+    ("javascript", "return function() { a }", "statement_block", 1),
+    ("rust", "/* a /* { */ ' */ fn f() {}", "block_comment", 1),
+    ("rust", "fn r#match() {}", "function_item", 1),
+    ("rust", 'fn f() { c"}"; cr#"}"#; }', "block", 1),
+    ("rust", "fn f() { |a| { a } }", "block", 2),
+    ("rust", "fn f() { g(|a| -> b { a }, || { c }) }", "block", 3),
+    ("rust", "fn f() { let a = if b { 1 } else { 2 }; }", "block", 3),
+    ("rust", "fn f() { let a = match b { 1 => { c } }; }", "match_block", 1),
+    ("rust", "fn f() { let a = if b { 1 } else { 2 }; S { c: 1 } }", "field_initializer_list", 1),
+    ("rust", "fn f() { async { a }; }", "block", 2),
+    ("rust", "const A: u8 = { 1 };", "block", 1),
+    ("rust", 'extern "C" { fn f(); }', "function_signature_item", 1),
+    ("c", "// } \\\n {\nint f() {}", "function_definition", 1),
+    ("c", "int *a = L\"}\"; int b = u8'}'; int f() {}", "string_literal", 1),
+    ("c", "struct a { struct b { int c; } d; };", "struct_specifier", 2),
+    ("c", "union a { int b; int c; };", "field_declaration", 2),
+)
+
+
+class TrapsTest(SyntaxTestCase):
+    def test_lexemes_with_others_inside_and_braces_of_many_kinds(self) -> None:
+        """They are no damage, and what is behind them is found."""
+        for language, source, kind, count in _TRAPS:
+            with self.subTest(source, language=language):
+                tree = parse(source, language)
+                found = [node for node in walked(tree) if node.is_named and node.type == kind]
+                self.assertEqual(count, len(found), tree.root_node)
+                self.assertFalse(tree.root_node.has_error, tree.root_node)
+
+    def test_private_names(self) -> None:
+        """The number sign is a part of them, as r# is of a name that would be a keyword."""
+        for language, source, name in (
+            ("javascript", "class A { #f() {} }", b"#f"),
+            ("rust", "fn r#match() {}", b"r#match"),
+        ):
+            names = [
+                node.child_by_field_name("name")
+                for node in walked(parse(source, language))
+                if node.type in ("method_definition", "function_item")
+            ]
+            self.assertEqual([name], [node and node.text for node in names])
+
+    def test_what_has_no_end(self) -> None:
+        """It goes up to the end of the source."""
+        for language, source in (
+            ("javascript", "`${`{"),
+            ("javascript", "`\\`"),
+            ("rust", "/* /* */ fn f() {}"),
+        ):
+            with self.subTest(source):
+                (statement,) = parse(source, language).root_node.children
+                self.assertEqual((0, len(source)), statement.byte_range)
 
 
 class SampleTest(SyntaxTestCase):
