@@ -7,6 +7,7 @@ import functools
 import math
 import multiprocessing
 import os
+import queue
 import signal
 import socket
 import sys
@@ -283,6 +284,50 @@ class RealWorkTest(unittest.TestCase):
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(1, context) as processes:
             self.assertGreaterEqual(run(main(processes)), 2 * LONG)
+
+    def test_a_future_of_concurrent_futures_is_waited_for(self) -> None:
+        """Whoever works on it: here a thread that was there before the loop."""
+        go = threading.Event()
+        self.addCleanup(go.set)
+
+        async def main(executor: concurrent.futures.Executor, limit: float | None) -> bool:
+            loop = asyncio.get_running_loop()
+            go.clear()
+            waiting = asyncio.wrap_future(executor.submit(go.wait, 60))
+            await loop.run_in_executor(None, int)  # what ends meanwhile is not it
+            loop.call_later(0.05, go.set)
+            return await asyncio.wait_for(waiting, limit) and now() < LONG
+
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            executor.submit(int).result(60)
+            for limit in (LONG, None):
+                self.assertTrue(run(main(executor, limit)))
+
+    def test_a_future_that_another_thread_sets_is_no_deadlock(self) -> None:
+        """Though that thread was there before, and nothing of the loop is ready."""
+        ready: queue.SimpleQueue[concurrent.futures.Future[int]] = queue.SimpleQueue()
+        thread = threading.Thread(target=lambda: ready.get().set_result(5))
+        thread.start()
+        self.addCleanup(thread.join)
+
+        async def main() -> int:
+            future: concurrent.futures.Future[int] = concurrent.futures.Future()
+            asyncio.get_running_loop().call_later(0.05, ready.put, future)
+            return await asyncio.wrap_future(future)
+
+        self.assertEqual(5, run(main()))
+
+    def test_an_idle_thread_that_was_there_before_holds_nothing_up(self) -> None:
+        """It has called the loop to say that its job has ended, and only that."""
+
+        async def main(executor: concurrent.futures.Executor) -> float:
+            await asyncio.get_running_loop().run_in_executor(executor, int)
+            await asyncio.sleep(LONG)
+            return now()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            executor.submit(int).result(60)
+            self.assertGreaterEqual(run(asyncio.wait_for(main(executor), 2 * LONG)), LONG)
 
     def test_a_thread_that_calls_the_loop_is_waited_for(self) -> None:
         """A plain thread, started by a coroutine, and by what it calls."""
