@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import Context
-from typing import Any, Final, TypeVarTuple
+from typing import Any, Final, Self, TypeVarTuple
 
 from itf.exceptions import AsyncDeadlockError
 from itf.loops.real_work import RealWork
@@ -56,6 +56,26 @@ class Deadline:
             self._loop.deadlines.remove(self)
 
 
+class _Moment(float):
+    """When a timer is due; of two that are due at once, the one that was set first is earlier.
+
+    While code runs the clock stands still, and asyncio keeps no order between
+    timers of the same moment.
+    """
+
+    def __new__(cls, when: float, number: int) -> Self:
+        moment = super().__new__(cls, when)
+        moment._number = number
+        return moment
+
+    _number: int
+
+    def __lt__(self, other: float) -> bool:
+        if isinstance(other, _Moment) and self == other:
+            return self._number < other._number
+        return super().__lt__(other)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop that does not wait for timers: where only they are left, its clock jumps.
 
@@ -74,6 +94,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         # run_forever raises it.
         self.on_deadlock: list[Callable[[AsyncDeadlockError], object]] = []
         self._itf_now = 0.0
+        self._itf_timers_set = 0
         self._itf_signals: set[int] = set()
         self._itf_work = RealWork()
         self._itf_selector = _JumpingSelector(self)
@@ -103,7 +124,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Schedule a callback, as asyncio does; what is due in infinity is never due."""
         if when == math.inf:
             return asyncio.TimerHandle(when, callback, args, self, context)
-        return super().call_at(when, callback, *args, context=context)
+        self._itf_timers_set += 1
+        moment = _Moment(when, self._itf_timers_set)
+        return super().call_at(moment, callback, *args, context=context)
 
     def call_soon_threadsafe(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None

@@ -76,6 +76,21 @@ class ClockTest(unittest.TestCase):
 
         self.assertEqual([("a", 10), ("b", 20.5), ("c", 30)], run(main()))
 
+    def test_timers_of_the_same_moment_ring_in_the_order_in_which_they_were_set(self) -> None:
+        """As under the real clock, which gives each a later moment."""
+
+        async def main() -> list[int]:
+            woken: list[int] = []
+
+            async def nap(number: int) -> None:
+                await asyncio.sleep(5)
+                woken.append(number)
+
+            await asyncio.gather(*map(nap, range(50)))
+            return woken
+
+        self.assertEqual([*range(50)], run(main()))
+
     def test_wait_for_and_timeout_work(self) -> None:
         """A time-out comes at its virtual moment, and not if the other is earlier."""
 
