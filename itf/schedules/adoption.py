@@ -122,7 +122,7 @@ class _Walk:
         waiting: deque[Any] = deque(functions)
         while waiting and len(self._seen) < _MOST_OBJECTS:
             found = waiting.popleft()
-            if isinstance(found, _ATOMS) or id(found) in self._seen:
+            if issubclass(type(found), _ATOMS) or id(found) in self._seen:
                 continue
             self._seen[id(found)] = found
             for value, name, swap in [*slots_of(found, self._is_users)]:
@@ -136,20 +136,21 @@ class _Walk:
 
     def _stand_in(self, value: Any, name: str) -> Any:
         """Return what stands in for a value; None if nothing does."""
-        if isinstance(value, primitives.Lock):
+        kind = type(value)
+        if issubclass(kind, primitives.Lock):
             value.call(name)
-        if isinstance(value, (*_ATOMS, *_OWN)):
+        if issubclass(kind, (*_ATOMS, *_OWN)):
             return None
-        if isinstance(value, _LOCK_TYPES):
+        if kind in _LOCK_TYPES:
             return self._lock(value, name)
-        if type(value) is _REAL_QUEUE:
+        if kind is _REAL_QUEUE:
             return primitives.SimpleQueue(value, name)
-        if isinstance(value, types.BuiltinMethodType):
-            if isinstance(value.__self__, _LOCK_TYPES):
+        if kind is types.BuiltinMethodType:
+            if type(value.__self__) in _LOCK_TYPES:
                 # How a condition keeps its lock's methods.
                 return getattr(self._lock(value.__self__, name), value.__name__, None)
             return self._stand_ins.get(id(value))
-        if type(value) is _REAL_CONDITION:
+        if kind is _REAL_CONDITION:
             self._adopt_condition(value, name)
         return self._stand_ins.get(id(value)) if callable(value) else None
 

@@ -6,8 +6,10 @@ import threading
 import time
 import types
 import unittest
+from collections import deque
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from itf import InterleavingDeadlockError, interleave
 from tests.schedules import programs
@@ -130,6 +132,16 @@ class TakeOverTest(unittest.TestCase):
         lock = threading.Lock()
         module = types.SimpleNamespace(functions=crossing(lock, programs.global_lock))
         self.deadlock(*module.functions)
+
+    def test_what_poses_as_something_else_is_let_alone(self) -> None:
+        """A mock with a spec says that it is a dict, a list, a lock."""
+        posing = [mock.Mock(spec=kind) for kind in ({}, [], deque(), threading.Lock(), print)]
+
+        def use() -> None:
+            for poser in posing:
+                self.assertIsInstance(poser, mock.Mock)
+
+        interleave(use, runs=2, seed=1)
 
     def test_a_lock_that_is_out_of_reach_is_waited_for(self) -> None:
         """It costs time, and fails nothing: whoever waits is taken to be outside."""
