@@ -93,7 +93,8 @@ def interleave(
     and ``time.sleep`` do not wait in real time: while one thread waits the others
     go on, and where all of them wait, time jumps to the first whose wait ends.
     Where all wait for ever, the run fails as a deadlock.  Threads that the
-    functions start take part, too.
+    functions start take part, too; at the end, those that are no daemons are
+    waited for.
 
     All choices follow from the seed.  The same seed gives the same turns on the
     same version of Python, if the functions do the same each time: what is
@@ -136,8 +137,8 @@ def interleave(
         What was tried.
 
     Raises:
-        InterleavingError: A function raised an exception, or the check failed;
-            the exception is its cause.
+        InterleavingError: A function, or a thread that it started, raised an exception,
+            or the check failed; the exception is its cause.
         InterleavingDeadlockError: The threads wait for each other.
         InterleavingTimeoutError: A run took longer than it may.
         TypeError: A function cannot be called, or is a coroutine function.
@@ -231,7 +232,7 @@ class _Plan:
             task = scheduler.add(name)
             call = functools.partial(contextvars.copy_context().run, function)
             body = functools.partial(scheduler.live_in, task, call)
-            task.thread = threading.Thread(target=body, name=name, daemon=True)
+            task.thread = threading.Thread(target=body, name=name)
         failure = None
         with self._adoption.of_objects((*self._functions, self._setup, self._check)), _no_gc():
             active.scheduler = scheduler

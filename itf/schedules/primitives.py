@@ -105,6 +105,9 @@ class Lock:
     def release(self) -> None:
         """Give the lock back, as ``threading.Lock.release`` does."""
         owner, count = self._owner, self._count
+        now = current_task()
+        if now is not None and now[1].unwinding and owner is not now[1]:
+            return  # it is ended in the wait of a condition, which gave the lock away
         if count <= 1:
             self._owner = None
         self._count = max(0, count - 1)

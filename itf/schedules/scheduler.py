@@ -23,6 +23,7 @@ from itf.schedules.tasks import (
     Task,
     Turn,
     circle_of,
+    start_as_daemon,
 )
 
 __all__ = ["Scheduler", "TurnEndedError", "active", "current_task"]
@@ -124,7 +125,7 @@ class Scheduler:
     def live_in(self, task: Task, function: Callable[[], object]) -> None:
         """Be a task: wait for the first turn, call the function, and give the turn away.
 
-        What the function raises is kept for a root, and raised for others.
+        What the function raises fails the run.
         """
         ident = _get_ident()
         self._by_ident[ident] = task
@@ -140,8 +141,8 @@ class Scheduler:
             task.error = None
         except BaseException as error:
             task.error = error
-            if not task.is_root:
-                raise
+            if self._pid != os.getpid():
+                raise  # in a forked child, where nobody asks for it
         finally:
             if task.unwinding:
                 # A lock that outlives the run must not stay locked for ever.
@@ -250,7 +251,7 @@ class Scheduler:
         try:
             for task in list(self.tasks):
                 if task.thread is not None:
-                    task.thread.start()
+                    start_as_daemon(task.thread, daemon=False)
             with self._mutex:
                 self._has_begun = True
                 self._start(self._choose())
@@ -352,7 +353,7 @@ class Scheduler:
                 if other.state is BLOCKED and other.resource is task:
                     other.state = READY
             self._record(task, None, "done" if task.error is None else "failed")
-            if task.error is not None and task.is_root:
+            if task.error is not None:
                 self.failed = task
                 self._running = None
                 self._finish()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from itf.schedules.primitives import BUILT_ON, top_module
 from itf.schedules.scheduler import Scheduler, current_task
-from itf.schedules.tasks import Task
+from itf.schedules.tasks import Task, start_as_daemon
 
 __all__ = ["clock", "join", "sleep", "start"]
 
@@ -102,7 +102,7 @@ def _spawn(scheduler: Scheduler, parent: Task, thread: threading.Thread) -> None
     thread.run = lambda: scheduler.live_in(task, run)  # type: ignore[method-assign]
     parent.real = True
     try:
-        _real_start(thread)
+        start_as_daemon(thread, daemon=thread.daemon)
     except BaseException:
         scheduler.tasks.remove(task)
         raise

@@ -21,12 +21,14 @@ __all__ = [
     "Task",
     "Turn",
     "circle_of",
+    "start_as_daemon",
 ]
 
 __unittest = True
 
-# The real one: that of the module is exchanged while functions run.
+# The real ones: those of the module are exchanged while functions run.
 _allocate_lock: Final = threading.Lock
+_real_start: Final = threading.Thread.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +161,18 @@ def circle_of(tasks: Sequence[Task]) -> list[Task]:
         if task is not None:
             return [*way[way.index(task) :], task]
     return []
+
+
+def start_as_daemon(thread: threading.Thread, *, daemon: bool) -> None:
+    """Start a thread that Python does not wait for at its exit, should it be left behind.
+
+    Args:
+        thread: The thread.
+        daemon: What it is said to be, and those that it starts inherit.
+    """
+    # Not thread.daemon, which cannot be set any more once it is started.
+    thread._daemonic = True  # type: ignore[attr-defined]
+    try:
+        _real_start(thread)
+    finally:
+        thread._daemonic = daemon  # type: ignore[attr-defined]
