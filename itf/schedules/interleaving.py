@@ -191,6 +191,7 @@ class _Plan:
         watcher = watch(self._scope)
         with ExitStack() as stack:
             stack.enter_context(self._adoption.of_modules())
+            stack.enter_context(active.exploring())
             watcher.start()
             stack.callback(watcher.stop)
             seeds = Seeds(seed)
@@ -243,6 +244,7 @@ class _Plan:
             finally:
                 scheduler.wind_up()
                 active.scheduler = None
+                active.ahead += scheduler.now
         if failure is not None and scheduler.left_behind:
             names = ", ".join(task.name for task in scheduler.left_behind)
             failure.text += f"\n  could not be ended: {names}"

@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -46,6 +47,10 @@ _GRACE: Final = 1.0
 # So long a wait in vain must last before it counts, where there are threads
 # that are not ours, one of which might still end it.
 _PATIENCE: Final = 1.0
+
+# So many seconds past its deadline a wait ends, as a real one does: rounded, a
+# clock would else show it too short.
+_LATE: Final = 1e-6
 
 # More than anybody reads of a schedule.
 _TURNS_KEPT: Final = 1_000
@@ -86,7 +91,8 @@ class Scheduler:
         self.deadlocked: list[Task] = []
         self.timed_out = False
         self.left_behind: list[Task] = []
-        # Virtual seconds since the run began: moved only when all wait.
+        # When the run began, and virtual seconds since: moved only when all wait.
+        self.began = _monotonic() + active.ahead
         self.now = 0.0
         # Whether there are threads that are not ours, apart from the caller, which waits for us.
         self._has_foreigners = threading.active_count() > 1
@@ -415,8 +421,9 @@ class Scheduler:
         waiting = [t for t in alive if t.state is BLOCKED and t.deadline is not None]
         if not waiting:
             return []
-        self.now = max(self.now, min(t.deadline for t in waiting if t.deadline is not None))
-        late = [t for t in waiting if t.deadline is not None and t.deadline <= self.now]
+        moment = max(self.now, min(t.deadline for t in waiting if t.deadline is not None))
+        late = [t for t in waiting if t.deadline is not None and t.deadline <= moment]
+        self.now = moment + _LATE
         for task in late:
             task.state = READY
             task.timed_out = True
@@ -449,9 +456,29 @@ def _is_daemon(task: Task) -> bool:
 
 
 class _Active:
-    """The scheduler whose functions run now; None most of the time."""
+    """What runs now.
+
+    Attributes:
+        scheduler: The scheduler whose functions run; None most of the time.
+        ahead: By how many seconds the time that functions are told is ahead of the real one.
+    """
 
     scheduler: Scheduler | None = None
+    ahead = 0.0
+    _explorer: int | None = None
+
+    @contextmanager
+    def exploring(self) -> Iterator[None]:
+        """Be the thread that calls setup and check."""
+        self._explorer, self.ahead = _get_ident(), 0.0
+        try:
+            yield
+        finally:
+            self._explorer = None
+
+    def is_explorer(self) -> bool:
+        """Say whether the caller's thread is the one that calls setup and check."""
+        return self._explorer == _get_ident()
 
 
 active: Final = _Active()

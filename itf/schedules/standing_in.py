@@ -10,13 +10,14 @@ from types import FrameType
 from typing import Any, Final
 
 from itf.schedules.primitives import BUILT_ON, top_module
-from itf.schedules.scheduler import Scheduler, current_task
+from itf.schedules.scheduler import Scheduler, active, current_task
 from itf.schedules.tasks import Task, start_as_daemon
 
 __all__ = ["clock", "join", "sleep", "start"]
 
 __unittest = True
 
+_monotonic: Final = time.monotonic
 _real_sleep: Final = time.sleep
 _real_start: Final = threading.Thread.start
 _real_join: Final = threading.Thread.join
@@ -42,21 +43,27 @@ def clock(real: Callable[[], Any], is_users: Callable[[FrameType], bool]) -> Cal
     """Return what stands in for a function of ``time`` that tells the time.
 
     It tells the run's own time in code of the user and in the waits that are
-    taken over.  All others, which may wait for real sockets, are told the real one.
+    taken over: in a function, and, from where that has come to, in setup and
+    check.  All others, which may wait for real sockets, are told the real one.
 
     Args:
         real: The function.
         is_users: Says whether a frame is the user's.
     """
-    start = real()
-    unit = 1_000_000_000 if isinstance(start, int) else 1
+    made, made_at = real(), _monotonic()
+    # The same type: an int of nanoseconds, or a float of seconds.
+    kind, unit = type(made), 1_000_000_000 if isinstance(made, int) else 1
 
     def tell() -> Any:
         now = current_task()
-        if now is None or not _is_timed(sys._getframe(1), is_users):
+        if now is None and not active.is_explorer():
             return real()
-        # The same type: an int of nanoseconds, or a float of seconds.
-        return start + type(start)(now[0].now * unit)
+        if not _is_timed(sys._getframe(1), is_users):
+            return real()
+        if now is None:
+            return real() + kind(active.ahead * unit)
+        scheduler = now[0]
+        return made + kind((scheduler.began - made_at) * unit) + kind(scheduler.now * unit)
 
     return tell
 
