@@ -83,6 +83,7 @@ class Adoption:
             for name, value in [*vars(module).items()]:
                 if id(value) in self._clocks:
                     self._exchange(undo, module, name)
+        self._exchange_locks(undo)
         for module in [*sys.modules.values()]:
             if isinstance(module, types.ModuleType) and self._scope.has_module(module):
                 for name in [*vars(module)]:
@@ -98,6 +99,25 @@ class Adoption:
         if stand_in is not None:
             swap_item(vars(module), name, real, stand_in)
             undo.callback(swap_item, vars(module), name, stand_in, real)
+
+    def _exchange_locks(self, undo: ExitStack) -> None:
+        """Exchange the standard library's own locks under which the user's code may run."""
+        keepers: list[tuple[dict[str, Any], str]] = []
+        pools = sys.modules.get("concurrent.futures.thread")
+        if pools is not None:
+            # Held while a pool starts a thread, which then may be its turn.
+            keepers.append((vars(pools), "_global_shutdown_lock"))
+        logging = sys.modules.get("logging")
+        if logging is not None:
+            # Held while a handler asks the objects of a message for their text.
+            handlers = [reference() for reference in [*logging._handlerList]]
+            keepers += [(vars(handler), "lock") for handler in handlers if handler is not None]
+        for names, name in keepers:
+            real = names.get(name)
+            stand_in = primitives.managed(real, name)
+            if stand_in is not real:
+                swap_item(names, name, real, stand_in)
+                undo.callback(swap_item, names, name, stand_in, real)
 
     def of_objects(self, functions: Iterable[Any]) -> ExitStack:
         """Exchange what the functions can reach, and return what puts it back."""

@@ -20,7 +20,7 @@ Slot = tuple[Any, str, Callable[[Any, Any], None] | None]
 _IsUsers = Callable[[type | types.ModuleType], bool]
 
 # The modules of the standard library whose objects are built on locks.
-_BUILT_ON_LOCKS = ("threading", "queue")
+_BUILT_ON_LOCKS = ("threading", "queue", "concurrent.futures")
 
 
 def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912 - one case a type
@@ -85,7 +85,9 @@ def _of_function(function: types.FunctionType) -> Iterator[Slot]:
 
 def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
     kind = type(found)
-    is_built_on_locks = kind.__module__ in _BUILT_ON_LOCKS or issubclass(kind, threading.Condition)
+    is_built_on_locks = kind.__module__.startswith(_BUILT_ON_LOCKS) or issubclass(
+        kind, (threading.Condition, functools.cached_property)
+    )
     if not is_users(kind) and (not is_built_on_locks or issubclass(kind, threading.Thread)):
         return
     yield kind, "", None
