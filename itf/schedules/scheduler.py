@@ -19,6 +19,7 @@ from itf.schedules.tasks import (
     OUTSIDE,
     READY,
     RUNNING,
+    Pause,
     Place,
     Resource,
     Task,
@@ -396,7 +397,8 @@ class Scheduler:
         deadline either, the run is over.
 
         Args:
-            patient: Whether to wait for those outside before time is moved.
+            patient: Whether to wait for those outside, and for threads that are not
+                ours, before time is moved.
         """
         if self._finished:
             return None
@@ -405,7 +407,7 @@ class Scheduler:
             self._finish()
             return None
         ready = [task for task in alive if task.state is READY]
-        if not ready and not (patient and any(task.state is OUTSIDE for task in alive)):
+        if not ready and not (patient and self._may_be_ended(alive)):
             ready = self._move_time(alive)
         if ready:
             return max(ready, key=lambda task: (task.priority, -task.number))
@@ -415,6 +417,14 @@ class Scheduler:
             self.deadlocked = alive
         self._finish()
         return None
+
+    def _may_be_ended(self, alive: list[Task]) -> bool:
+        """Say whether the first wait to run out may be ended by somebody who is at work."""
+        if any(task.state is OUTSIDE for task in alive):
+            return True
+        timed = [task for task in alive if task.deadline is not None]
+        first = min(timed, key=lambda task: task.deadline or 0.0, default=None)
+        return self._has_foreigners and first is not None and type(first.resource) is not Pause
 
     def _move_time(self, alive: list[Task]) -> list[Task]:
         """Move time to the first deadline, and return whose it is."""

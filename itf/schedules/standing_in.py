@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from itf.schedules.primitives import BUILT_ON, top_module
 from itf.schedules.scheduler import Scheduler, active, current_task
-from itf.schedules.tasks import Task, start_as_daemon
+from itf.schedules.tasks import Pause, Task, start_as_daemon
 
 __all__ = ["clock", "join", "sleep", "start"]
 
@@ -21,22 +21,6 @@ _monotonic: Final = time.monotonic
 _real_sleep: Final = time.sleep
 _real_start: Final = threading.Thread.start
 _real_join: Final = threading.Thread.join
-
-
-class _Pause:
-    """A wait that only time ends."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def is_free(self) -> bool:
-        return False
-
-    def holder(self) -> None:
-        return None
-
-    def describe(self) -> str:
-        return self._name
 
 
 def clock(real: Callable[[], Any], is_users: Callable[[FrameType], bool]) -> Callable[[], Any]:
@@ -82,7 +66,7 @@ def sleep(is_users: Callable[[FrameType], bool]) -> Callable[[float], None]:
         if seconds == 0:
             scheduler.yield_turn(task, lowest=True)
         else:
-            scheduler.block(task, _Pause(f"time.sleep({seconds})"), seconds)
+            scheduler.block(task, Pause(f"time.sleep({seconds})"), seconds)
 
     return sleep
 

@@ -16,6 +16,7 @@ __all__ = [
     "RUNNING",
     "UNKNOWN",
     "Holdable",
+    "Pause",
     "Place",
     "Resource",
     "Task",
@@ -89,6 +90,24 @@ class Holdable(Resource, Protocol):
 
     def give_up(self) -> int:
         """Release it however often it was taken, and return how often that was."""
+
+
+class Pause:
+    """A wait that only time ends."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def is_free(self) -> bool:
+        """Say False."""
+        return False
+
+    def holder(self) -> None:
+        """Return None: nobody holds it."""
+
+    def describe(self) -> str:
+        """Say what it is."""
+        return self._name
 
 
 # The holder of a lock that was taken past what stands in for it.

@@ -320,6 +320,28 @@ class OutliveTest(unittest.TestCase):
             wanted.set()
             thread.join(60)
 
+    def test_a_thread_outside_of_the_run_may_answer_in_time(self) -> None:
+        """The time of a wait that it may end does not jump while it works."""
+        questions, answers = queue.Queue[int | None](), queue.Queue[int]()
+
+        def answer() -> None:
+            while (question := questions.get(timeout=60)) is not None:
+                answers.put(2 * question)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+
+        def ask() -> None:
+            questions.put(2)
+            self.assertEqual(4, answers.get(timeout=5))
+            time.sleep(_HOUR)
+
+        try:
+            interleave(ask, ask, runs=30, seed=1)
+        finally:
+            questions.put(None)
+            thread.join(60)
+
     def test_a_lock_that_the_caller_holds_is_a_deadlock(self) -> None:
         """It waits for the end of the run, and will not release it."""
         lock = threading.Lock()
