@@ -44,6 +44,13 @@ _ATOMS: Final = (
 _OWN: Final = (primitives.Lock, primitives.SimpleQueue)
 
 
+class _SetInOrder(dict[Any, None]):
+    """Stands in for a set: one has another order in every run."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+
 class Adoption:
     """The exchange of the real things for those that stand in for them.
 
@@ -101,12 +108,15 @@ class Adoption:
             undo.callback(swap_item, vars(module), name, stand_in, real)
 
     def _exchange_locks(self, undo: ExitStack) -> None:
-        """Exchange the standard library's own locks under which the user's code may run."""
+        """Exchange the locks of the standard library under which the user's code may run."""
         keepers: list[tuple[dict[str, Any], str]] = []
         pools = sys.modules.get("concurrent.futures.thread")
         if pools is not None:
             # Held while a pool starts a thread, which then may be its turn.
             keepers.append((vars(pools), "_global_shutdown_lock"))
+            # What it joins its threads in the order of.
+            vars(pools)["set"] = _SetInOrder
+            undo.callback(vars(pools).pop, "set", None)
         logging = sys.modules.get("logging")
         if logging is not None:
             # Held while a handler asks the objects of a message for their text.

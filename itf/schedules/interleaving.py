@@ -242,7 +242,8 @@ class _Plan:
                 # Told before the threads are ended, for that changes what it tells.
                 failure = self._describe(scheduler)
             finally:
-                scheduler.wind_up()
+                with _quiet_pools():
+                    scheduler.wind_up()
                 active.scheduler = None
                 active.ahead += scheduler.now
         if failure is not None and scheduler.left_behind:
@@ -340,6 +341,20 @@ def _no_gc() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def _quiet_pools() -> Iterator[None]:
+    """Let pools not log how their threads are ended."""
+    pools = sys.modules.get("concurrent.futures._base")
+    if pools is None or pools.LOGGER.disabled:
+        yield
+        return
+    pools.LOGGER.disabled = True
+    try:
+        yield
+    finally:
+        pools.LOGGER.disabled = False
 
 
 def _after_fork() -> None:

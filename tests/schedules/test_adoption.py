@@ -169,6 +169,33 @@ class TakeOverTest(unittest.TestCase):
 
         self.check_that_all_is_taken_over(give, lambda: done.result(_HOUR))
 
+    def test_a_pool_replays(self) -> None:
+        """Though it keeps its threads in a set, which has an order of its own each time."""
+
+        def use() -> None:
+            with concurrent.futures.ThreadPoolExecutor(2, "pool") as pool:
+                for future in [pool.submit(bool, number) for number in range(3)]:
+                    future.result()
+
+        for seed in range(20):
+            first, second = (
+                failing_run(interleave, use, use, check=lambda: False, runs=1, seed=seed).schedule
+                for _ in range(2)
+            )
+            self.assertEqual(first, second)
+        self.assertNotIn("set", vars(concurrent.futures.thread))
+
+    def test_a_pool_that_is_left_is_ended_without_a_word(self) -> None:
+        """Its threads wait for more when the functions are done."""
+        kept: list[concurrent.futures.ThreadPoolExecutor] = []
+
+        def use() -> None:
+            kept.append(concurrent.futures.ThreadPoolExecutor(2))
+            self.assertEqual(5, kept[-1].submit(int, "5").result())
+
+        with self.assertNoLogs():
+            interleave(use, use, runs=10, seed=1)
+
     def test_logging(self) -> None:
         """A handler keeps its lock while it asks the user's objects for their text."""
 
