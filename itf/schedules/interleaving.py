@@ -22,6 +22,7 @@ from itf.exceptions import (
 )
 from itf.frames import strip_own_frames
 from itf.notes import add_note
+from itf.schedules.active import active, current_task
 from itf.schedules.adoption import Adoption
 from itf.schedules.arguments import (
     check_functions,
@@ -38,7 +39,7 @@ from itf.schedules.report import (
     replay_advice,
     shown_turns,
 )
-from itf.schedules.scheduler import Scheduler, active, current_task
+from itf.schedules.scheduler import Scheduler
 from itf.schedules.tasks import circle_of
 from itf.schedules.tracing import Scope, Watch, watch
 from itf.texts import safe_str

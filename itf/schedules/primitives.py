@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from itf.frames import module_of, site, user_frame
-from itf.schedules.scheduler import active, current_task
+from itf.schedules.active import active, current_task
 from itf.schedules.tasks import UNKNOWN, Task
 
 __all__ = ["BUILT_ON", "Condition", "Lock", "RLock", "SimpleQueue", "managed", "top_module"]

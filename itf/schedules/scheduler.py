@@ -7,11 +7,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from itf.schedules.active import active
 from itf.schedules.choices import Choices
 from itf.schedules.tasks import (
     BLOCKED,
@@ -28,7 +28,7 @@ from itf.schedules.tasks import (
     start_as_daemon,
 )
 
-__all__ = ["Scheduler", "TurnEndedError", "active", "current_task"]
+__all__ = ["Scheduler", "TurnEndedError"]
 
 __unittest = True
 
@@ -463,41 +463,3 @@ class Scheduler:
 
 def _is_daemon(task: Task) -> bool:
     return task.thread is not None and task.thread.daemon
-
-
-class _Active:
-    """What runs now.
-
-    Attributes:
-        scheduler: The scheduler whose functions run; None most of the time.
-        ahead: By how many seconds the time that functions are told is ahead of the real one.
-    """
-
-    scheduler: Scheduler | None = None
-    ahead = 0.0
-    _explorer: int | None = None
-
-    @contextmanager
-    def exploring(self) -> Iterator[None]:
-        """Be the thread that calls setup and check."""
-        self._explorer, self.ahead = _get_ident(), 0.0
-        try:
-            yield
-        finally:
-            self._explorer = None
-
-    def is_explorer(self) -> bool:
-        """Say whether the caller's thread is the one that calls setup and check."""
-        return self._explorer == _get_ident()
-
-
-active: Final = _Active()
-
-
-def current_task() -> tuple[Scheduler, Task] | None:
-    """Return the scheduler and the task that the caller's thread is; None for any other thread."""
-    scheduler = active.scheduler
-    if scheduler is None:
-        return None
-    task = scheduler.current()
-    return None if task is None else (scheduler, task)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from itf.schedules.active import active, current_task
 from itf.schedules.primitives import BUILT_ON, top_module
-from itf.schedules.scheduler import Scheduler, active, current_task
+from itf.schedules.scheduler import Scheduler
 from itf.schedules.tasks import Pause, Task, start_as_daemon
 
 __all__ = ["clock", "join", "sleep", "start"]
