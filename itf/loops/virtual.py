@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import Context
-from typing import Any, Final, Self, TypeVarTuple
+from typing import Any, Final, TypeVarTuple
 
 from itf.exceptions import AsyncDeadlockError
 from itf.loops.real_work import RealWork
@@ -63,17 +63,17 @@ class _Moment(float):
     timers of the same moment.
     """
 
-    def __new__(cls, when: float, number: int) -> Self:
-        moment = super().__new__(cls, when)
-        moment._number = number
-        return moment
+    __slots__ = ("number",)
 
-    _number: int
+    number: int
 
     def __lt__(self, other: float) -> bool:
-        if isinstance(other, _Moment) and self == other:
-            return self._number < other._number
-        return super().__lt__(other)
+        if _is_less(self, other):
+            return True
+        return type(other) is _Moment and self.number < other.number and not _is_less(other, self)
+
+
+_is_less: Final = float.__lt__
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -125,7 +125,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if when == math.inf:
             return asyncio.TimerHandle(when, callback, args, self, context)
         self._itf_timers_set += 1
-        moment = _Moment(when, self._itf_timers_set)
+        moment = _Moment(when)
+        moment.number = self._itf_timers_set
         return super().call_at(moment, callback, *args, context=context)
 
     def call_soon_threadsafe(
