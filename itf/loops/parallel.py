@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from itf.exceptions import TaskTimeoutError
 from itf.loops.tasks import (
     cancel,
+    cancellation_of,
     close_unstarted,
     error_of,
     held,
@@ -57,9 +58,11 @@ async def together(
     finally:
         # Also when we are cancelled ourselves: nothing is left behind.
         crew.close()
-        stubborn = await cancel(crew.tasks)
-        for coroutine in coroutines:
-            close_unstarted(coroutine)
+        try:
+            stubborn = await cancel(crew.tasks)
+        finally:
+            for coroutine in coroutines:
+                close_unstarted(coroutine)
     try:
         if return_exceptions:
             return _all_outcomes(crew, late, timeout)
@@ -75,6 +78,7 @@ class _Crew:
     Attributes:
         tasks: Those that were begun, in the order of the coroutines.
         over: Done when all have ended, or the first has failed.
+        gave_up: Those that cancelled themselves; known once it is closed.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class _Crew:
         # not of that in which another task ended.
         self._context = contextvars.copy_context()
         self.tasks: list[asyncio.Task[Any]] = []
+        self.gave_up: list[asyncio.Task[Any]] = []
         self._running = 0
         self.over: asyncio.Future[None] = self._loop.create_future()
         for _ in range(min(limit, len(coroutines))):
@@ -103,7 +108,7 @@ class _Crew:
         self._running -= 1
         if self.over.done():
             return
-        if self._to_first_error and error_of(task) is not None:
+        if self._to_first_error and (task.cancelled() or error_of(task) is not None):
             self.over.set_result(None)
         elif len(self.tasks) < len(self._coroutines):
             self._begin_next()
@@ -111,9 +116,17 @@ class _Crew:
             self.over.set_result(None)
 
     def close(self) -> None:
-        """Begin no more."""
+        """Begin no more; to be called before those that run are cancelled."""
+        self.gave_up = [task for task in self.tasks if task.cancelled()]
         if not self.over.done():
             self.over.set_result(None)
+
+    def errors(self) -> list[BaseException]:
+        """Return how those failed that did, in order."""
+        found = [
+            cancellation_of(task) if task in self.gave_up else error_of(task) for task in self.tasks
+        ]
+        return [error for error in found if error is not None]
 
     @property
     def not_begun(self) -> int:
@@ -127,7 +140,7 @@ def _all_results(
     stubborn: list[asyncio.Task[Any]],
 ) -> list[Any]:
     """Return all results, or raise all errors."""
-    errors = [error for error in map(error_of, crew.tasks) if error is not None]
+    errors = crew.errors()
     failed = f"{len(errors)} of {len(crew.tasks) + crew.not_begun} coroutines failed"
     try:
         for expired in late.values():
@@ -155,7 +168,7 @@ def _all_outcomes(
             late[task].__cause__ = error
             outcomes.append(late[task])
         elif task.cancelled():
-            outcomes.append(asyncio.CancelledError())
+            outcomes.append(cancellation_of(task))
         else:
             outcomes.append(error if error is not None else task.result())
     for _ in range(crew.not_begun):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Final
 
 from itf.frames import where_is
 
-__all__ = ["RealWork", "Relay"]
+__all__ = ["RealWork"]
 
 __unittest = True
 
@@ -46,10 +47,15 @@ class RealWork:
         if self._home not in _loop_threads:
             _loop_threads.add(self._home)
 
-    def thread_calls(self) -> None:
-        """Note that this thread has called the loop, and may do so again."""
+    def thread_calls(self, args: tuple[Any, ...]) -> None:
+        """Note that this thread has called the loop, and may do so again.
+
+        One that only says that a job has ended may be an idle worker from now on.
+        """
         thread = threading.current_thread()
-        if thread is not self._home and thread not in self._workers:
+        if thread is self._home or thread in self._workers:
+            return
+        if not any(isinstance(arg, Future) and arg in self._jobs for arg in args):
             self._callers.add(thread)
 
     def has_jobs(self) -> bool:
@@ -88,9 +94,13 @@ class RealWork:
             told.insert(0, "1 job of an executor" if count == 1 else f"{count} jobs of executors")
         return told
 
-    def relay(self, executor: Executor) -> Relay:
-        """Return what hands one job on to an executor, and knows it then."""
-        return Relay(executor, self._workers)
+    @contextmanager
+    def handing_on(self) -> Iterator[None]:
+        """Hand a job on to an executor: the threads that it starts for it are its workers."""
+        before = set(threading.enumerate())
+        yield
+        for thread in set(threading.enumerate()) - before:
+            self._workers.add(thread)
 
     def job_began(self, job: Future[Any]) -> None:
         """Note that a job is at work."""
@@ -99,21 +109,3 @@ class RealWork:
     def job_ended(self, job: Future[Any]) -> None:
         """Note that a job has ended, and that the loop has been told of it."""
         self._jobs.discard(job)
-
-
-class Relay(Executor):
-    """Stands before an executor for one job, and keeps the job's future."""
-
-    job: Future[Any]
-
-    def __init__(self, executor: Executor, workers: weakref.WeakSet[threading.Thread]) -> None:
-        self._executor = executor
-        self._workers = workers
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Hand the job on; the threads that the executor starts for it are its workers."""
-        before = set(threading.enumerate())
-        self.job = self._executor.submit(fn, *args, **kwargs)
-        for thread in set(threading.enumerate()) - before:
-            self._workers.add(thread)
-        return self.job

@@ -7,7 +7,7 @@ import selectors
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, Final
+from typing import Any, Final, TypeVarTuple
 
 from itf.loops.executor import TrackedExecutor
 from itf.loops.selecting import WrappedSelector
@@ -15,6 +15,8 @@ from itf.loops.selecting import WrappedSelector
 __all__ = ["ReusableLoop"]
 
 __unittest = True
+
+_Ts = TypeVarTuple("_Ts")
 
 # After so many rounds, callbacks that schedule one another are taken to go on
 # for ever.
@@ -30,17 +32,20 @@ class ReusableLoop(asyncio.SelectorEventLoop):
     Attributes:
         executor: Where functions run if no executor is named; None if none did.
         foreign_executor: Whether somebody has set another one.
+        is_altered: Whether something was done to it that cannot be undone.
         blocked: For how many seconds, each time that a round took longer than
             ``slow_callback_duration``.
     """
 
     def __init__(self) -> None:
         self.executor: TrackedExecutor | None = None
-        self.foreign_executor = False
+        self.foreign_executor = self.is_altered = False
         self.blocked: list[float] = []
         self._itf_selector = _WatchedSelector(self)
         super().__init__(self._itf_selector)
         self._itf_selector.count_own()
+        self._itf_attributes = 0
+        self._itf_attributes = len(vars(self))
 
     def run_forever(self) -> None:
         """Run until `stop` is called, as asyncio does."""
@@ -63,7 +68,22 @@ class ReusableLoop(asyncio.SelectorEventLoop):
     def set_default_executor(self, executor: ThreadPoolExecutor) -> None:  # type: ignore[override]
         """Set the executor that is used where none is named, as asyncio does."""
         super().set_default_executor(executor)
-        self.foreign_executor = True
+        self.foreign_executor = self.is_altered = True
+
+    async def shutdown_default_executor(self, *timeout: Any, **options: Any) -> None:
+        """End the executor, as asyncio does; the loop takes no other after it."""
+        self.is_altered = True
+        await super().shutdown_default_executor(*timeout, **options)
+
+    async def shutdown_asyncgens(self) -> None:
+        """Close all async generators, as asyncio does; the loop begins none after it."""
+        self.is_altered = True
+        await super().shutdown_asyncgens()
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
+        """Handle a signal, as asyncio does."""
+        super().add_signal_handler(sig, callback, *args)
+        self.is_altered = True
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
@@ -85,9 +105,11 @@ class ReusableLoop(asyncio.SelectorEventLoop):
         """Whether `drain` or `run_task` has left the loop as new.
 
         No timer, no watched descriptor, no callback that schedules the next one
-        for ever, no executor but our own.
+        for ever, no executor but our own, nothing shut down or handled, no
+        method patched.
         """
-        return self._itf_selector.is_clean and not self.foreign_executor
+        is_as_made = not self.is_altered and len(vars(self)) == self._itf_attributes
+        return self._itf_selector.is_clean and is_as_made
 
 
 class _WatchedSelector(WrappedSelector):

@@ -1,4 +1,4 @@
-"""An event loop that runs what is ready in a seeded order, not first in, first out."""
+"""An event loop that runs the tasks that are ready in a seeded order, not first in, first out."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ class _Ready(NamedTuple):
 
 
 class ShuffledLoop(asyncio.SelectorEventLoop):
-    """A loop that runs the callbacks of each round in an order drawn from a seed.
+    """A loop that runs the tasks of each round in an order drawn from a seed.
 
     A round is what was scheduled when it began, as in asyncio: every callback
-    runs, once, and before any that it schedules.  Timers become due in the
-    order of their times, also here; what they wake is shuffled.
+    runs, once, and before any that it schedules.  Those of no task keep their
+    order among each other, and timers become due in the order of their times,
+    also here; the tasks that they wake are shuffled.
 
     Args:
         seed: The same seed gives the same order, under every version of Python,
@@ -61,10 +62,10 @@ class ShuffledLoop(asyncio.SelectorEventLoop):
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Schedule a callback for the next round."""
-        handle = self._itf_schedule(callback, args, context)
         # One turn for each callback; which one it runs is drawn when it comes.
+        # The turn first: in debug mode, it is refused to another thread.
         super().call_soon(self._itf_run_one)
-        return handle
+        return self._itf_schedule(callback, args, context)
 
     def call_soon_threadsafe(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
@@ -122,24 +123,49 @@ class ShuffledLoop(asyncio.SelectorEventLoop):
             del ready
 
     def _itf_draw(self) -> None:
-        drawn = self._itf_round
+        """Draw the order of the next round.
+
+        Tasks are shuffled.  Other callbacks stay first in, first out, and before
+        the tasks that were woken after them: asyncio promises it, and its own
+        transports and subprocesses are lost without it.
+        """
+        plain: list[_Ready] = []
+        # At each index, the tasks that came after so many of the others.
+        tasks: list[list[_Ready]] = [[]]
         while self._itf_waiting:
-            drawn.append(self._itf_waiting.popleft())
-        # asyncio keeps tasks in sets, and so cancels the tasks of a group in
-        # another order in every process.  That must not show.
-        drawn.sort(key=self._itf_number)
-        # Not random.shuffle: only random() gives the same under every version.
-        draw = self._itf_random.random
-        for index in range(len(drawn) - 1, 0, -1):
-            other = int(draw() * (index + 1))
-            drawn[index], drawn[other] = drawn[other], drawn[index]
+            ready = self._itf_waiting.popleft()
+            if _task_of(ready) is None:
+                plain.append(ready)
+                tasks.append([])
+            else:
+                tasks[-1].append(ready)
+        drawn, may_come = self._itf_round, list[_Ready]()
+        for number, woken in enumerate(tasks):
+            # asyncio keeps tasks in sets, and so cancels the tasks of a group in
+            # another order in every process.  That must not show.
+            may_come += sorted(woken, key=self._itf_number)
+            left = len(plain) - number
+            while (pick := self._itf_pick(len(may_come) + left)) < len(may_come):
+                may_come[pick], may_come[-1] = may_come[-1], may_come[pick]
+                drawn.append(may_come.pop())
+            if left:
+                drawn.append(plain[number])
+        drawn.reverse()
+
+    def _itf_pick(self, count: int) -> int:
+        # Not random.randrange: only random() gives the same under every version.
+        return int(self._itf_random.random() * count) if count > 1 else 0
 
     def _itf_number(self, ready: _Ready) -> int:
-        """Return the number of the task that a callback belongs to; 0 if to none."""
-        for owner in (getattr(ready.callback, "__self__", None), *ready.args):
-            if isinstance(owner, asyncio.Task):
-                return self._itf_numbers.get(owner, 0)
-        return 0
+        """Return the number of the task that a callback lets go on."""
+        task = _task_of(ready)
+        return 0 if task is None else self._itf_numbers.get(task, 0)
+
+
+def _task_of(ready: _Ready) -> asyncio.Task[Any] | None:
+    """Return the task that a callback lets go on; None if it is another callback."""
+    owner = getattr(ready.callback, "__self__", None)
+    return owner if isinstance(owner, asyncio.Task) else None
 
 
 class ShuffledVirtualLoop(ShuffledLoop, VirtualLoop):

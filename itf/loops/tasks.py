@@ -27,6 +27,7 @@ __all__ = [
     "Leftovers",
     "bounded",
     "cancel",
+    "cancellation_of",
     "close_unstarted",
     "error_of",
     "finish",
@@ -71,8 +72,10 @@ async def bounded(
         ending = await settle([task], timeout, sees_deadlock=sees_deadlock)
         late = timed_out(timeout, [task]) if ending == "expired" and not task.done() else None
     finally:
-        stubborn = await cancel([task])
-        close_unstarted(coroutine)
+        try:
+            stubborn = await cancel([task])
+        finally:
+            close_unstarted(coroutine)
     error: BaseException | None = None
     try:
         if isinstance(ending, AsyncDeadlockError):
@@ -95,12 +98,30 @@ async def bounded(
 
 
 async def cancel(tasks: Sequence[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
-    """Cancel what still runs, give it a moment, and return what refuses."""
+    """Cancel what still runs, give it a moment, and return what refuses.
+
+    Raises:
+        asyncio.CancelledError: The caller was cancelled; the moment is given all the same.
+    """
     running = [task for task in tasks if not task.done()]
     for task in running:
         task.cancel()
-    # In a virtual loop where nothing can go on any more, there is nothing to wait for.
-    await settle(running, RealSeconds(CANCEL_GRACE), sees_deadlock=True)
+    impatience: asyncio.CancelledError | None = None
+    deadline = time.monotonic() + CANCEL_GRACE
+    try:
+        while any(not task.done() for task in running):
+            left = RealSeconds(max(0.0, deadline - time.monotonic()))
+            try:
+                # In a virtual loop where nothing can go on any more, there is
+                # nothing to wait for.
+                await settle(running, left, sees_deadlock=True)
+                break
+            except asyncio.CancelledError as error:
+                impatience = error
+        if impatience is not None:
+            raise impatience
+    finally:
+        del impatience  # it holds this frame
     return [task for task in running if not task.done()]
 
 
@@ -218,6 +239,15 @@ def error_of(task: asyncio.Task[Any]) -> BaseException | None:
         return None
     error = task.exception()
     return error.held if isinstance(error, _HeldError) else error
+
+
+def cancellation_of(task: asyncio.Task[Any]) -> asyncio.CancelledError:
+    """Return by what a task was cancelled."""
+    try:
+        task.result()
+    except asyncio.CancelledError as error:
+        return error
+    raise ValueError(f"{task!r} was not cancelled")
 
 
 def one_error(errors: list[BaseException], message: str) -> BaseException:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
+import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextvars import Context
-from typing import Any, Final, TypeVarTuple, cast
+from typing import Any, Final, TypeVarTuple
 
 from itf.exceptions import AsyncDeadlockError
 from itf.loops.real_work import RealWork
@@ -30,6 +31,8 @@ _THREAD_LOOK: Final = 0.01
 # that asyncio's tolerance of a nanosecond for a timer that is due is lost
 # between them.
 _FINE_UNTIL: Final = 2.0**22
+
+_WRAP_FUTURE: Final = asyncio.wrap_future.__code__
 
 
 class Deadline:
@@ -53,6 +56,26 @@ class Deadline:
             self._loop.deadlines.remove(self)
 
 
+class _Moment(float):
+    """When a timer is due; of two that are due at once, the one that was set first is earlier.
+
+    While code runs the clock stands still, and asyncio keeps no order between
+    timers of the same moment.
+    """
+
+    __slots__ = ("number",)
+
+    number: int
+
+    def __lt__(self, other: float) -> bool:
+        if _is_less(self, other):
+            return True
+        return type(other) is _Moment and self.number < other.number and not _is_less(other, self)
+
+
+_is_less: Final = float.__lt__
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop that does not wait for timers: where only they are left, its clock jumps.
 
@@ -71,8 +94,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         # run_forever raises it.
         self.on_deadlock: list[Callable[[AsyncDeadlockError], object]] = []
         self._itf_now = 0.0
+        self._itf_timers_set = 0
         self._itf_signals: set[int] = set()
-        self._itf_executor: Executor | None = None
         self._itf_work = RealWork()
         self._itf_selector = _JumpingSelector(self)
         super().__init__(self._itf_selector)
@@ -101,13 +124,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Schedule a callback, as asyncio does; what is due in infinity is never due."""
         if when == math.inf:
             return asyncio.TimerHandle(when, callback, args, self, context)
-        return super().call_at(when, callback, *args, context=context)
+        self._itf_timers_set += 1
+        moment = _Moment(when)
+        moment.number = self._itf_timers_set
+        return super().call_at(moment, callback, *args, context=context)
 
     def call_soon_threadsafe(
         self, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """Schedule a callback from any thread, which the loop will wait for from now on."""
-        self._itf_work.thread_calls()
+        self._itf_work.thread_calls(args)
         return super().call_soon_threadsafe(callback, *args, context=context)
 
     def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
@@ -120,23 +146,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._itf_signals.discard(sig)
         return super().remove_signal_handler(sig)
 
-    def set_default_executor(self, executor: ThreadPoolExecutor) -> None:  # type: ignore[override]
-        """Set the executor that is used where none is named, as asyncio does."""
-        super().set_default_executor(executor)
-        self._itf_executor = executor
-
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Run a function in an executor, as asyncio does, and wait for it in real time."""
-        if executor is None:
-            if self._itf_executor is None:
-                self.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
-            executor = cast(Executor, self._itf_executor)
-        relay = self._itf_work.relay(executor)
-        future = super().run_in_executor(relay, func, *args)
-        self._itf_work.job_began(relay.job)
-        future.add_done_callback(lambda _: self._itf_future_done(relay.job))
+        with self._itf_work.handing_on():
+            return super().run_in_executor(executor, func, *args)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Make a future, as asyncio does; one that stands for a job is waited for in real time."""
+        future = super().create_future()
+        caller = sys._getframe(1)
+        # By it come the jobs of all executors, and it has no hook.
+        if caller.f_code is _WRAP_FUTURE:
+            job = caller.f_locals["future"]
+            self._itf_work.job_began(job)
+            future.add_done_callback(lambda _: self._itf_future_done(job))
         return future
 
     def _itf_future_done(self, job: Future[Any]) -> None:

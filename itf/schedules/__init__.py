@@ -9,5 +9,6 @@
 # standing_in.py    ... the clock, sleep, start and join of a thread
 # tracing.py        where code may be interrupted, and who is called there
 # scheduler.py      one thread at a time: whose turn it is, who waits, who waits in vain
+# active.py         ... which one runs now
 # tasks.py          ... where each of them stands
 # choices.py        ... by a seed

@@ -44,6 +44,13 @@ _ATOMS: Final = (
 _OWN: Final = (primitives.Lock, primitives.SimpleQueue)
 
 
+class _SetInOrder(dict[Any, None]):
+    """Stands in for a set: one has another order in every run."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+
 class Adoption:
     """The exchange of the real things for those that stand in for them.
 
@@ -83,6 +90,7 @@ class Adoption:
             for name, value in [*vars(module).items()]:
                 if id(value) in self._clocks:
                     self._exchange(undo, module, name)
+        self._exchange_locks(undo)
         for module in [*sys.modules.values()]:
             if isinstance(module, types.ModuleType) and self._scope.has_module(module):
                 for name in [*vars(module)]:
@@ -98,6 +106,28 @@ class Adoption:
         if stand_in is not None:
             swap_item(vars(module), name, real, stand_in)
             undo.callback(swap_item, vars(module), name, stand_in, real)
+
+    def _exchange_locks(self, undo: ExitStack) -> None:
+        """Exchange the locks of the standard library under which the user's code may run."""
+        keepers: list[tuple[dict[str, Any], str]] = []
+        pools = sys.modules.get("concurrent.futures.thread")
+        if pools is not None:
+            # Held while a pool starts a thread, which then may be its turn.
+            keepers.append((vars(pools), "_global_shutdown_lock"))
+            # What it joins its threads in the order of.
+            vars(pools)["set"] = _SetInOrder
+            undo.callback(vars(pools).pop, "set", None)
+        logging = sys.modules.get("logging")
+        if logging is not None:
+            # Held while a handler asks the objects of a message for their text.
+            handlers = [reference() for reference in [*logging._handlerList]]
+            keepers += [(vars(handler), "lock") for handler in handlers if handler is not None]
+        for names, name in keepers:
+            real = names.get(name)
+            stand_in = primitives.managed(real, name)
+            if stand_in is not real:
+                swap_item(names, name, real, stand_in)
+                undo.callback(swap_item, names, name, stand_in, real)
 
     def of_objects(self, functions: Iterable[Any]) -> ExitStack:
         """Exchange what the functions can reach, and return what puts it back."""
@@ -122,7 +152,7 @@ class _Walk:
         waiting: deque[Any] = deque(functions)
         while waiting and len(self._seen) < _MOST_OBJECTS:
             found = waiting.popleft()
-            if isinstance(found, _ATOMS) or id(found) in self._seen:
+            if issubclass(type(found), _ATOMS) or id(found) in self._seen:
                 continue
             self._seen[id(found)] = found
             for value, name, swap in [*slots_of(found, self._is_users)]:
@@ -136,20 +166,21 @@ class _Walk:
 
     def _stand_in(self, value: Any, name: str) -> Any:
         """Return what stands in for a value; None if nothing does."""
-        if isinstance(value, primitives.Lock):
+        kind = type(value)
+        if issubclass(kind, primitives.Lock):
             value.call(name)
-        if isinstance(value, (*_ATOMS, *_OWN)):
+        if issubclass(kind, (*_ATOMS, *_OWN)):
             return None
-        if isinstance(value, _LOCK_TYPES):
+        if kind in _LOCK_TYPES:
             return self._lock(value, name)
-        if type(value) is _REAL_QUEUE:
+        if kind is _REAL_QUEUE:
             return primitives.SimpleQueue(value, name)
-        if isinstance(value, types.BuiltinMethodType):
-            if isinstance(value.__self__, _LOCK_TYPES):
+        if kind is types.BuiltinMethodType:
+            if type(value.__self__) in _LOCK_TYPES:
                 # How a condition keeps its lock's methods.
                 return getattr(self._lock(value.__self__, name), value.__name__, None)
             return self._stand_ins.get(id(value))
-        if type(value) is _REAL_CONDITION:
+        if kind is _REAL_CONDITION:
             self._adopt_condition(value, name)
         return self._stand_ins.get(id(value)) if callable(value) else None
 

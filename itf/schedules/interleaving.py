@@ -22,6 +22,7 @@ from itf.exceptions import (
 )
 from itf.frames import strip_own_frames
 from itf.notes import add_note
+from itf.schedules.active import active, current_task
 from itf.schedules.adoption import Adoption
 from itf.schedules.arguments import (
     check_functions,
@@ -38,7 +39,7 @@ from itf.schedules.report import (
     replay_advice,
     shown_turns,
 )
-from itf.schedules.scheduler import Scheduler, active, current_task
+from itf.schedules.scheduler import Scheduler
 from itf.schedules.tasks import circle_of
 from itf.schedules.tracing import Scope, Watch, watch
 from itf.texts import safe_str
@@ -93,7 +94,8 @@ def interleave(
     and ``time.sleep`` do not wait in real time: while one thread waits the others
     go on, and where all of them wait, time jumps to the first whose wait ends.
     Where all wait for ever, the run fails as a deadlock.  Threads that the
-    functions start take part, too.
+    functions start take part, too; at the end, those that are no daemons are
+    waited for.
 
     All choices follow from the seed.  The same seed gives the same turns on the
     same version of Python, if the functions do the same each time: what is
@@ -136,8 +138,8 @@ def interleave(
         What was tried.
 
     Raises:
-        InterleavingError: A function raised an exception, or the check failed;
-            the exception is its cause.
+        InterleavingError: A function, or a thread that it started, raised an exception,
+            or the check failed; the exception is its cause.
         InterleavingDeadlockError: The threads wait for each other.
         InterleavingTimeoutError: A run took longer than it may.
         TypeError: A function cannot be called, or is a coroutine function.
@@ -190,6 +192,7 @@ class _Plan:
         watcher = watch(self._scope)
         with ExitStack() as stack:
             stack.enter_context(self._adoption.of_modules())
+            stack.enter_context(active.exploring())
             watcher.start()
             stack.callback(watcher.stop)
             seeds = Seeds(seed)
@@ -231,7 +234,7 @@ class _Plan:
             task = scheduler.add(name)
             call = functools.partial(contextvars.copy_context().run, function)
             body = functools.partial(scheduler.live_in, task, call)
-            task.thread = threading.Thread(target=body, name=name, daemon=True)
+            task.thread = threading.Thread(target=body, name=name)
         failure = None
         with self._adoption.of_objects((*self._functions, self._setup, self._check)), _no_gc():
             active.scheduler = scheduler
@@ -240,8 +243,10 @@ class _Plan:
                 # Told before the threads are ended, for that changes what it tells.
                 failure = self._describe(scheduler)
             finally:
-                scheduler.wind_up()
+                with _quiet_pools():
+                    scheduler.wind_up()
                 active.scheduler = None
+                active.ahead += scheduler.now
         if failure is not None and scheduler.left_behind:
             names = ", ".join(task.name for task in scheduler.left_behind)
             failure.text += f"\n  could not be ended: {names}"
@@ -337,6 +342,20 @@ def _no_gc() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def _quiet_pools() -> Iterator[None]:
+    """Let pools not log how their threads are ended."""
+    pools = sys.modules.get("concurrent.futures._base")
+    if pools is None or pools.LOGGER.disabled:
+        yield
+        return
+    pools.LOGGER.disabled = True
+    try:
+        yield
+    finally:
+        pools.LOGGER.disabled = False
 
 
 def _after_fork() -> None:

@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from itf.frames import module_of, site, user_frame
-from itf.schedules.scheduler import active, current_task
+from itf.schedules.active import active, current_task
 from itf.schedules.tasks import UNKNOWN, Task
 
 __all__ = ["BUILT_ON", "Condition", "Lock", "RLock", "SimpleQueue", "managed", "top_module"]
@@ -105,6 +105,9 @@ class Lock:
     def release(self) -> None:
         """Give the lock back, as ``threading.Lock.release`` does."""
         owner, count = self._owner, self._count
+        now = current_task()
+        if now is not None and now[1].unwinding and owner is not now[1]:
+            return  # it is ended in the wait of a condition, which gave the lock away
         if count <= 1:
             self._owner = None
         self._count = max(0, count - 1)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from itf.schedules.active import active
 from itf.schedules.choices import Choices
 from itf.schedules.tasks import (
     BLOCKED,
@@ -18,14 +19,16 @@ from itf.schedules.tasks import (
     OUTSIDE,
     READY,
     RUNNING,
+    Pause,
     Place,
     Resource,
     Task,
     Turn,
     circle_of,
+    start_as_daemon,
 )
 
-__all__ = ["Scheduler", "TurnEndedError", "active", "current_task"]
+__all__ = ["Scheduler", "TurnEndedError"]
 
 __unittest = True
 
@@ -45,6 +48,10 @@ _GRACE: Final = 1.0
 # So long a wait in vain must last before it counts, where there are threads
 # that are not ours, one of which might still end it.
 _PATIENCE: Final = 1.0
+
+# So many seconds past its deadline a wait ends, as a real one does: rounded, a
+# clock would else show it too short.
+_LATE: Final = 1e-6
 
 # More than anybody reads of a schedule.
 _TURNS_KEPT: Final = 1_000
@@ -85,7 +92,8 @@ class Scheduler:
         self.deadlocked: list[Task] = []
         self.timed_out = False
         self.left_behind: list[Task] = []
-        # Virtual seconds since the run began: moved only when all wait.
+        # When the run began, and virtual seconds since: moved only when all wait.
+        self.began = _monotonic() + active.ahead
         self.now = 0.0
         # Whether there are threads that are not ours, apart from the caller, which waits for us.
         self._has_foreigners = threading.active_count() > 1
@@ -124,7 +132,7 @@ class Scheduler:
     def live_in(self, task: Task, function: Callable[[], object]) -> None:
         """Be a task: wait for the first turn, call the function, and give the turn away.
 
-        What the function raises is kept for a root, and raised for others.
+        What the function raises fails the run.
         """
         ident = _get_ident()
         self._by_ident[ident] = task
@@ -140,8 +148,8 @@ class Scheduler:
             task.error = None
         except BaseException as error:
             task.error = error
-            if not task.is_root:
-                raise
+            if self._pid != os.getpid():
+                raise  # in a forked child, where nobody asks for it
         finally:
             if task.unwinding:
                 # A lock that outlives the run must not stay locked for ever.
@@ -250,7 +258,7 @@ class Scheduler:
         try:
             for task in list(self.tasks):
                 if task.thread is not None:
-                    task.thread.start()
+                    start_as_daemon(task.thread, daemon=False)
             with self._mutex:
                 self._has_begun = True
                 self._start(self._choose())
@@ -352,7 +360,7 @@ class Scheduler:
                 if other.state is BLOCKED and other.resource is task:
                     other.state = READY
             self._record(task, None, "done" if task.error is None else "failed")
-            if task.error is not None and task.is_root:
+            if task.error is not None:
                 self.failed = task
                 self._running = None
                 self._finish()
@@ -389,7 +397,8 @@ class Scheduler:
         deadline either, the run is over.
 
         Args:
-            patient: Whether to wait for those outside before time is moved.
+            patient: Whether to wait for those outside, and for threads that are not
+                ours, before time is moved.
         """
         if self._finished:
             return None
@@ -398,7 +407,7 @@ class Scheduler:
             self._finish()
             return None
         ready = [task for task in alive if task.state is READY]
-        if not ready and not (patient and any(task.state is OUTSIDE for task in alive)):
+        if not ready and not (patient and self._may_be_ended(alive)):
             ready = self._move_time(alive)
         if ready:
             return max(ready, key=lambda task: (task.priority, -task.number))
@@ -409,13 +418,22 @@ class Scheduler:
         self._finish()
         return None
 
+    def _may_be_ended(self, alive: list[Task]) -> bool:
+        """Say whether the first wait to run out may be ended by somebody who is at work."""
+        if any(task.state is OUTSIDE for task in alive):
+            return True
+        timed = [task for task in alive if task.deadline is not None]
+        first = min(timed, key=lambda task: task.deadline or 0.0, default=None)
+        return self._has_foreigners and first is not None and type(first.resource) is not Pause
+
     def _move_time(self, alive: list[Task]) -> list[Task]:
         """Move time to the first deadline, and return whose it is."""
         waiting = [t for t in alive if t.state is BLOCKED and t.deadline is not None]
         if not waiting:
             return []
-        self.now = max(self.now, min(t.deadline for t in waiting if t.deadline is not None))
-        late = [t for t in waiting if t.deadline is not None and t.deadline <= self.now]
+        moment = max(self.now, min(t.deadline for t in waiting if t.deadline is not None))
+        late = [t for t in waiting if t.deadline is not None and t.deadline <= moment]
+        self.now = moment + _LATE
         for task in late:
             task.state = READY
             task.timed_out = True
@@ -445,21 +463,3 @@ class Scheduler:
 
 def _is_daemon(task: Task) -> bool:
     return task.thread is not None and task.thread.daemon
-
-
-class _Active:
-    """The scheduler whose functions run now; None most of the time."""
-
-    scheduler: Scheduler | None = None
-
-
-active: Final = _Active()
-
-
-def current_task() -> tuple[Scheduler, Task] | None:
-    """Return the scheduler and the task that the caller's thread is; None for any other thread."""
-    scheduler = active.scheduler
-    if scheduler is None:
-        return None
-    task = scheduler.current()
-    return None if task is None else (scheduler, task)

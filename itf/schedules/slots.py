@@ -20,7 +20,7 @@ Slot = tuple[Any, str, Callable[[Any, Any], None] | None]
 _IsUsers = Callable[[type | types.ModuleType], bool]
 
 # The modules of the standard library whose objects are built on locks.
-_BUILT_ON_LOCKS = ("threading", "queue")
+_BUILT_ON_LOCKS = ("threading", "queue", "concurrent.futures")
 
 
 def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912 - one case a type
@@ -30,35 +30,36 @@ def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912
         found: Any object.
         is_users: Says of a class or a module whether it is to be looked into.
     """
-    match found:
-        case types.FunctionType():
-            yield from _of_function(found)
-        case types.MethodType():
-            yield found.__self__, "", None
-            yield found.__func__, "", None
-        case functools.partial():
-            yield from _of_partial(found)
-        case types.ModuleType():
-            if is_users(found):
-                yield from _of_names(vars(found), f"{found.__name__}.")
-        case type():
-            if is_users(found):
-                yield from _of_class(found)
-        case staticmethod() | classmethod():
-            yield found.__func__, "", None
-        case property():
-            for function in (found.fget, found.fset, found.fdel):
-                yield function, "", None
-        case dict():
-            yield from _of_items(found)
-        case list():
-            for index, value in enumerate(found):
-                yield value, f"[{index}]", functools.partial(_swap_in_list, found)
-        case tuple() | set() | frozenset() | deque():
-            for value in [*found]:
-                yield value, "", None
-        case _:
-            yield from _of_object(found, is_users)
+    # By its class itself: what poses as another, as mocks do, says so of `__class__`.
+    kind = type(found)
+    if issubclass(kind, types.FunctionType):
+        yield from _of_function(found)
+    elif issubclass(kind, types.MethodType):
+        yield found.__self__, "", None
+        yield found.__func__, "", None
+    elif issubclass(kind, functools.partial):
+        yield from _of_partial(found)
+    elif issubclass(kind, types.ModuleType):
+        if is_users(found):
+            yield from _of_names(vars(found), f"{found.__name__}.")
+    elif issubclass(kind, type):
+        if is_users(found):
+            yield from _of_class(found)
+    elif issubclass(kind, staticmethod | classmethod):
+        yield found.__func__, "", None
+    elif issubclass(kind, property):
+        for function in (found.fget, found.fset, found.fdel):
+            yield function, "", None
+    elif issubclass(kind, dict):
+        yield from _of_items(found)
+    elif issubclass(kind, list):
+        for index, value in enumerate(found):
+            yield value, f"[{index}]", functools.partial(_swap_in_list, found)
+    elif issubclass(kind, tuple | set | frozenset | deque):
+        for value in [*found]:
+            yield value, "", None
+    else:
+        yield from _of_object(found, is_users)
 
 
 def _of_function(function: types.FunctionType) -> Iterator[Slot]:
@@ -84,15 +85,17 @@ def _of_function(function: types.FunctionType) -> Iterator[Slot]:
 
 def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
     kind = type(found)
-    is_built_on_locks = kind.__module__ in _BUILT_ON_LOCKS or isinstance(found, threading.Condition)
-    if not is_users(kind) and (not is_built_on_locks or isinstance(found, threading.Thread)):
+    is_built_on_locks = kind.__module__.startswith(_BUILT_ON_LOCKS) or issubclass(
+        kind, (threading.Condition, functools.cached_property)
+    )
+    if not is_users(kind) and (not is_built_on_locks or issubclass(kind, threading.Thread)):
         return
     yield kind, "", None
     attributes = getattr(found, "__dict__", None)
     if isinstance(attributes, dict):
         for slot in _of_names(attributes, f"{kind.__name__}."):
             # What a thread starts and ends by stays its own.
-            if not (isinstance(found, threading.Thread) and "._" in slot[1]):
+            if not (issubclass(kind, threading.Thread) and "._" in slot[1]):
                 yield slot
     for name in _slot_names(kind):
         try:

@@ -9,54 +9,46 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from itf.schedules.active import active, current_task
 from itf.schedules.primitives import BUILT_ON, top_module
-from itf.schedules.scheduler import Scheduler, current_task
-from itf.schedules.tasks import Task
+from itf.schedules.scheduler import Scheduler
+from itf.schedules.tasks import Pause, Task, start_as_daemon
 
 __all__ = ["clock", "join", "sleep", "start"]
 
 __unittest = True
 
+_monotonic: Final = time.monotonic
 _real_sleep: Final = time.sleep
 _real_start: Final = threading.Thread.start
 _real_join: Final = threading.Thread.join
-
-
-class _Pause:
-    """A wait that only time ends."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def is_free(self) -> bool:
-        return False
-
-    def holder(self) -> None:
-        return None
-
-    def describe(self) -> str:
-        return self._name
 
 
 def clock(real: Callable[[], Any], is_users: Callable[[FrameType], bool]) -> Callable[[], Any]:
     """Return what stands in for a function of ``time`` that tells the time.
 
     It tells the run's own time in code of the user and in the waits that are
-    taken over.  All others, which may wait for real sockets, are told the real one.
+    taken over: in a function, and, from where that has come to, in setup and
+    check.  All others, which may wait for real sockets, are told the real one.
 
     Args:
         real: The function.
         is_users: Says whether a frame is the user's.
     """
-    start = real()
-    unit = 1_000_000_000 if isinstance(start, int) else 1
+    made, made_at = real(), _monotonic()
+    # The same type: an int of nanoseconds, or a float of seconds.
+    kind, unit = type(made), 1_000_000_000 if isinstance(made, int) else 1
 
     def tell() -> Any:
         now = current_task()
-        if now is None or not _is_timed(sys._getframe(1), is_users):
+        if now is None and not active.is_explorer():
             return real()
-        # The same type: an int of nanoseconds, or a float of seconds.
-        return start + type(start)(now[0].now * unit)
+        if not _is_timed(sys._getframe(1), is_users):
+            return real()
+        if now is None:
+            return real() + kind(active.ahead * unit)
+        scheduler = now[0]
+        return made + kind((scheduler.began - made_at) * unit) + kind(scheduler.now * unit)
 
     return tell
 
@@ -75,7 +67,7 @@ def sleep(is_users: Callable[[FrameType], bool]) -> Callable[[float], None]:
         if seconds == 0:
             scheduler.yield_turn(task, lowest=True)
         else:
-            scheduler.block(task, _Pause(f"time.sleep({seconds})"), seconds)
+            scheduler.block(task, Pause(f"time.sleep({seconds})"), seconds)
 
     return sleep
 
@@ -102,7 +94,7 @@ def _spawn(scheduler: Scheduler, parent: Task, thread: threading.Thread) -> None
     thread.run = lambda: scheduler.live_in(task, run)  # type: ignore[method-assign]
     parent.real = True
     try:
-        _real_start(thread)
+        start_as_daemon(thread, daemon=thread.daemon)
     except BaseException:
         scheduler.tasks.remove(task)
         raise

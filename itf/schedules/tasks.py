@@ -16,17 +16,20 @@ __all__ = [
     "RUNNING",
     "UNKNOWN",
     "Holdable",
+    "Pause",
     "Place",
     "Resource",
     "Task",
     "Turn",
     "circle_of",
+    "start_as_daemon",
 ]
 
 __unittest = True
 
-# The real one: that of the module is exchanged while functions run.
+# The real ones: those of the module are exchanged while functions run.
 _allocate_lock: Final = threading.Lock
+_real_start: Final = threading.Thread.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,24 @@ class Holdable(Resource, Protocol):
 
     def give_up(self) -> int:
         """Release it however often it was taken, and return how often that was."""
+
+
+class Pause:
+    """A wait that only time ends."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def is_free(self) -> bool:
+        """Say False."""
+        return False
+
+    def holder(self) -> None:
+        """Return None: nobody holds it."""
+
+    def describe(self) -> str:
+        """Say what it is."""
+        return self._name
 
 
 # The holder of a lock that was taken past what stands in for it.
@@ -159,3 +180,18 @@ def circle_of(tasks: Sequence[Task]) -> list[Task]:
         if task is not None:
             return [*way[way.index(task) :], task]
     return []
+
+
+def start_as_daemon(thread: threading.Thread, *, daemon: bool) -> None:
+    """Start a thread that Python does not wait for at its exit, should it be left behind.
+
+    Args:
+        thread: The thread.
+        daemon: What it is said to be, and those that it starts inherit.
+    """
+    # Not thread.daemon, which cannot be set any more once it is started.
+    thread._daemonic = True  # type: ignore[attr-defined]
+    try:
+        _real_start(thread)
+    finally:
+        thread._daemonic = daemon  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from itf.frames import module_of
-from itf.schedules.scheduler import current_task
+from itf.schedules.active import current_task
 from itf.schedules.tasks import Place
 
 __all__ = ["Scope", "Watch", "points_of", "watch"]

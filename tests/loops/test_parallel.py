@@ -22,6 +22,11 @@ async def fail(error: BaseException, seconds: float = 0) -> Any:
     raise error
 
 
+async def give_up(seconds: float = 0) -> None:
+    await asyncio.sleep(seconds)
+    raise asyncio.CancelledError("enough")
+
+
 async def stuck() -> None:
     await asyncio.Event().wait()
 
@@ -152,14 +157,33 @@ class FailuresTest(Case):
         )
         self.assertEqual([(n,) for n in range(20)], [error.args for error in results])
 
+    def test_one_that_cancels_itself_has_failed(self) -> None:
+        """The others are cancelled and awaited, and its own words come out."""
+        tidied: list[bool] = []
+
+        async def tidy() -> None:
+            try:
+                await stuck()
+            finally:
+                tidied.append(True)
+
+        with self.assertRaisesRegex(asyncio.CancelledError, "^enough$"):
+            self.together(give_up(), tidy())
+        self.assertEqual([True], tidied)
+
+    def test_one_that_cancels_itself_is_told_beside_other_failures(self) -> None:
+        """In the order of the arguments; those that were cancelled for it are not."""
+        with self.assertRaises(BaseExceptionGroup) as caught:
+            self.together(fail(ValueError(1), 5), give_up(5), stuck())
+        self.assertEqual("2 of 3 coroutines failed (2 sub-exceptions)", str(caught.exception))
+        self.assertEqual(
+            [ValueError, asyncio.CancelledError], [type(e) for e in caught.exception.exceptions]
+        )
+
     def test_a_cancelled_one_is_a_result_as_well(self) -> None:
         """A coroutine that cancels itself."""
-
-        async def give_up() -> None:
-            raise asyncio.CancelledError
-
         results = self.together(give_up(), give(2), return_exceptions=True)
-        self.assertIsInstance(results[0], asyncio.CancelledError)
+        self.assertEqual("CancelledError('enough')", repr(results[0]))
         self.assertEqual(2, results[1])
 
     def test_what_ends_a_program_is_never_a_result(self) -> None:

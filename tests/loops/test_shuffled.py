@@ -3,13 +3,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
+import socket
+import sys
 import threading
 import unittest
+from asyncio.subprocess import PIPE
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from itf.fixtures.async_runner import async_test_runner
 from itf.loops.shuffled import ShuffledLoop, ShuffledVirtualLoop
-from tests.support import run_script
+from tests.support import in_threads, run_script
 
 
 def run(seed: int, coroutine: Coroutine[Any, Any, Any], kind: Any = ShuffledLoop) -> Any:
@@ -111,6 +116,122 @@ class OrderTest(unittest.TestCase):
             self.assertEqual([1, 2, 3], run(seed, main(), ShuffledVirtualLoop))
 
 
+async def echo_in_a_subprocess() -> str:
+    """Pass much through the three pipes of a subprocess, in small writes."""
+    script = (
+        "import os, sys\n"
+        "os.write(2, b'told')\n"
+        "for number in range(200): os.write(1, b'%04d' % number)\n"
+        "os.write(1, sys.stdin.buffer.read())"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", "-c", script), stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    out, told = await process.communicate(b"end")
+    assert out == b"".join(b"%04d" % number for number in range(200)) + b"end", out
+    return f"{told.decode()} {process.returncode}"
+
+
+async def read_a_pipe() -> str:
+    """Return what a protocol is told of a pipe that holds one byte."""
+    told: list[str] = []
+    over = asyncio.get_running_loop().create_future()
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            told.append("made")
+
+        def data_received(self, data: bytes) -> None:
+            told.append(data.decode())
+
+        def eof_received(self) -> None:
+            told.append("eof")
+
+        def connection_lost(self, error: Exception | None) -> None:
+            told.append("lost")
+            over.set_result(None)
+
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    os.close(writer)
+    await asyncio.get_running_loop().connect_read_pipe(Protocol, os.fdopen(reader, "rb"))
+    await over
+    return " ".join(told)
+
+
+async def streams() -> str:
+    """Let five clients talk to a server at once."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.read())[::-1])
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def ask(text: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        for byte in text:
+            writer.write(bytes([byte]))
+            await writer.drain()
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        answers = await asyncio.gather(*(ask(b"question %d" % number) for number in range(5)))
+    return " ".join(answer[0:1].decode() for answer in answers)
+
+
+async def sockets() -> str:
+    """Connect sockets of one's own, closing each before the next, which has its number again."""
+    loop, answers = asyncio.get_running_loop(), list[bytes]()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+
+        async def serve() -> None:
+            for number in range(5):
+                with (await loop.sock_accept(server))[0] as connection:
+                    await asyncio.sleep(0)
+                    await loop.sock_sendall(connection, b"%d" % number)
+
+        async def ask() -> None:
+            for _ in range(5):
+                with socket.socket() as client:
+                    client.setblocking(False)
+                    await loop.sock_connect(client, server.getsockname())
+                    answers.append(await loop.sock_recv(client, 8))
+
+        await asyncio.gather(serve(), ask())
+    return b" ".join(answers).decode()
+
+
+class AsyncioTest(unittest.TestCase):
+    """Asyncio's own transports and subprocesses work under every order."""
+
+    def check(self, expected: str, function: Callable[[], Coroutine[Any, Any, str]]) -> None:
+        for seed in range(8):
+            with async_test_runner(shuffle_seed=seed, virtual_time=seed % 2 == 1) as runner:
+                self.assertEqual(expected, runner.run(function(), 20.0), seed)
+
+    def test_a_subprocess_loses_nothing(self) -> None:
+        """All that it wrote is there, in the order in which it was written."""
+        self.check("told 0", echo_in_a_subprocess)
+
+    def test_a_protocol_is_told_in_order(self) -> None:
+        """The connection is made before data, and lost after the end of the data."""
+        self.check("made x eof lost", read_a_pipe)
+
+    def test_streams_answer(self) -> None:
+        """A server and its clients in one loop."""
+        self.check("0 1 2 3 4", streams)
+
+    def test_sockets_of_ones_own_answer(self) -> None:
+        """A descriptor's last watch ends before its task goes on."""
+        self.check("0 1 2 3 4", sockets)
+
+
 class ContractTest(unittest.TestCase):
     """What asyncio promises of a callback still holds."""
 
@@ -130,9 +251,50 @@ class ContractTest(unittest.TestCase):
             self.loop.call_soon(seen.append, number)
         self.spin()
         self.assertEqual(list(range(1000)), sorted(seen))
-        self.assertNotEqual(seen, sorted(seen))
         self.spin()
         self.assertEqual(1000, len(seen))
+
+    def test_callbacks_of_no_task_keep_their_order(self) -> None:
+        """Also before the tasks that were scheduled after them, as asyncio promises."""
+        places = set()
+        for seed in range(60):
+            seen: list[str] = []
+
+            async def task(name: str, seen: list[str] = seen) -> None:
+                seen.append(name)
+
+            async def main(seen: list[str] = seen) -> None:
+                loop = asyncio.get_running_loop()
+                tasks = []
+                for number in range(4):
+                    loop.call_soon(seen.append, f"callback {number}")
+                    tasks.append(asyncio.create_task(task(f"task {number}")))
+                await asyncio.wait(tasks)
+
+            run(seed, main())
+            callbacks = [f"callback {number}" for number in range(4)]
+            self.assertEqual(callbacks, [name for name in seen if name in callbacks])
+            for number in range(4):
+                place = seen.index(f"task {number}")
+                self.assertGreater(place, seen.index(f"callback {number}"))
+                places.add((number, place))
+        self.assertEqual(7 + 6 + 5 + 4, len(places))
+
+    def test_debug_mode_refuses_a_callback_of_another_thread(self) -> None:
+        """And it does not run after all, in the place of another."""
+        seen: list[str] = []
+        self.loop.set_debug(True)
+        self.loop.run_until_complete(asyncio.sleep(0))
+
+        def schedule() -> None:
+            with self.assertRaisesRegex(RuntimeError, "Non-thread-safe"):
+                self.loop.call_soon(seen.append, "refused")
+
+        self.loop.call_soon(lambda: in_threads(1, lambda _: schedule()))
+        self.spin()
+        self.loop.call_soon(seen.append, "taken")
+        self.spin()
+        self.assertEqual(["taken"], seen)
 
     def test_none_waits_behind_callbacks_that_came_later(self) -> None:
         """What a callback schedules runs in the next round, so that nothing starves."""

@@ -7,6 +7,7 @@ import functools
 import math
 import multiprocessing
 import os
+import queue
 import signal
 import socket
 import sys
@@ -74,6 +75,21 @@ class ClockTest(unittest.TestCase):
             return woken
 
         self.assertEqual([("a", 10), ("b", 20.5), ("c", 30)], run(main()))
+
+    def test_timers_of_the_same_moment_ring_in_the_order_in_which_they_were_set(self) -> None:
+        """As under the real clock, which gives each a later moment."""
+
+        async def main() -> list[int]:
+            woken: list[int] = []
+
+            async def nap(number: int) -> None:
+                await asyncio.sleep(5)
+                woken.append(number)
+
+            await asyncio.gather(*map(nap, range(50)))
+            return woken
+
+        self.assertEqual([*range(50)], run(main()))
 
     def test_wait_for_and_timeout_work(self) -> None:
         """A time-out comes at its virtual moment, and not if the other is earlier."""
@@ -283,6 +299,48 @@ class RealWorkTest(unittest.TestCase):
         context = multiprocessing.get_context("spawn")
         with concurrent.futures.ProcessPoolExecutor(1, context) as processes:
             self.assertGreaterEqual(run(main(processes)), 2 * LONG)
+
+    def test_a_future_of_concurrent_futures_is_waited_for(self) -> None:
+        """Whoever works on it: here a thread that was there before the loop."""
+        never = threading.Event()
+
+        async def main(executor: concurrent.futures.Executor, limit: float | None) -> float:
+            # The work itself: it takes a while, and nothing in the loop ends it.
+            waiting = asyncio.wrap_future(executor.submit(never.wait, 0.05))
+            await asyncio.to_thread(int)  # what ends meanwhile is not it
+            self.assertFalse(await asyncio.wait_for(waiting, limit))
+            return now()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            executor.submit(int).result(60)
+            for limit in (LONG, None):
+                self.assertLess(run(main(executor, limit)), LONG)
+
+    def test_a_future_that_another_thread_sets_is_no_deadlock(self) -> None:
+        """Though that thread was there before, and nothing of the loop is ready."""
+        ready: queue.SimpleQueue[concurrent.futures.Future[int]] = queue.SimpleQueue()
+        thread = threading.Thread(target=lambda: ready.get().set_result(5))
+        thread.start()
+        self.addCleanup(thread.join)
+
+        async def main() -> int:
+            future: concurrent.futures.Future[int] = concurrent.futures.Future()
+            asyncio.get_running_loop().call_later(0.05, ready.put, future)
+            return await asyncio.wrap_future(future)
+
+        self.assertEqual(5, run(main()))
+
+    def test_an_idle_thread_that_was_there_before_holds_nothing_up(self) -> None:
+        """It has called the loop to say that its job has ended, and only that."""
+
+        async def main(executor: concurrent.futures.Executor) -> float:
+            await asyncio.get_running_loop().run_in_executor(executor, int)
+            await asyncio.sleep(LONG)
+            return now()
+
+        with concurrent.futures.ThreadPoolExecutor(1) as executor:
+            executor.submit(int).result(60)
+            self.assertGreaterEqual(run(asyncio.wait_for(main(executor), 2 * LONG)), LONG)
 
     def test_a_thread_that_calls_the_loop_is_waited_for(self) -> None:
         """A plain thread, started by a coroutine, and by what it calls."""

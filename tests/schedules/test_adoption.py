@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import concurrent.futures
 import functools
+import io
+import logging
 import queue
 import threading
 import time
 import types
 import unittest
+from collections import deque
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 from itf import InterleavingDeadlockError, interleave
 from tests.schedules import programs
 from tests.schedules.programs import AccountWithLock, Slotted, crossing, failing_run
+
+_HOUR = 3600.0
 
 
 def kinds(*values: Any) -> list[str]:
@@ -130,6 +137,111 @@ class TakeOverTest(unittest.TestCase):
         lock = threading.Lock()
         module = types.SimpleNamespace(functions=crossing(lock, programs.global_lock))
         self.deadlock(*module.functions)
+
+    def check_that_all_is_taken_over(
+        self, *functions: Callable[[], object], **options: Any
+    ) -> None:
+        """Check that no thread is ever blocked in what is not taken over."""
+        for seed in range(20):
+            error = failing_run(
+                interleave, *functions, check=lambda: False, runs=1, seed=seed, **options
+            )
+            self.assertNotIn("was blocked outside", "\n".join(error.schedule))
+
+    def test_pools_of_threads(self) -> None:
+        """They share a lock of their module, and the futures' own."""
+        before = concurrent.futures.ThreadPoolExecutor(1)
+        self.addCleanup(before.shutdown)
+        found: list[list[int]] = []
+
+        def use() -> None:
+            with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                found.append([*pool.map(abs, (-1, -2))])
+
+        self.check_that_all_is_taken_over(use, use)
+        self.assertEqual([1, 2], found[0])
+
+        done: concurrent.futures.Future[int] = concurrent.futures.Future()
+
+        def give() -> None:
+            if not done.done():
+                done.set_result(5)
+
+        self.check_that_all_is_taken_over(give, lambda: done.result(_HOUR))
+
+    def test_a_pool_replays(self) -> None:
+        """Though it keeps its threads in a set, which has an order of its own each time."""
+
+        def use() -> None:
+            with concurrent.futures.ThreadPoolExecutor(2, "pool") as pool:
+                for future in [pool.submit(bool, number) for number in range(3)]:
+                    future.result()
+
+        for seed in range(20):
+            first, second = (
+                failing_run(interleave, use, use, check=lambda: False, runs=1, seed=seed).schedule
+                for _ in range(2)
+            )
+            self.assertEqual(first, second)
+        self.assertNotIn("set", vars(concurrent.futures.thread))
+
+    def test_a_pool_that_is_left_is_ended_without_a_word(self) -> None:
+        """Its threads wait for more when the functions are done."""
+        kept: list[concurrent.futures.ThreadPoolExecutor] = []
+
+        def use() -> None:
+            kept.append(concurrent.futures.ThreadPoolExecutor(2))
+            self.assertEqual(5, kept[-1].submit(int, "5").result())
+
+        with self.assertNoLogs():
+            interleave(use, use, runs=10, seed=1)
+
+    def test_logging(self) -> None:
+        """A handler keeps its lock while it asks the user's objects for their text."""
+
+        class Told:
+            def __str__(self) -> str:
+                parts: list[str] = []
+                for part in "abc":
+                    parts.append(part)
+                return "".join(parts)
+
+        stream = io.StringIO()
+        logger = logging.getLogger("itf.tests.schedules")
+        logger.propagate = False
+        logger.addHandler(logging.StreamHandler(stream))
+        self.addCleanup(logger.handlers.clear)
+        lock = logger.handlers[0].lock
+
+        def tell() -> None:
+            logger.warning("%s", Told())
+
+        self.check_that_all_is_taken_over(tell, tell)
+        self.assertEqual("abc\n" * 40, stream.getvalue())
+        self.assertIs(lock, logger.handlers[0].lock)
+
+    def test_a_cached_property(self) -> None:
+        """Until Python 3.12 it has a lock, one for all instances."""
+
+        class Slow:
+            @functools.cached_property
+            def found(self) -> list[int]:
+                parts: list[int] = []
+                for part in range(3):
+                    parts.append(part)
+                return parts
+
+        self.check_that_all_is_taken_over(lambda: Slow().found, lambda: Slow().found)
+
+    def test_what_poses_as_something_else_is_let_alone(self) -> None:
+        """A mock with a spec says that it is a dict, a list, a lock."""
+        posing = [mock.Mock(spec=kind) for kind in ({}, [], deque(), threading.Lock(), print)]
+
+        def use() -> None:
+            for poser in posing:
+                self.assertIsInstance(poser, mock.Mock)
+
+        interleave(use, runs=2, seed=1)
 
     def test_a_lock_that_is_out_of_reach_is_waited_for(self) -> None:
         """It costs time, and fails nothing: whoever waits is taken to be outside."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import unittest
 from typing import Any
 
@@ -496,6 +497,75 @@ class EndTest(unittest.TestCase):
         )
         self.assertEqual(["cleaned up"] * 2, done)
         self.assertFalse(first.locked() or second.locked())
+
+    def test_threads_that_wait_are_ended_without_a_word(self) -> None:
+        """Though they leave `with condition` without the lock, which is another's by then."""
+        told: list[Any] = []
+        hook, threading.excepthook = threading.excepthook, told.append
+        self.addCleanup(setattr, threading, "excepthook", hook)
+        for make in (threading.Condition, lambda: threading.Condition(threading.Lock())):
+            state: dict[str, Any] = {}
+
+            def setup(state: dict[str, Any] = state, make: Any = make) -> None:
+                state["condition"] = make()
+
+            def wait(state: dict[str, Any] = state) -> None:
+                with state["condition"]:
+                    while True:
+                        state["condition"].wait()
+
+            def fail(state: dict[str, Any] = state, wait: Any = wait) -> None:
+                for _ in range(2):
+                    threading.Thread(target=wait).start()
+                with state["condition"]:
+                    state["condition"].notify_all()
+                raise ValueError("fails")
+
+            for seed in range(30):
+                error = failing_run(interleave, fail, wait, setup=setup, seed=seed, runs=1)
+                self.assertIsInstance(error.__cause__, ValueError)
+        self.assertEqual([], told)
+
+    def test_an_error_of_a_thread_that_a_function_starts_fails_the_run(self) -> None:
+        """It would be lost on the screen, without a seed."""
+
+        def start() -> None:
+            thread = threading.Thread(target=lambda: {}["missing"], name="started")
+            thread.start()
+            thread.join()
+
+        error = failing_run(interleave, start, lambda: None, seed=1)
+        self.assertIn("failed: started raised KeyError: 'missing'\n", str(error))
+        self.assertIsInstance(error.__cause__, KeyError)
+
+    def test_a_thread_that_nobody_joins_is_waited_for(self) -> None:
+        """As a program does at its end, if it is no daemon, which it is not by default."""
+        done: list[str] = []
+        daemons: set[bool] = set()
+
+        def start() -> None:
+            thread = threading.Thread(target=work)
+            daemons.update((thread.daemon, threading.current_thread().daemon))
+            thread.start()
+            threading.Thread(target=idle, daemon=True).start()
+
+        def work() -> None:
+            daemons.add(threading.current_thread().daemon)
+            time.sleep(5)
+            done.append("worked")
+
+        def idle() -> None:
+            time.sleep(10)
+            done.append("never")
+
+        interleave(
+            *(start, start),
+            setup=done.clear,
+            check=lambda: self.assertEqual(["worked", "worked"], done),
+            runs=20,
+            seed=1,
+        )
+        self.assertEqual({False}, daemons)
 
     def test_the_trace_function_of_the_caller_stays(self) -> None:
         """Its own and that of new threads, such as a debugger or coverage set."""

@@ -173,7 +173,7 @@ class VirtualTimeTest(unittest.TestCase):
             start, start_ns = time.monotonic(), time.perf_counter_ns()
             time.sleep(_HOUR)
             self.assertAlmostEqual(_HOUR, time.monotonic() - start, places=3)
-            self.assertEqual(3600 * 10**9, time.perf_counter_ns() - start_ns)
+            self.assertAlmostEqual(3600 * 10**9, time.perf_counter_ns() - start_ns, delta=10_000)
             order.append("sleep")
 
         def wait() -> None:
@@ -198,6 +198,46 @@ class VirtualTimeTest(unittest.TestCase):
             runs=20,
             seed=1,
         )
+        self.assertLess(time.monotonic() - before, 60)
+
+    def test_no_sleep_looks_too_short(self) -> None:
+        """However the clock is rounded."""
+
+        def sleep() -> None:
+            for clock in (time.monotonic, time.time, time.perf_counter):
+                for _ in range(20):
+                    start = clock()
+                    time.sleep(0.1)
+                    self.assertGreaterEqual(clock() - start, 0.1)
+
+        interleave(sleep, runs=3, seed=1)
+
+    def test_time_goes_on_from_setup_to_check_and_to_the_next_run(self) -> None:
+        """Also where real time passes in between, or virtual time in the functions."""
+        moments: list[float] = []
+
+        def note() -> None:
+            moments.append(time.monotonic())
+
+        def work() -> None:
+            note()
+            time.sleep(_HOUR)
+            note()
+
+        def spend() -> None:
+            note()
+            began = time.process_time()
+            while time.process_time() - began < 0.01:
+                pass
+            note()
+
+        before = time.monotonic()
+        interleave(work, setup=spend, check=spend, runs=5, seed=1)
+        self.assertEqual(sorted(moments), moments)
+        runs = [moments[n : n + 6] for n in range(0, 30, 6)]
+        for _, ready, start, end, _, over in runs:
+            self.assertAlmostEqual(ready, start, delta=1)
+            self.assertAlmostEqual(end, over, delta=1)
         self.assertLess(time.monotonic() - before, 60)
 
     def test_a_timer_fires(self) -> None:
@@ -278,6 +318,28 @@ class OutliveTest(unittest.TestCase):
             interleave(inside, runs=1, timeout=60)
         finally:
             wanted.set()
+            thread.join(60)
+
+    def test_a_thread_outside_of_the_run_may_answer_in_time(self) -> None:
+        """The time of a wait that it may end does not jump while it works."""
+        questions, answers = queue.Queue[int | None](), queue.Queue[int]()
+
+        def answer() -> None:
+            while (question := questions.get(timeout=60)) is not None:
+                answers.put(2 * question)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+
+        def ask() -> None:
+            questions.put(2)
+            self.assertEqual(4, answers.get(timeout=5))
+            time.sleep(_HOUR)
+
+        try:
+            interleave(ask, ask, runs=30, seed=1)
+        finally:
+            questions.put(None)
             thread.join(60)
 
     def test_a_lock_that_the_caller_holds_is_a_deadlock(self) -> None:
