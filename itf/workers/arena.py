@@ -16,9 +16,9 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from itf.exceptions import WorkerError
 
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 __unittest = True
+
+_Result = TypeVar("_Result")
 
 PROCESSES: Final = 256
 """How many processes may take part in one environment at a time."""
@@ -125,6 +127,11 @@ def read_text(memory: memoryview, offset: int) -> str:
     return bytes(memory[offset + 1 : offset + 1 + length]).decode("utf-8", "replace")
 
 
+def _take(lock: threading.Lock, patience: float, taken: list[bool]) -> None:
+    """Acquire a lock, and note whether that was done, in one call that nothing interrupts."""
+    taken.extend(map(lock.acquire, (True,), (patience,)))
+
+
 class Arena:
     """The shared memory of one environment.
 
@@ -187,45 +194,60 @@ class Arena:
             WorkerError: Somebody else has been inside for a minute.
         """
         deadline = time.monotonic() + _PATIENCE
-        if not self._threads_lock.acquire(timeout=_PATIENCE):
-            raise WorkerError("another thread does not let go of the roster")
+        taken: list[bool] = []
         try:
+            _take(self._threads_lock, _PATIENCE, taken)
+            if not taken[0]:
+                raise WorkerError("another thread does not let go of the roster")
             while not self.try_byte(byte):
                 if time.monotonic() > deadline:
                     raise WorkerError(
                         "another process does not let go of the roster; is it paused?"
                     )
                 time.sleep(0.0002)
-            try:
-                yield
-            finally:
-                self.free_byte(byte)
+            yield
         finally:
-            self._threads_lock.release()
+            if taken and taken[0]:
+                try:
+                    # Got or not: no other thread of this process has it.
+                    if not self.closed:
+                        fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
+                finally:
+                    self._threads_lock.release()
 
-    @contextmanager
-    def alone(self, byte: int, patience: float = 0.0) -> Iterator[bool]:
-        """Be the only thread of all processes inside, or learn that somebody else is.
+    def when_alone(
+        self, byte: int, action: Callable[[], _Result], patience: float = 0.0
+    ) -> _Result | None:
+        """Do something as the only thread of all processes; None if somebody else is at it.
+
+        An interrupted caller has let go of it in any case.  Not a context
+        manager, for one of those can be interrupted just before its end.
 
         Args:
             byte: The offset of what it is about.
+            action: What to do.
             patience: How long to wait for somebody else, in seconds.
         """
         end = time.monotonic() + patience
         lock = self._byte_locks.setdefault(byte, threading.Lock())
-        if not lock.acquire(timeout=patience):
-            yield False
-            return
+        taken: list[bool] = []
         try:
-            while not (got_it := self.try_byte(byte)) and time.monotonic() < end:
+            _take(lock, patience, taken)
+            if not taken[0]:
+                return None
+            while not self.try_byte(byte):
+                if time.monotonic() >= end:
+                    return None
                 time.sleep(0.0002)
-            try:
-                yield got_it
-            finally:
-                if got_it:
-                    self.free_byte(byte)
+            return action()
         finally:
-            lock.release()
+            if taken and taken[0]:
+                try:
+                    # As above.  No call of ours: it could be interrupted at its start.
+                    if not self.closed:
+                        fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
+                finally:
+                    lock.release()
 
     def try_byte(self, byte: int, *, shared: bool = False) -> bool:
         """Lock a byte of the file, unless another process has it."""

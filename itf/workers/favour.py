@@ -32,7 +32,7 @@ from itf.workers.private import semaphore_at
 from itf.workers.roster import Roster
 from itf.workers.semaphores import SEMAPHORE_SIZE, has_glibc
 
-__all__ = ["FAVOUR_SIZE", "FREE", "Favour", "favoured_holder"]
+__all__ = ["DISOWNED", "FAVOUR_SIZE", "FREE", "Favour", "favoured_holder"]
 
 __unittest = True
 
@@ -46,9 +46,12 @@ _WITHDRAWN: Final = 0
 _HELD: Final = 1
 FREE: Final = 2
 """The value of a cell that can be acquired."""
-# What is added where somebody else than the holder releases: the holder, who
-# does not know, can neither release nor mistake it for the free cell.
-_DISOWNED: Final = 1000
+DISOWNED: Final = 1000
+"""What is added where somebody else than the holder releases.
+
+The holder, who does not know, can neither release it nor mistake it for the
+free cell.  It could acquire it, but does not try what it takes for its own.
+"""
 
 # Above it, a cell cannot be released: it is disowned.
 _MAXIMUM: Final = 8
@@ -127,31 +130,28 @@ class Favour(Tenant):
         """Favour a seat no more, asked by its own thread; say whether that has the lock now."""
         holds: bool = self.word[0] == seat + 1 and self._settled(seat) == _HELD
         if holds:
+            # By stores: interrupted between the two, it would hold what others can take.
             self._cells[seat * _CELL // 4] = _WITHDRAWN
-            self.clear()
+            self.word[0] = 0
         return holds
-
-    def is_disowned(self, seat: int) -> bool:
-        """Say whether somebody else has released what a seat has held."""
-        return self._value(seat) >= _DISOWNED
 
     def disown(self) -> bool:
         """Release the lock in place of who holds it; False if nobody does."""
         seat = self.word[0] - 1
         if self._settled(seat) != _HELD:
             return False
-        add(self._address(seat), _DISOWNED)
-        if self._value(seat) == _DISOWNED + _HELD:
+        add(self._address(seat), DISOWNED)
+        if self._value(seat) == DISOWNED + _HELD:
             return True
-        add(self._address(seat), -_DISOWNED)  # it was released meanwhile
+        add(self._address(seat), -DISOWNED)  # it was released meanwhile
         return False
 
     def _settled(self, seat: int) -> int:
         """Return a cell's value, after what somebody left who died in the middle of a change."""
         value = self._value(seat)
-        if value > _DISOWNED + _HELD:
-            add(self._address(seat), -_DISOWNED)
-        elif value > _DISOWNED:
+        if value > DISOWNED + _HELD:
+            add(self._address(seat), -DISOWNED)
+        elif value > DISOWNED:
             return value
         elif value > FREE:
             add(self._address(seat), -FREE)

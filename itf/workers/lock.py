@@ -35,9 +35,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from multiprocessing import context
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
 from itf.workers.arena import SEATS, Tenant
@@ -51,6 +51,8 @@ from itf.workers.waits import DEFAULT_TIMEOUT, Deadline, check_name, check_timeo
 __all__ = ["LOCK", "SharedLock", "seats_holding"]
 
 __unittest = True
+
+_Result = TypeVar("_Result")
 
 LOCK: Final = 2
 """The kind of a lock in the directory; even, for it has a column for each seat."""
@@ -143,6 +145,8 @@ class SharedLock:
         return f"<{type(self).__name__} {self.name!r}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
+        # Two of it in one process would not know of one another's visits.
+        context.assert_spawning(self)
         return self._roster, self.name, self._default, self._entry, self.semaphore
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -240,21 +244,14 @@ class SharedLock:
 
         It has made its cell free before.
         """
-        with self._alone() as is_alone:
-            if is_alone:
-                self._favour.give(seat)
+        self._when_alone(lambda: self._favour.give(seat))
 
     def give_up_favour(self, seat: int) -> bool | None:
         """Favour this thread no more; say whether it holds the lock now, None if others are busy.
 
         The thread has held it by favour and is inside.
         """
-        with self._alone() as is_alone:
-            return self._favour.give_up(seat) if is_alone else None
-
-    def lost_favour(self, seat: int) -> bool:
-        """Say whether somebody else has released what this thread has held by favour."""
-        return self._favour.is_disowned(seat)
+        return self._when_alone(lambda: self._favour.give_up(seat))
 
     def take_from_favoured(self, recovered: list[bool]) -> bool:
         """Acquire the lock from the thread that it favours, if that does not hold it.
@@ -263,14 +260,16 @@ class SharedLock:
             recovered: Gets an item at the instant at which the lock is
                 acquired; for a caller that is interrupted.
         """
-        with self._alone() as is_alone:
-            if not is_alone or not self._favour.word[0]:
+
+        def take() -> bool:
+            favour = self._favour
+            if not favour.word[0] or not favour.withdraw(lambda seat: self._report([seat])):
                 return False
-            if not self._favour.withdraw(lambda seat: self._report([seat])):
-                return False
-            self._favour.clear()
+            favour.clear()
             recovered.append(True)
             return True
+
+        return bool(self._when_alone(take))
 
     def release_for_another(self, post: Callable[[], object]) -> None:
         """Release what another thread may have acquired; the caller is inside.
@@ -279,18 +278,20 @@ class SharedLock:
             ValueError: Nobody has acquired it.
             WorkerError: Somebody is stopped while he looks after the lock.
         """
-        with self._alone(_PATIENCE) as is_alone:
-            if not is_alone:
-                raise WorkerError(f"{self._entry.label} is looked after by a process that stands")
+
+        def release() -> bool:
             if self._favour.word[0]:
                 if not self._favour.disown():
                     raise ValueError("semaphore or lock released too many times")
                 self._favour.clear()
             post()
+            return True
 
-    def _alone(self, patience: float = 0.0) -> AbstractContextManager[bool]:
-        alone: AbstractContextManager[bool] = self._roster.alone(self._entry.offset, patience)
-        return alone
+        if not self._when_alone(release, _PATIENCE):
+            raise WorkerError(f"{self._entry.label} is looked after by a process that stands")
+
+    def _when_alone(self, action: Callable[[], _Result], patience: float = 0.0) -> _Result | None:
+        return self._roster.when_alone(self._entry.offset, action, patience)
 
     # Recovery: see the module's docstring for the steps, and why they are sound.
 
@@ -309,8 +310,7 @@ class SharedLock:
         """
         if not self._dead(self._notes.visits.tolist()):
             return False
-        with self._alone() as is_alone:
-            return is_alone and self._run_round(me, is_free, patience, recovered)
+        return bool(self._when_alone(lambda: self._run_round(me, is_free, patience, recovered)))
 
     def _dead(self, visits: list[int]) -> list[int]:
         """Return the seats of dead processes that are inside."""
@@ -387,27 +387,31 @@ def _let_out(visits: memoryview, dead: Iterable[int]) -> None:
 
 def _clean_seat(roster: Roster, offset: int, seat: int) -> bool:
     """Let a dead one out, where that cannot be mistaken: if nobody holds the lock."""
-    visits = roster.longs(offset + _VISITS, SEATS)
-    if roster.words(offset + _FAVOUR, 1)[0] == seat + 1:
-        _unfavour(roster, offset, seat, visits)
-    if visits[seat] & 1 and semaphore_value(roster, offset):
-        visits[seat] += 1
-    return not visits[seat] & 1 and roster.words(offset + _FAVOUR, 1)[0] != seat + 1
+    visits, favoured = roster.longs(offset + _VISITS, SEATS), roster.words(offset + _FAVOUR, 1)
+
+    def clean() -> None:
+        # Alone, for whoever recovers lets those out whom it has seen dead, and
+        # by then the seat could be another one's.
+        if favoured[0] == seat + 1:
+            _unfavour(roster, offset, seat, visits)
+        if visits[seat] & 1 and semaphore_value(roster, offset):
+            visits[seat] += 1
+
+    if visits[seat] & 1 or favoured[0] == seat + 1:
+        roster.when_alone(offset, clean)
+    return not visits[seat] & 1 and favoured[0] != seat + 1
 
 
 def _unfavour(roster: Roster, offset: int, seat: int, visits: memoryview) -> None:
     """Put the lock that favours a dead seat back into the semaphore, unless it died holding it."""
-    with roster.alone(offset) as is_alone:
-        favour = Favour(roster, offset + _FAVOUR)
-        if not is_alone or favour.word[0] != seat + 1:
-            return
-        if favoured_holder(roster, offset + _FAVOUR):
-            return  # for whoever wants the lock, and tells of it
-        # The dead one stands for this process, should that die in between.
-        visits[seat] |= 1
-        favour.withdraw(lambda _: None)
-        favour.clear()
-        semaphore_at(roster.address + offset, 1).release()
+    if favoured_holder(roster, offset + _FAVOUR):
+        return  # for whoever wants the lock, and tells of it
+    # The dead one stands for this process, should that die in between.
+    visits[seat] |= 1
+    favour = Favour(roster, offset + _FAVOUR)
+    favour.withdraw(lambda _: None)
+    favour.clear()
+    semaphore_at(roster.address + offset, 1).release()
 
 
 CLEANERS[LOCK] = _clean_seat

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from itf.frames import site
-from itf.workers.favour import FREE
+from itf.workers.favour import DISOWNED, FREE
 from itf.workers.private import count_of, forget_count, is_this_thread, value_of
 from itf.workers.semaphores import waiting_slice
 
@@ -91,6 +91,7 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
     is_mine = is_this_thread()
     # The seat's next one, whoever had it before.
     visit = visits[me] + 1 | 1
+    published[me] = 0
     mine, other = visits[me : me + 1], lock.by_this_thread
     # While it is held in the usual way, or by favour, True; False while it is
     # not held; None while it is held and no semaphore's count says so.
@@ -117,7 +118,7 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
         return acquire_plainly(block, timeout)
 
     def release() -> None:
-        nonlocal held
+        nonlocal held, is_favoured
         if held and is_favoured:
             # First, and in one step with the look at it: of two threads that
             # release it at once, one alone does.
@@ -125,6 +126,8 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
             try:
                 step_out()
             except ValueError:
+                # Before anything else can run: this thread could acquire the cell.
+                is_favoured = False
                 release_disowned()
         else:
             release_plainly()
@@ -143,6 +146,8 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
                 if attempt(False):
                     held = True
                     return True
+                # In here, for it could be interrupted at its start.
+                return wait(block, timeout)
             except BaseException:
                 undo()
                 raise
@@ -164,12 +169,13 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
 
     def release_and_think() -> None:
         """Release, and have the lock favour this thread if no other one has come meanwhile."""
-        nonlocal is_favoured, seen
+        nonlocal held, is_favoured, seen, visit
         is_asked = False
         try:
             others = visits.tolist()
             others[me] = 0
             if others == seen and not any(number & 1 for number in others):
+                reset_cell()
                 own[0] = FREE
                 is_asked = True
                 lock.give_favour(me)
@@ -183,10 +189,15 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
                 else:
                     post()
             finally:
-                leave()
+                # Not `leave`: a call could be interrupted at its start.
+                held = False
+                mine[0] = visit + 1
+                visit += 2
+                reset_count()
 
     def release_otherwise() -> None:
         """Release what was recovered, what another thread acquired, or by another handle."""
+        nonlocal held, visit
         if not is_mine():
             other().release()
             return
@@ -197,25 +208,15 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
             else:
                 lock.release_for_another(post)
         finally:
-            leave()
+            held = False
+            mine[0] = visit + 1
+            visit += 2
+            reset_count()
 
     def release_disowned() -> None:
         """Release what is in other hands by now, for another one has released it before."""
-        nonlocal is_favoured
-        is_favoured = False
         reset_cell()
         release_otherwise()
-
-    def leave() -> None:
-        nonlocal held
-        held = False
-        reset_count()
-        step_outside()
-
-    def step_outside() -> None:
-        nonlocal visit
-        mine[0] = visit + 1
-        visit += 2
 
     def undo_step() -> None:
         """Give back the cell, if an interrupted call has acquired it."""
@@ -223,14 +224,20 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
             step_out()
 
     def undo() -> None:
-        """Give back what an interrupted call may have acquired."""
-        if count():
-            post()
-        leave()
+        """Give back what an interrupted call may have acquired; be outside, if not already."""
+        nonlocal held, visit
+        try:
+            if count() > 0:
+                post()
+        finally:
+            held = False
+            mine[0] = visit + 1
+            visit += 2
+            reset_count()
 
     def wait(block: bool, timeout: float | None) -> bool:  # noqa: PLR0912, PLR0915 - steps of one proof
         """Acquire what is in other hands; the thread is inside."""
-        nonlocal held, is_favoured
+        nonlocal held, is_favoured, visit
         holds_it = held is not False
         by_favour = is_favoured and holds_it
         if by_favour:
@@ -261,7 +268,7 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
                     # Who releases by favour wakes nobody.
                     sleep, pause = min(sleep, pause), 2 * pause
                 if attempt(True, sleep):
-                    held = True
+                    held, by_favour = True, False
                     reset_cell()
                     return True
                 passed = deadline.passed()
@@ -279,28 +286,25 @@ def make_handle(  # noqa: PLR0915, PLR0917 - closures over the same variables st
         except BaseException:
             if by_favour and favoured[0] != me + 1:
                 # Interrupted on the way back from giving it up.
-                by_favour, holds_it = False, not lock.lost_favour(me)
-                held = None if holds_it else False
+                by_favour = False
+                held = None if own[0] < DISOWNED else False
                 reset_cell()
-            if count() or recovered:
-                post()
-                holds_it = False
-            get_out(holds_it, by_favour)
+            if count() > 0 or recovered:
+                held = False
+                try:
+                    post()
+                finally:
+                    reset_count()
             raise
         finally:
             # By stores, for a call could be interrupted.
             published[me] = waits_for[0] = 0
-        get_out(holds_it, by_favour)
+            if by_favour:
+                is_favoured = True
+            if by_favour or held is False:
+                mine[0] = visit + 1
+                visit += 2
         return False
-
-    def get_out(holds_it: bool, by_favour: bool) -> None:
-        """Be outside again, unless the lock is held, and not by favour."""
-        nonlocal is_favoured
-        if by_favour:
-            is_favoured = True
-            step_outside()
-        elif not holds_it:
-            leave()
 
     def is_free() -> bool:
         return value_of(semaphore) > 0

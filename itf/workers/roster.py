@@ -189,9 +189,10 @@ class Roster(Arena):
                 continue
             # Not try_byte: somebody who looks whether it is alive has it for a moment.
             deadline = time.monotonic() + 1
-            while not self.try_byte(_LIFE + number) and time.monotonic() < deadline:
+            while not (is_ours := self.try_byte(_LIFE + number)) and time.monotonic() < deadline:
                 time.sleep(0.0001)
-            return number
+            if is_ours:  # else somebody is stopped while looking: without a life, we are dead
+                return number
         raise WorkerError(f"more than {PROCESSES} processes take part in this environment")
 
     def _clean_place(self, number: int) -> bool:

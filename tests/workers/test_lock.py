@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import pickle
@@ -10,6 +11,7 @@ import threading
 import time
 import unittest
 from typing import Any
+from unittest import mock
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
 from itf.workers.cell import Cell
@@ -110,8 +112,9 @@ class LockTest(PrimitivesTestCase):
             self.assertEqual(0, worker.exitcode, method)
             worker.close()
         self.assertEqual((50 * len(methods),), cell.read())
-        with self.assertRaises(RuntimeError):
-            pickle.dumps(self.lock)
+        for other_way in (pickle.dumps, copy.copy):
+            with self.assertRaises(RuntimeError):
+                other_way(self.lock)
 
     def test_a_holder_that_dies_at_any_step(self) -> None:
         """Whoever comes next gets the lock, and nobody else with it."""
@@ -171,6 +174,28 @@ class LockTest(PrimitivesTestCase):
             )
         self.assertTrue(self.lock.acquire(False))
         self.assertEqual([], self.roster.casualties())
+
+    def test_a_seat_is_not_cleaned_while_somebody_recovers(self) -> None:
+        """Who was seen dead is let out; by then, the seat could be another one's."""
+        with self.lock:
+            pid = self.fork(self.lock.acquire)
+            self.await_waiting("lock 'data'")
+            self.kill(pid)
+        dead = self.lock._dead
+        codes = []
+
+        def meanwhile(visits: list[int]) -> list[int]:
+            found = dead(visits)
+            seat = found[0]
+            pid = self.fork(lambda: os._exit(10 + self.roster._clean_seat(seat)))
+            codes.append(self.join(pid))
+            return found
+
+        me = self.roster.seat()
+        with mock.patch.object(self.lock, "_dead", meanwhile):
+            self.lock._when_alone(lambda: self.lock._run_round(me, lambda: True, 0.0, []))
+        self.assertEqual([10], codes)
+        self.assertFalse(any(visit & 1 for visit in self.lock._notes.visits))
 
     def test_a_stopped_thread_that_may_hold_it_is_not_robbed(self) -> None:
         """One stopped between acquiring and noting it keeps the lock, whoever died meanwhile."""

@@ -37,6 +37,20 @@ class RosterTest(PrimitivesTestCase):
         self.eventually(lambda: self.names() == ["test", "w1"], "w1 is not there")
         self.assertEqual(pid, self.roster.members()[1].pid)
 
+    def test_nobody_takes_part_without_a_life(self) -> None:
+        """A place whose life somebody is stopped at is not taken."""
+        pid = self.fork(self.roster.join)
+        self.assertEqual(0, self.join(pid))
+        self.assertTrue(self.roster.try_byte(roster_module._LIFE + 1, shared=True))
+
+        def enter_too() -> None:
+            with self.assertRaisesRegex(WorkerError, "more than 2 processes"):
+                self.roster.join()
+
+        with mock.patch.object(roster_module, "PROCESSES", 2):
+            self.assertEqual(0, self.join(self.fork(enter_too)))
+        self.roster.free_byte(roster_module._LIFE + 1)
+
     def test_a_dead_process_is_not_alive(self) -> None:
         """From the instant of its death on, also as a zombie; a stopped one is alive."""
         pid = self.fork(lambda: (self.roster.join("w1"), stop_myself()))
