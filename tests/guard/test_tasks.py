@@ -17,10 +17,11 @@ class IdentityTest(unittest.TestCase):
     def setUp(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.addCleanup(self.loop.close)
+        self.before = look_at_tasks()
 
     def keys(self) -> list[Hashable]:
-        """Return under which keys what is pending is told."""
-        return [leak.key for leak in new_tasks(frozenset(), look_at_tasks())]
+        """Return under which keys the tasks of this test are told."""
+        return [leak.key for leak in new_tasks(self.before, look_at_tasks())]
 
     def test_a_task_that_lies_where_another_one_lay(self) -> None:
         """Has a key of its own: else one test would be blamed for what runs in another one."""

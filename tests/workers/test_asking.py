@@ -200,7 +200,7 @@ class HarmTest(WorkerTestCase):
     def test_two_that_ask_at_a_time(self) -> None:
         """Each gets a whole answer."""
         worker = self.started(idle)
-        self.assertTrue(eventually(lambda: worker.has_begun))
+        self.assertTrue(eventually(lambda: "in idle" in worker.stacks()))
         found: list[str] = []
         threads = [
             threading.Thread(
