@@ -171,6 +171,7 @@ class Guard:
 
     def _leave(self, before: Snapshot) -> None:
         company.leave(self, before, self._clean)
+        self._follows = self._clean = None  # it may hold what has run the test
         if self._trace:
             watch.release(trace=True)
         current_guard.set(self._outer)

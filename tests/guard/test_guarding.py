@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import signal
@@ -11,6 +12,7 @@ import textwrap
 import threading
 import unittest
 import warnings
+import weakref
 from typing import Any, ClassVar
 from unittest import mock
 
@@ -568,6 +570,64 @@ class NeighboursTest(unittest.TestCase):
         self.addCleanup(os.environ.pop, "BY_PLAIN", None)
         suite = unittest.TestSuite([Case("test_a"), Plain("test"), Case("test_b")])
         self.assertEqual([2, 2], self.run_by(suite, unittest.TestResult()))
+
+    def test_a_suite_of_somebody_elses_may_do_anything(self) -> None:
+        """What it makes for the tests in it is no leak of the first of them."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_c = test_a
+
+        class Suite(unittest.TestSuite):
+            def run(self, result: unittest.TestResult, debug: bool = False) -> Any:
+                with mock.patch.dict(os.environ, BY_SUITE="x"):
+                    return super().run(result, debug)
+
+        inner = [unittest.TestSuite([Case("test_b"), Case("test_c")])]
+        for suite in (Suite([Case("test_b"), Case("test_c")]), Suite(inner)):
+            with self.subTest(suite):
+                outer = unittest.TestSuite([Case("test_a"), suite])
+                self.assertEqual([2, 2, 1], self.run_by(outer, unittest.TestResult()))
+
+    def test_a_run_of_another_base_may_do_anything(self) -> None:
+        """As that of unittest's own TestCase for coroutines, which makes a loop for each test."""
+
+        class Case(IntegrationTestCase, unittest.IsolatedAsyncioTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        class Both(itf.AsyncIntegrationTestCase, unittest.IsolatedAsyncioTestCase):
+            async def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        for cls in (Case, Both):
+            with self.subTest(cls):
+                suite = unittest.TestLoader().loadTestsFromTestCase(cls)
+                self.assertEqual([2, 2], self.run_by(suite, unittest.TestResult()))
+
+    def test_what_has_run_the_tests_is_let_go(self) -> None:
+        """When the class is over, nothing keeps the suite, the result and the last test."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        kept = [Case("test_a"), Case("test_b")]
+        result = unittest.TestResult()
+        suite = unittest.TestSuite([unittest.TestSuite(kept)])
+        gone = list(map(weakref.ref, (suite, result, kept[1])))
+        suite.run(result)
+        del suite, result, kept
+        gc.collect()
+        self.assertEqual([None] * 3, [each() for each in gone])
 
     def test_a_forked_child_looks_for_itself(self) -> None:
         """It has another thread, and may have other descriptors."""
