@@ -61,11 +61,12 @@ class NameLog:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._names: dict[int, Name] = {}
+        self._many = _MANY
         self.last = 0
 
     def add(self, name: Name) -> None:
         """Remember a name; before there is anything under it, or after."""
-        if len(self._names) >= _MANY:
+        if len(self._names) >= self._many:
             self._forget()
         number = next(self._numbers)
         self._names[number] = name
@@ -105,6 +106,8 @@ class NameLog:
         for number, name in list(self._names.items()):
             if not os.path.lexists(name.path):
                 self._names.pop(number, None)
+        # Those that are in use are not looked at again for each new one.
+        self._many = max(_MANY, 2 * len(self._names))
 
 
 names: Final = NameLog()
@@ -207,6 +210,8 @@ def _remember_candidate(candidate: str, wanted: dict[str, Any]) -> None:
     folder = wanted.get("dir")
     prefix = wanted.get("prefix", wanted.get("pre"))
     suffix = wanted.get("suffix", wanted.get("suf"))
+    if isinstance(folder, os.PathLike):
+        folder = os.fspath(folder)
     # Others, who only want a random name, have not all three.
     if all(isinstance(part, str | bytes) for part in (folder, prefix, suffix)):
         folder, prefix, suffix = map(os.fsdecode, (folder, prefix, suffix))  # type: ignore[arg-type]

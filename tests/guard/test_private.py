@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pathlib
 import signal
 import sys
 import tempfile
@@ -54,13 +55,15 @@ class NamesTest(unittest.TestCase):
         number, path = tempfile.mkstemp(suffix=".x")
         os.close(number)
         folder = tempfile.mkdtemp(prefix="here-")
+        in_path = tempfile.mkdtemp(dir=pathlib.Path(folder))
         raw_number, raw = tempfile.mkstemp(prefix=b"raw-")
         os.close(raw_number)
         with tempfile.NamedTemporaryFile() as file:
             seen = {leak.name for leak in names.names.since(before)}
-        self.assertEqual({path, folder, os.fsdecode(raw), file.name}, seen)
+        self.assertEqual({path, folder, in_path, os.fsdecode(raw), file.name}, seen)
         os.unlink(path)
         os.unlink(raw)
+        os.rmdir(in_path)
         os.rmdir(folder)
         self.assertEqual([], list(names.names.since(before)))
 
@@ -75,6 +78,16 @@ class NamesTest(unittest.TestCase):
         for number in range(2 * names._MANY):
             log.add(names.Name("file", f"/nowhere/{number}", "x"))
         self.assertLessEqual(len(log._names), names._MANY)
+
+    def test_many_names_in_use_are_not_looked_at_for_each_new_one(self) -> None:
+        """A test with thousands of temporary files takes no longer for each of them."""
+        log = names.NameLog()
+        looked = []
+        with mock.patch("os.path.lexists", side_effect=lambda path: looked.append(path) or True):
+            for number in range(10 * names._MANY):
+                log.add(names.Name("file", f"/nowhere/{number}", "x"))
+        self.assertEqual(10 * names._MANY, len(log._names))
+        self.assertLess(len(looked), 20 * names._MANY)
 
 
 class HooksTest(unittest.TestCase):
