@@ -130,6 +130,28 @@ class LeakGuardTest(unittest.TestCase):
         with leak_guard(grace=0):
             Holder()
 
+    def test_what_fills_the_table_of_descriptors_is_told(self) -> None:
+        """Though nothing can be opened then, not even to list them."""
+        script = """
+            import os, resource
+            from itf import leak_guard
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+            opened = 0
+            try:
+                with leak_guard("filler", grace=0) as report:
+                    try:
+                        while True:
+                            os.open(os.devnull, os.O_RDONLY)
+                            opened += 1
+                    except OSError:
+                        pass
+            except AssertionError:
+                pass
+            print(opened > 0, f"{opened} files" in report.summary, report.summary)
+        """
+        done = run_script(textwrap.dedent(script))
+        self.assertEqual("True True", done.stdout[:9], done.stdout + done.stderr)
+
     def test_it_can_be_nested(self) -> None:
         """The inner one tells, and the outer one does not tell it again."""
         with leak_guard("outer", grace=0):

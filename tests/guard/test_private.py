@@ -6,6 +6,7 @@ import asyncio
 import os
 import pathlib
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -158,6 +159,62 @@ class KernelTest(unittest.TestCase):
         os.close(number)
         self.assertEqual(before.descriptors, view.look().descriptors)
         self._close(view)
+
+    def test_a_child_of_another_thread_is_seen(self) -> None:
+        """As long as that thread runs, it is in no list but that thread's."""
+        view = kernel.Kernel()
+        ready, done = threading.Event(), threading.Event()
+        pids: list[int] = []
+
+        def start() -> None:
+            with subprocess.Popen(["sleep", "60"]) as process:
+                pids.append(process.pid)
+                ready.set()
+                done.wait(60)
+                process.kill()
+
+        thread = threading.Thread(target=start)
+        thread.start()
+        try:
+            ready.wait(60)
+            self.assertIn(str(pids[0]).encode(), view.look().children.split())
+        finally:
+            done.set()
+            thread.join()
+        self._close(view)
+
+    def test_where_no_child_is_no_list_is_read(self) -> None:
+        """There is one of each thread, and there may be hundreds of threads."""
+        with (
+            mock.patch("os.waitid", side_effect=ChildProcessError),
+            mock.patch.object(kernel, "children", side_effect=AssertionError),
+        ):
+            self.assertEqual(b"", kernel._children())
+        for refusal in (OSError, AttributeError):
+            with (
+                mock.patch("os.waitid", side_effect=refusal),
+                mock.patch.object(kernel, "children", return_value=[7]),
+            ):
+                self.assertEqual(b"7", kernel._children())
+
+    def test_where_descriptors_cannot_be_listed_each_number_is_tried(self) -> None:
+        """In a full table, or where nothing tells; what each of them is is known as well."""
+        expected = kernel._descriptors()
+        ends = os.pipe()
+        try:
+            with (
+                mock.patch("os.listdir", side_effect=OSError),
+                mock.patch("os.readlink", side_effect=OSError),
+            ):
+                found = kernel._descriptors()
+                kinds = [kernel.descriptor_kind(number) for number in ends]
+            self.assertEqual(expected.keys() | set(ends), found.keys())
+            inodes = [os.fstat(number).st_ino for number in ends]
+            self.assertEqual([f"pipe:[{inode}]" for inode in inodes], kinds)
+        finally:
+            for number in ends:
+                os.close(number)
+        self.assertEqual("?", kernel.descriptor_kind(ends[0]))
 
     def test_its_own_descriptors_may_be_closed(self) -> None:
         """By a program that closes all there are, and uses their numbers."""
