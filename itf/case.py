@@ -110,6 +110,8 @@ class IntegrationTestCase(
     performance_monitor = FixtureDeclaration(performance_monitor, fill=False)
 
     _itf_method_name: str
+    # Of the run that goes on.
+    _itf_guard: Guard | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

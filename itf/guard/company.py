@@ -77,15 +77,19 @@ class Company:
             # Under the lock: whoever comes next must find it.
             if last is not None and follows and last[0] == (follows, threading.get_ident()):
                 guard.before = last[1]
-            else:
+                return
+            try:
                 guard.before = take_snapshot()
+            except BaseException:  # Ctrl-C, at the worst moment
+                self.leave(guard, None)
+                raise
 
-    def leave(self, guard: Guard, before: Snapshot, follows: Hashable = None) -> None:
+    def leave(self, guard: Guard, before: Snapshot | None, follows: Hashable = None) -> None:
         """A guard has looked for the last time.
 
         Args:
             guard: The guard.
-            before: Its look before.
+            before: Its look before; None if it has none.
             follows: As in `enter`, if all is as it was before; None otherwise.
         """
         with self._lock:
@@ -102,7 +106,7 @@ class Company:
                 last, self._last = self._last, None
                 if last is not None:
                     subreaper.release()
-                if follows is not None and alone:
+                if before is not None and follows is not None and alone:
                     self._last = ((follows, threading.get_ident()), before)
                 else:
                     subreaper.release()

@@ -108,10 +108,16 @@ class Guard:
         current_guard.set(self)
         if self._trace:
             watch.acquire(trace=True)
-        if self._garbage is not None:
-            self._garbage.begin()
-        self._filters = warnings.filters
-        company.enter(self, self._follows)
+        try:
+            if self._garbage is not None:
+                self._garbage.begin()
+            self._filters = warnings.filters
+            company.enter(self, self._follows)
+        except BaseException:
+            if self._garbage is not None and self._garbage.looks:
+                self._garbage.end()
+            self._step_back()
+            raise
 
     def end(self) -> LeakReport | None:
         """Look after, put back what was changed, and tell; None if nothing was left behind."""
@@ -172,6 +178,9 @@ class Guard:
     def _leave(self, before: Snapshot) -> None:
         company.leave(self, before, self._clean)
         self._follows = self._clean = None  # it may hold what has run the test
+        self._step_back()
+
+    def _step_back(self) -> None:
         if self._trace:
             watch.release(trace=True)
         current_guard.set(self._outer)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import pathlib
 import signal
@@ -18,9 +19,13 @@ from unittest import mock
 
 import itf
 from itf import IntegrationTestCase, guard_capabilities, guard_suite, leak_guard, outlives_test
+from itf.guard.company import company
+from itf.guard.garbage import GarbageCheck, heap_is_frozen
+from itf.guard.guard import Guard
 from itf.guard.leaks import DIMENSIONS
+from itf.guard.origins import current_guard
 from itf.guard.snapshot import take_snapshot
-from tests.support import run_case, run_method, run_script
+from tests.support import in_threads, run_case, run_method, run_script
 
 TIMEOUT = 30
 
@@ -194,6 +199,45 @@ class LeakGuardTest(unittest.TestCase):
                 os.chdir(before)
         self.assertRegex(str(caught.exception), r"but that failed: FileNotFoundError: .*gone")
         self.assertNotIn("UPLOAD", os.environ)
+
+    def test_what_takes_the_place_of_a_list_or_is_deleted_is_put_back(self) -> None:
+        """Whatever a test puts there, or whether it puts nothing."""
+        cases: list[tuple[Any, str, Any]] = [
+            (sys, "argv", None),
+            (sys, "path_hooks", 7),
+            (warnings, "filters", ()),
+        ]
+        for owner, name, value in cases:
+            before = getattr(owner, name)
+            with self.subTest(name), self.assertRaises(AssertionError) as caught:
+                with leak_guard("it"):
+                    setattr(owner, name, value)
+            self.assertIn(f"became {list(value) if value == () else value}", str(caught.exception))
+            self.assertIs(before, getattr(owner, name))
+        for owner, name in ((sys, "argv"), (sys, "displayhook"), (sys, "stdin")):
+            before = getattr(owner, name)
+            with self.subTest(name), self.assertRaises(AssertionError) as caught:
+                with leak_guard("it"):
+                    delattr(owner, name)
+            self.assertIn("became deleted", str(caught.exception))
+            self.assertIs(before, getattr(owner, name))
+            with mock.patch.object(owner, name):
+                delattr(owner, name)
+                with self.assertRaises(AssertionError), leak_guard("it"):
+                    setattr(owner, name, before)
+                self.assertFalse(hasattr(owner, name))
+
+    def test_one_that_cannot_look_does_not_stand(self) -> None:
+        """An interrupt while it looks before leaves nothing behind."""
+        for name in ("itf.guard.company.take_snapshot", "itf.guard.garbage.GarbageCheck.begin"):
+            check = GarbageCheck()
+            guard = Guard(lambda: "it", trace=True, garbage=check)
+            with self.subTest(name), mock.patch(name, side_effect=KeyboardInterrupt):
+                self.assertRaises(KeyboardInterrupt, guard.begin)
+            check.close()
+            self.assertFalse(company.stands)
+            self.assertIs(open, io.open)
+            self.assertIsNone(current_guard.get())
 
     def test_it_is_cheap_to_import(self) -> None:
         """A block brings in neither multiprocessing nor asyncio nor json."""
@@ -871,6 +915,20 @@ class GuardSuiteTest(unittest.TestCase):
         self.assertIn("variable OF_CLASS", result.errors[0][1])
         self.assertFalse({"OF_CLASS", "UPLOAD"} & os.environ.keys())
 
+    def test_ours_are_left_as_they_are(self) -> None:
+        """They have a guard of their own, or want none."""
+
+        class Case(IntegrationTestCase):
+            leak_policy = "off"
+
+            def test(self) -> None:
+                os.environ["OF_OURS"] = "x"
+
+        self.addCleanup(os.environ.pop, "OF_OURS", None)
+        result = unittest.TestResult()
+        guard_suite(unittest.TestSuite([Case("test")])).run(result)
+        self.assertTrue(result.wasSuccessful(), result.failures)
+
     def test_an_asynchronous_test_is_guarded(self) -> None:
         """Its loop is not taken for a leak, nor the threads of the loop's executor."""
 
@@ -960,6 +1018,27 @@ class GarbageTest(unittest.TestCase):
 
                 self.assertEqual([], run_method(Case).failures)
                 Case.doClassCleanups()
+
+    def test_tests_of_one_class_may_run_at_once(self) -> None:
+        """Each is told of what it drops itself."""
+        barrier = threading.Barrier(8, timeout=TIMEOUT)
+
+        class Case(IntegrationTestCase):
+            gc_check = True
+
+            def test_clean(self) -> None:
+                barrier.wait()
+
+            def test_drops(self) -> None:
+                barrier.wait()
+                open(__file__)
+
+        names = ["test_clean", "test_drops"] * 4
+        results = in_threads(8, lambda number: run_method(Case, names[number]))
+        Case.doClassCleanups()
+        self.assertEqual([], [error for result in results for error in result.errors])
+        self.assertEqual([0, 1] * 4, [len(result.failures) for result in results])
+        self.assertFalse(heap_is_frozen())
 
     def test_the_hooks_are_python_s_own_after_it(self) -> None:
         """Those of the collector lie below the guard's, and go with them."""
