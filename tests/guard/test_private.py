@@ -12,9 +12,10 @@ import tempfile
 import threading
 import unittest
 import warnings
+from typing import Any
 from unittest import mock
 
-from itf.guard import company, errors, kernel, names, quick, tasks
+from itf.guard import company, environment, errors, kernel, names, quick, tasks
 
 
 class QuickTest(unittest.TestCase):
@@ -46,6 +47,41 @@ class QuickTest(unittest.TestCase):
         self.assertEqual(locale.setlocale(locale.LC_ALL), quick.locale_name())
         with mock.patch.object(quick, "_locale", None):
             self.assertIsNone(quick.locale_name())
+
+
+class EnvironmentTest(unittest.TestCase):
+    """What is set through `os.environ` and past it."""
+
+    def test_what_the_c_library_does_not_know_of(self) -> None:
+        """A variable that only `os.environ` has, since a test has replaced `putenv`."""
+        setting = environment.Environment()
+        before = setting.read()
+        self.assertIs(before, setting.read())
+        with mock.patch.object(os, "putenv"):
+            os.environ["ONLY_OURS"] = "x"
+        names = {change.name for change in setting.changes(before, setting.read())}
+        self.assertEqual({"ONLY_OURS", "ONLY_OURS (behind os.environ)"}, names)
+        del os.environ["ONLY_OURS"]
+        self.assertEqual(before, setting.read())
+
+    def test_what_is_set_while_it_is_read_is_read_the_next_time(self) -> None:
+        """By another thread, between one part of a reading and the next."""
+        original, calls = quick.environment, []
+
+        def read() -> dict[Any, Any]:
+            found = original()
+            calls.append(found)
+            if len(calls) == 2:  # the copy is made, and the C library's list is read
+                os.environ["MEANWHILE"] = "x"
+            return found
+
+        self.addCleanup(os.environ.pop, "MEANWHILE", None)
+        setting = environment.Environment()
+        with mock.patch.object(environment, "environment", read):
+            setting.read()
+        after = setting.read()
+        self.assertEqual(b"x", after.data[b"MEANWHILE"])
+        self.assertEqual((), after.behind)
 
 
 class NamesTest(unittest.TestCase):
