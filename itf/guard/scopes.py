@@ -11,7 +11,6 @@ import sys
 import unittest
 import warnings
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Final
 
 from itf.guard.guard import Guard
@@ -83,7 +82,6 @@ def _tell(report: LeakReport | None, guard: Guard) -> None:
 
 
 _module_guards: dict[str, Guard] = {}
-_modules_seen: set[str] = set()
 
 
 def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
@@ -94,12 +92,9 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
         make: Makes the guard; None if there is to be none.
         cls: A class of the module, whose policy counts.
     """
-    if name in _modules_seen:
-        return
-    _modules_seen.add(name)
-    module: ModuleType | None = sys.modules.get(name)
-    function: Any = getattr(module, "setUpModule", None)
-    if module is None or not callable(function):
+    module: Any = sys.modules.get(name)
+    function = getattr(module, "__dict__", {}).get("setUpModule")
+    if not callable(function) or hasattr(function, "_itf_guarded"):
         return
 
     @functools.wraps(function)
@@ -112,7 +107,8 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
             unittest.addModuleCleanup(_end_module, name, guard)
         return function()
 
-    module.setUpModule = setUpModule  # type: ignore[attr-defined]
+    setUpModule._itf_guarded = True  # type: ignore[attr-defined]
+    module.setUpModule = setUpModule
 
 
 def _end_module(name: str, guard: Guard) -> None:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 import threading
+import types
 import unittest
 import warnings
 import weakref
@@ -238,6 +239,14 @@ class LeakGuardTest(unittest.TestCase):
             self.assertFalse(company.stands)
             self.assertIs(open, io.open)
             self.assertIsNone(current_guard.get())
+
+    def test_what_was_told_is_not_kept(self) -> None:
+        """Where one guard stands at a time nobody asks for it again; its number may come again."""
+        for number in range(3):
+            with leak_guard("it", ignore=["TOLD_*"]):
+                os.environ[f"TOLD_{number}"] = "x"
+            del os.environ[f"TOLD_{number}"]
+        self.assertEqual(set(), company._told)
 
     def test_it_is_cheap_to_import(self) -> None:
         """A block brings in neither multiprocessing nor asyncio nor json."""
@@ -842,6 +851,25 @@ class ScopesTest(unittest.TestCase):
         self.assertIn("SUMMARY: 1 variable leaked by test_scoped.SecondTest.test", done.stderr)
         self.assertIn("FAILED (failures=1, errors=1)", done.stderr)
 
+    def test_a_second_module_of_the_same_name_is_guarded_too(self) -> None:
+        """Of test modules in different folders, run one after the other."""
+        source = """
+            import os, itf
+            def setUpModule():
+                os.environ["OF_MODULE"] = "x"
+            class Case(itf.IntegrationTestCase):
+                def test(self): pass
+        """
+        self.addCleanup(os.environ.pop, "OF_MODULE", None)
+        for number in (1, 2):
+            module: Any = types.ModuleType("test_of_one_name")
+            with self.subTest(number), mock.patch.dict(sys.modules, {module.__name__: module}):
+                exec(textwrap.dedent(source), vars(module))  # noqa: S102 - it is ours
+                result = unittest.TestResult()
+                unittest.TestLoader().loadTestsFromModule(module).run(result)
+                self.assertEqual(1, len(result.errors))
+                self.assertIn("SUMMARY: 1 variable leaked by test_of_one_name", result.errors[0][1])
+
 
 class OutlivesTest(unittest.TestCase):
     """`outlives_test` declares what is meant to stay."""
@@ -875,6 +903,34 @@ class OutlivesTest(unittest.TestCase):
             kept["other"].end()
             kept["file"].close()
             os.rmdir(kept["folder"])
+
+    def test_what_is_declared_between_two_tests_is_no_leak_of_the_second(self) -> None:
+        """A thread of the class's may make something at any time."""
+
+        class Result(unittest.TestResult):
+            """Not of unittest, but taken for it: it stands for that thread."""
+
+            def stopTest(self, test: unittest.TestCase) -> None:
+                if test.id().endswith("test_a"):
+                    with outlives_test("a cache"):
+                        kept.append(open(__file__))
+                super().stopTest(test)
+
+        Result.__module__ = "unittest"
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        kept: list[Any] = []
+        result = Result()
+        unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
+        kept[0].close()
+        self.assertEqual([], result.failures)
 
     def test_without_a_reason_it_is_an_error(self) -> None:
         """The reason is for whoever reads the code."""
