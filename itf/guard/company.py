@@ -190,8 +190,12 @@ class Company:
                 subreaper.release()
 
     def is_host(self, leak: Leak) -> bool:
-        """Say whether a leak is a thread in which tests run: the runner's, not a test's."""
-        return leak.dimension == "threads" and leak.key[1] in self._hosts  # type: ignore[index]
+        """Say whether a leak is a thread in which tests run: the runner's, not a test's.
+
+        Unless it is known that a test has started it.
+        """
+        hosts = self._hosts
+        return leak.dimension == "threads" and leak.key[1] in hosts and not _has_owner(leak)  # type: ignore[index]
 
     def renew(self) -> None:
         """Make the lock anew, in a forked child: another thread may have held it."""

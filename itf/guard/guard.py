@@ -132,7 +132,7 @@ class Guard:
                 collect()
             leaks = self._left_behind(before)
             if self._had_children:
-                reap_orphans()
+                reap_orphans(before.kernel.children)
             if leaks:
                 # Now, as long as there is something to be said of them.
                 for leak in leaks:

@@ -60,6 +60,8 @@ class Origins:
             tuple[str, Hashable], tuple[weakref.ref[Any] | None, Sight, Hashable]
         ] = {}
         self._forked: set[int] = set()
+        # The children that there were before a fork, by the thread that forks.
+        self._before_fork: dict[int, set[int]] = {}
         self._guards: weakref.WeakKeyDictionary[threading.Thread, Any] = weakref.WeakKeyDictionary()
 
     def remember(
@@ -127,9 +129,15 @@ class Origins:
 
     # Forks
 
+    def begin_fork(self) -> None:
+        """Note the children there are before a fork: orphans that came to us are among them."""
+        self._before_fork[threading.get_ident()] = set(children())
+
     def note_fork(self) -> None:
-        """Note the children there are now, one of which was just forked."""
-        self._forked.update(children())
+        """Note the child that was just forked, and forget those that are gone."""
+        before = self._before_fork.pop(threading.get_ident(), set())
+        now = set(children())
+        self._forked = (self._forked & now) | (now - before)
 
     def is_forked(self, pid: int) -> bool:
         """Say whether a child came of a fork in this process."""
@@ -138,13 +146,18 @@ class Origins:
     def renew(self) -> None:
         """Forget the parent's children, in a forked child."""
         self._forked = set()
+        self._before_fork = {}
 
 
 origins: Final = Origins()
 """What is remembered in this process."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_parent=origins.note_fork, after_in_child=origins.renew)
+    os.register_at_fork(
+        before=origins.begin_fork,
+        after_in_parent=origins.note_fork,
+        after_in_child=origins.renew,
+    )
 
 
 def frames_here(skip: int) -> Sight:

@@ -76,10 +76,16 @@ def _may_look() -> bool:
     return bool(all_objects())
 
 
-def reap_orphans() -> None:
-    """Take the status of adopted orphans that have ended: nobody else will."""
+def reap_orphans(before: bytes) -> None:
+    """Take the status of adopted orphans that have ended: nobody else will.
+
+    Args:
+        before: The children that were there before, in which somebody may have
+            an interest; of `os.posix_spawn` there is no trace that tells.
+    """
+    known = set(map(int, before.split()))
     for pid in children():
-        if pid not in _owned and state_of(pid) == _ZOMBIE:
+        if pid not in known and pid not in _owned and state_of(pid) == _ZOMBIE:
             if _is_waited_for(pid):
                 _owned.add(pid)
             else:

@@ -259,6 +259,30 @@ class CompanyTest(unittest.TestCase):
         self.assertIn("died of KeyError", said)
         self.assertIn("SUMMARY: 1 error leaked by test 1", said)
 
+    def test_a_thread_in_which_a_block_was_guarded_is_its_test_s(self) -> None:
+        """It is no runner's thread, where it is known that the test has started it."""
+        stop, done = threading.Event(), threading.Event()
+
+        def work() -> None:
+            with leak_guard():
+                """Nothing."""
+            done.set()
+            stop.wait(TIMEOUT)
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+            leak_trace = True
+
+            def test(self) -> None:
+                threading.Thread(target=work, name="worker").start()
+                done.wait(TIMEOUT)
+
+        try:
+            ((_, text),) = run_case(Case("test")).failures
+        finally:
+            stop.set()
+        self.assertIn("thread 'worker'", text)
+
     def test_a_forked_child_leaves_the_guards_alone(self) -> None:
         """It goes through the end of the block, and ends and removes nothing."""
         sleeper = subprocess.Popen(["sleep", "30"])

@@ -864,7 +864,7 @@ class ScopesTest(unittest.TestCase):
         for number in (1, 2):
             module: Any = types.ModuleType("test_of_one_name")
             with self.subTest(number), mock.patch.dict(sys.modules, {module.__name__: module}):
-                exec(textwrap.dedent(source), vars(module))  # noqa: S102 - it is ours
+                exec(textwrap.dedent(source), vars(module))
                 result = unittest.TestResult()
                 unittest.TestLoader().loadTestsFromModule(module).run(result)
                 self.assertEqual(1, len(result.errors))
