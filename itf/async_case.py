@@ -232,7 +232,7 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
     def _itf_abandon(self) -> None:
         loop = self._itf_loop
         if loop is not None and not loop.has_ended:
-            loop.end()
+            loop.abandon()
         self._itf_context.run(super()._itf_abandon)
 
     def _itf_end_loop(self, loop: CaseLoop) -> None:

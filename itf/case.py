@@ -132,6 +132,10 @@ class IntegrationTestCase(
         self.__dict__["_itf_suite"] = suite
         try:
             return run(result)
+        except BaseException:
+            # Ctrl-C: unittest leaves the cleanups out; ours still put things back.
+            self._itf_abandon()
+            raise
         finally:
             self._itf_end(running)
 
@@ -141,8 +145,7 @@ class IntegrationTestCase(
         try:
             super().debug()
         except BaseException:
-            # unittest leaves the cleanups out; ours still put things back.
-            self._itf_abandon()
+            self._itf_abandon()  # as in `run`
             raise
         finally:
             self._itf_end(running)
