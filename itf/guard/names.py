@@ -67,7 +67,7 @@ class NameLog:
     def add(self, name: Name) -> None:
         """Remember a name; before there is anything under it, or after."""
         if len(self._names) >= self._many:
-            self._forget()
+            self.forget_gone()
         number = next(self._numbers)
         self._names[number] = name
         self.last = number
@@ -101,11 +101,12 @@ class NameLog:
             if name.path == path:
                 self._names.pop(number, None)
 
-    def _forget(self) -> None:
-        """Drop the names under which there is nothing, once there are many of them."""
+    def forget_gone(self) -> None:
+        """Drop the names under which there is nothing."""
         for number, name in list(self._names.items()):
             if not os.path.lexists(name.path):
                 self._names.pop(number, None)
+                origins.forget("name", name.path)
         # Those that are in use are not looked at again for each new one.
         self._many = max(_MANY, 2 * len(self._names))
 

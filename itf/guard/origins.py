@@ -104,6 +104,10 @@ class Origins:
         said = "" if origin is None else sight_text(origin.sight)
         return f", {verb} at {said}" if said else ""
 
+    def forget(self, kind: str, number: Hashable) -> None:
+        """Drop what is remembered of a thing."""
+        self._known.pop((kind, number), None)
+
     def clear(self) -> None:
         """Drop all that is remembered."""
         self._known.clear()

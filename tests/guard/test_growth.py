@@ -15,6 +15,7 @@ import logging
 import queue
 import re
 import sys
+import tempfile
 import textwrap
 import threading
 import traceback
@@ -345,6 +346,12 @@ class CleanTest(GrowthTestCase):
         for function in functions:
             with self.subTest(function):
                 self.assertIsNone(assert_no_growth(function))
+
+    def test_temporary_files(self):
+        """The guard remembers their names, for as long as there is something under them."""
+        make = tempfile.NamedTemporaryFile
+        for function in (lambda: make().close(), lambda: tempfile.TemporaryDirectory().cleanup()):
+            assert_no_growth(function)
 
     def test_it_is_called_so_often(self):
         """Warm-up and rounds, and no more where nothing grows."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import unittest
 from typing import Any
 
@@ -76,6 +77,36 @@ class OrphansTest(unittest.TestCase):
         unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
         self.assertEqual([], result.failures + result.errors)
         self.assertEqual([True], ended)
+
+
+@unittest.skipUnless(sys.platform == "linux", "what is looked at is Linux's")
+class EndedTest(unittest.TestCase):
+    """Processes that have ended, and that nobody waited for."""
+
+    def test_one_is_told_whatever_other_threads_run(self) -> None:
+        """It is known to be no orphan by the object that stands for it."""
+        stop = threading.Event()
+        other = threading.Thread(target=stop.wait, args=(TIMEOUT,))
+        kept: list[Any] = []
+
+        class Popen(subprocess.Popen[bytes]):
+            """As some make one."""
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+
+            def test(self) -> None:
+                kept.append(Popen(["true"]))
+                wait_for_end(kept[0].pid, TIMEOUT)
+
+        other.start()
+        try:
+            ((_, text),) = run_method(Case).failures
+        finally:
+            stop.set()
+            other.join()
+        self.assertIn("(true), has ended, and nobody waited for it", text)
+        self.assertEqual(0, kept[0].returncode)
 
 
 if __name__ == "__main__":
