@@ -25,6 +25,7 @@ from unittest import mock
 
 from itf import assert_no_growth
 from itf.guard.garbage import GarbageCheck, heap_is_frozen
+from itf.guard.names import SEES_FILES
 from tests.support import run_script
 
 seen = []
@@ -349,6 +350,7 @@ class CleanTest(GrowthTestCase):
 
     def test_temporary_files(self):
         """The guard remembers their names, for as long as there is something under them."""
+        self.assertTrue(SEES_FILES)
         make = tempfile.NamedTemporaryFile
         for function in (lambda: make().close(), lambda: tempfile.TemporaryDirectory().cleanup()):
             assert_no_growth(function)
