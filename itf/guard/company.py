@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, cast
 
@@ -51,6 +52,8 @@ class Company:
         self._names: list[str] = []
         self._before: Snapshot | None = None
         self._told: set[Hashable] = set()
+        # Threads that were told as leaks of tests that are over.
+        self._lost: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         # What the guard that went last has seen last, and for whom that holds; as
         # long as it does, the subreaper stays switched on.
         self._last: tuple[tuple[Hashable, int], Snapshot] | None = None
@@ -124,6 +127,8 @@ class Company:
         standing = [guard for guard in self._standing if guard.is_here()]
         if not standing:
             return None
+        if self._lost and (thread or threading.current_thread()) in self._lost:
+            return None  # its test has failed for it already; it is not the next one's
         guard = origins.guard_of(thread) if thread is not None else origins.guard_here()
         if guard in standing:
             return cast("Guard", guard)
@@ -147,6 +152,10 @@ class Company:
                 self._told.add(leak.key)
             for other in self._standing:
                 other.told.add(leak.key)
+
+    def lose(self, thread: threading.Thread) -> None:
+        """Note that a thread was told as a leak: what it does from now on is no other test's."""
+        self._lost.add(thread)
 
     def is_of(self, leak: Leak, guard: Guard) -> bool:
         """Say whether a leak is known to be that of a guard in company."""

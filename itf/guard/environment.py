@@ -61,7 +61,6 @@ class Environment:
         library's pointers: as long as they, and what `os.environ` holds, are the
         same, so is the last reading.
         """
-        data = environment()
         if self._last is not None and _libc_environ is not None:
             seen, last = self._last
             address = _libc_environ.value
@@ -70,7 +69,7 @@ class Environment:
                 and address
                 and seen
                 and ctypes.string_at(address, len(seen)) == seen
-                and last.data == data
+                and last.data == getattr(os.environ, "_data", None)
             ):
                 return last
         # The pointers first: if another thread sets a variable now, the next

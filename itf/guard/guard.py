@@ -257,6 +257,8 @@ class Guard:
     def _put_back(self, leaks: Sequence[Leak]) -> None:
         for leak in leaks:
             company.tell(leak)
+            if leak.dimension == "threads" and leak.data is not None:
+                company.lose(leak.data)
         _restore(leaks)
         if self.policy != "fail":
             return

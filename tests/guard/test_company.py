@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 from itf import IntegrationTestCase
 from itf.guard.guarding import leak_guard
@@ -282,6 +283,33 @@ class CompanyTest(unittest.TestCase):
         finally:
             stop.set()
         self.assertIn("thread 'worker'", text)
+
+    def test_an_error_in_a_thread_that_was_left_behind_is_not_the_next_test_s(self) -> None:
+        """Its test has failed for it; the error goes where it goes without a guard."""
+        go = threading.Event()
+        threads: list[threading.Thread] = []
+        seen: list[Any] = []
+
+        def work() -> None:
+            go.wait(TIMEOUT)
+            raise LookupError("of test_a")
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+
+            def test_a(self) -> None:
+                threads.append(threading.Thread(target=work))
+                threads[0].start()
+
+            def test_b(self) -> None:
+                go.set()
+                threads[0].join(TIMEOUT)
+
+        result = unittest.TestResult()
+        with mock.patch.object(threading, "excepthook", seen.append):
+            unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
+        self.assertEqual(["test_a"], [test._testMethodName for test, _ in result.failures])
+        self.assertEqual([LookupError], [each.exc_type for each in seen])
 
     def test_a_forked_child_leaves_the_guards_alone(self) -> None:
         """It goes through the end of the block, and ends and removes nothing."""
