@@ -487,6 +487,9 @@ _ENDING: Final = (
 _CALL: Final = unittest.TestCase.__call__.__code__
 _RUN_SUITE: Final = unittest.TestSuite.run.__code__
 
+# What a result is told from one test to the next; an object may have its own of each.
+_TOLD_BETWEEN: Final = frozenset(name for name in dir(unittest.TestResult) if name[:1] != "_")
+
 
 def _suite_behind(caller: FrameType | None, result: unittest.TestResult | None) -> FrameType | None:
     """Return the run of a suite in which nobody's code but unittest's comes between two tests.
@@ -494,7 +497,9 @@ def _suite_behind(caller: FrameType | None, result: unittest.TestResult | None) 
     By its frame: where the next test has another one, a suite of somebody
     else's may have made something for it.
     """
-    if type(result).__module__.partition(".")[0] != "unittest":
+    if result is None or type(result).__module__.partition(".")[0] != "unittest":
+        return None
+    if not result.__dict__.keys().isdisjoint(_TOLD_BETWEEN):
         return None
     while caller is not None and caller.f_globals.get("__name__") == "itf.async_case":
         caller = caller.f_back

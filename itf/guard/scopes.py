@@ -48,24 +48,33 @@ def guard_class(cls: type[Any], make: _MakeGuard) -> None:
 
     @functools.wraps(function)
     def setUpClass(cls: type[Any]) -> Any:
-        _begin_class(cls, make)
-        return function(cls)
+        guard = _begin_class(cls, make)
+        try:
+            return function(cls)
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C: unittest leaves the cleanups out.
+            if guard is not None:
+                guard.abandon()
+            raise
 
     setUpClass._itf_guarded = True  # type: ignore[attr-defined]
     cls.setUpClass = classmethod(setUpClass)
 
 
-def _begin_class(cls: type[Any], make: _MakeGuard) -> None:
+def _begin_class(cls: type[Any], make: _MakeGuard) -> Guard | None:
     if class_scope(cls) is not None and vars(cls).get(_SCOPE) is not None:
-        return  # by way of super()
+        return None  # by way of super()
     guard = make(cls)
     if guard is None:
-        return
+        return None
     guard.parent = _module_guards.get(cls.__module__)
     setattr(cls, _SCOPE, guard)
     guard.begin()
     # Cleanups run last first, so this one runs after all that the class adds.
     cls.addClassCleanup(_end_class, cls, guard)
+    return guard
 
 
 def _end_class(cls: type[Any], guard: Guard) -> None:

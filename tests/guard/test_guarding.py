@@ -530,6 +530,24 @@ class PolicyTest(unittest.TestCase):
         self.assertNotIn("UPLOAD", os.environ)
         self.assertIs(before, threading.excepthook)
 
+    def test_ctrl_c_while_a_class_is_set_up_leaves_no_guard_behind(self) -> None:
+        """What it has changed is put back."""
+
+        class Case(IntegrationTestCase):
+            @classmethod
+            def setUpClass(cls) -> None:
+                os.environ["UPLOAD"] = "now"
+                raise KeyboardInterrupt
+
+            def test(self) -> None:
+                """Not reached."""
+
+        with self.assertRaises(KeyboardInterrupt):
+            unittest.TestSuite([Case("test")]).run(unittest.TestResult())
+        self.assertNotIn("UPLOAD", os.environ)
+        self.assertFalse(company.stands)
+        self.assertIsNone(current_guard.get())
+
     def test_output_that_a_runner_redirects_is_no_leak(self) -> None:
         """`python -m unittest -b`."""
 
@@ -611,6 +629,28 @@ class NeighboursTest(unittest.TestCase):
         self.addCleanup(os.environ.pop, "BY_RESULT", None)
         suite = unittest.TestLoader().loadTestsFromTestCase(Case)
         self.assertEqual([2, 2], self.run_by(suite, Result()))
+
+    def test_a_result_that_was_given_a_method_may_do_anything(self) -> None:
+        """As a tool does that wants to hear of each test."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        self.addCleanup(os.environ.pop, "BY_RESULT", None)
+        for name in ("startTest", "stopTest", "addSuccess"):
+            result = unittest.TestResult()
+
+            def told(test: unittest.TestCase, tell: Any = getattr(result, name)) -> None:
+                os.environ["BY_RESULT"] = test.id()
+                tell(test)
+
+            setattr(result, name, told)
+            suite = unittest.TestLoader().loadTestsFromTestCase(Case)
+            with self.subTest(name):
+                self.assertEqual([2, 2], self.run_by(suite, result))
 
     def test_a_run_of_the_users_own_may_do_anything(self) -> None:
         """What it changes is no leak of the test."""
