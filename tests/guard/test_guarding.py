@@ -642,12 +642,7 @@ class NeighboursTest(unittest.TestCase):
         self.addCleanup(os.environ.pop, "BY_RESULT", None)
         for name in ("startTest", "stopTest", "addSuccess"):
             result = unittest.TestResult()
-
-            def told(test: unittest.TestCase, tell: Any = getattr(result, name)) -> None:
-                os.environ["BY_RESULT"] = test.id()
-                tell(test)
-
-            setattr(result, name, told)
+            setattr(result, name, _telling(getattr(result, name)))
             suite = unittest.TestLoader().loadTestsFromTestCase(Case)
             with self.subTest(name):
                 self.assertEqual([2, 2], self.run_by(suite, result))
@@ -783,6 +778,14 @@ class NeighboursTest(unittest.TestCase):
         unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
         waiters[0].end()
         self.assertEqual(["test_a"], [test._testMethodName for test, _ in result.failures])
+
+
+def _telling(tell: Any) -> Any:
+    def told(test: unittest.TestCase) -> None:
+        os.environ["BY_RESULT"] = test.id()
+        tell(test)
+
+    return told
 
 
 def _counting(looks: list[int]) -> Any:
