@@ -62,6 +62,8 @@ class Origins:
         self._forked: set[int] = set()
         # The children that there were before a fork, by the thread that forks.
         self._before_fork: dict[int, set[int]] = {}
+        # Held while the children are listed and noted: several threads may fork at once.
+        self._fork_lock = threading.Lock()
         self._guards: weakref.WeakKeyDictionary[threading.Thread, Any] = weakref.WeakKeyDictionary()
 
     def remember(
@@ -140,8 +142,9 @@ class Origins:
     def note_fork(self) -> None:
         """Note the child that was just forked, and forget those that are gone."""
         before = self._before_fork.pop(threading.get_ident(), set())
-        now = set(children())
-        self._forked = (self._forked & now) | (now - before)
+        with self._fork_lock:
+            now = set(children())
+            self._forked = (self._forked & now) | (now - before)
 
     def is_forked(self, pid: int) -> bool:
         """Say whether a child came of a fork in this process."""
@@ -151,6 +154,7 @@ class Origins:
         """Forget the parent's children, in a forked child."""
         self._forked = set()
         self._before_fork = {}
+        self._fork_lock = threading.Lock()
 
 
 origins: Final = Origins()

@@ -78,6 +78,10 @@ def reap_orphans(before: bytes) -> None:
         before: The children that were there before, in which somebody may have
             an interest; of `os.posix_spawn` there is no trace that tells.
     """
+    if len(sys._current_frames()) > 1:
+        # One of the other threads may have started it in this very moment, and
+        # nobody knows yet.
+        return
     known = set(map(int, before.split()))
     for pid in children():
         if pid not in known and pid not in _owned and state_of(pid) == _ZOMBIE:

@@ -7,7 +7,7 @@ import threading
 import unittest
 from typing import Any
 
-from itf import IntegrationTestCase
+from itf import IntegrationTestCase, leak_guard
 from itf.proc import state_of, wait_for_end
 from tests.support import run_method
 
@@ -49,6 +49,28 @@ class OrphansTest(unittest.TestCase):
 
         self.assertEqual([], run_method(Case).failures)
         self.assertEqual("", state_of(orphans[0]))
+
+    def test_a_child_that_another_thread_starts_is_left_to_it(self) -> None:
+        """It may have ended before anybody could note whose it is."""
+        stop, seen = threading.Event(), threading.Event()
+
+        def start() -> None:
+            pid = os.posix_spawnp("true", ["true"], os.environ)
+            wait_for_end(pid, TIMEOUT)
+            seen.set()
+            stop.wait(TIMEOUT)
+            statuses.append(os.waitpid(pid, 0) == (pid, 0))
+
+        statuses: list[bool] = []
+        thread = threading.Thread(target=start)
+        try:
+            with leak_guard(grace=0, ignore=["threads"]):
+                thread.start()
+                seen.wait(TIMEOUT)
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual([True], statuses)
 
     def test_a_child_of_the_class_is_left_to_the_class(self) -> None:
         """It ends in a test; the class, which has started it, wants its status."""
