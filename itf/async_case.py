@@ -162,9 +162,9 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         return begin_and_set_up
 
     def _itf_follows(self) -> Any:
-        cls, loop = super()._itf_follows(), self._itf_loop
+        follows, loop = super()._itf_follows(), self._itf_loop
         # With a new loop, the descriptors are others.
-        return None if cls is None or loop is None else (cls, weakref.ref(loop))
+        return None if follows is None or loop is None else (follows, weakref.ref(loop))
 
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         if is_coroutine_function(method):
@@ -232,7 +232,7 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
     def _itf_abandon(self) -> None:
         loop = self._itf_loop
         if loop is not None and not loop.has_ended:
-            loop.end()
+            loop.abandon()
         self._itf_context.run(super()._itf_abandon)
 
     def _itf_end_loop(self, loop: CaseLoop) -> None:

@@ -110,6 +110,8 @@ class IntegrationTestCase(
     performance_monitor = FixtureDeclaration(performance_monitor, fill=False)
 
     _itf_method_name: str
+    # Of the run that goes on.
+    _itf_guard: Guard | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -122,11 +124,18 @@ class IntegrationTestCase(
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Run the test, as `unittest.TestCase.run` does."""
-        by_suite = _is_run_by_suite(sys._getframe(1), result)
+        run = super().run
+        # In between there may be a `run` of another base, that makes things first.
+        by_us = getattr(run, "__func__", None) is unittest.TestCase.run
+        suite = _suite_behind(sys._getframe(1), result) if by_us else None
         running = self._itf_begin()
-        self.__dict__["_itf_by_suite"] = by_suite
+        self.__dict__["_itf_suite"] = suite
         try:
-            return super().run(result)
+            return run(result)
+        except BaseException:
+            # Ctrl-C: unittest leaves the cleanups out; ours still put things back.
+            self._itf_abandon()
+            raise
         finally:
             self._itf_end(running)
 
@@ -136,8 +145,7 @@ class IntegrationTestCase(
         try:
             super().debug()
         except BaseException:
-            # unittest leaves the cleanups out; ours still put things back.
-            self._itf_abandon()
+            self._itf_abandon()  # as in `run`
             raise
         finally:
             self._itf_end(running)
@@ -245,6 +253,7 @@ class IntegrationTestCase(
         own.update(replaced)
         current_owner.reset(token)
         own["_itf_has_run"] = True
+        own["_itf_suite"] = None
         guard: Guard | None = own.pop("_itf_guard", None)
         if guard is not None:
             guard.abandon()  # Ctrl-C in a cleanup, after which no other is called
@@ -268,10 +277,11 @@ class IntegrationTestCase(
     def _itf_follows(self) -> Any:
         """Say after which test nothing but unittest has run; None if that is not sure.
 
-        It is after the one before it in the same class, where a suite of
-        unittest's runs them with a result of unittest's.
+        It is after the one before it in the same class, where the same run of a
+        suite, by unittest's own code, calls them with a result of unittest's.
         """
-        return type(self) if self.__dict__.get("_itf_by_suite") else None
+        suite = self.__dict__.get("_itf_suite")
+        return None if suite is None else (type(self), suite)
 
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap the test method, or what is around it: fill in parameters, and see how it ends.
@@ -477,19 +487,26 @@ _ENDING: Final = (
 _CALL: Final = unittest.TestCase.__call__.__code__
 _RUN_SUITE: Final = unittest.TestSuite.run.__code__
 
+# What a result is told from one test to the next; an object may have its own of each.
+_TOLD_BETWEEN: Final = frozenset(name for name in dir(unittest.TestResult) if name[:1] != "_")
 
-def _is_run_by_suite(caller: FrameType | None, result: unittest.TestResult | None) -> bool:
-    """Say whether nobody's code but unittest's runs from one test to the next."""
-    if type(result).__module__.partition(".")[0] != "unittest":
-        return False
+
+def _suite_behind(caller: FrameType | None, result: unittest.TestResult | None) -> FrameType | None:
+    """Return the run of a suite in which nobody's code but unittest's comes between two tests.
+
+    By its frame: where the next test has another one, a suite of somebody
+    else's may have made something for it.
+    """
+    if result is None or type(result).__module__.partition(".")[0] != "unittest":
+        return None
+    if not result.__dict__.keys().isdisjoint(_TOLD_BETWEEN):
+        return None
     while caller is not None and caller.f_globals.get("__name__") == "itf.async_case":
         caller = caller.f_back
-    return (
-        caller is not None
-        and caller.f_code is _CALL
-        and caller.f_back is not None
-        and caller.f_back.f_code is _RUN_SUITE
-    )
+    if caller is None or caller.f_code is not _CALL:
+        return None
+    suite = caller.f_back
+    return suite if suite is not None and suite.f_code is _RUN_SUITE else None
 
 
 _Running = tuple[contextvars.Token[Any], tuple[str, ...], dict[str, Any]]

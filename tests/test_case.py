@@ -185,6 +185,34 @@ class LifecycleTest(unittest.TestCase):
         Case("test_well").debug()
         self.assertEqual([False, False], [path.exists() for path in paths])
 
+    def test_ctrl_c_leaves_no_workspace_behind(self) -> None:
+        """In the test, in what is before it, or in a cleanup, where unittest calls no other."""
+        paths: list[pathlib.Path] = []
+
+        class Case(IntegrationTestCase):
+            def use(self) -> None:
+                paths.append(pathlib.Path(self.temp_workspace))
+                raise KeyboardInterrupt
+
+            def setUp(self) -> None:
+                if self._testMethodName == "test_after_set_up":
+                    self.use()
+
+            def test_itself(self) -> None:
+                self.use()
+
+            def test_after_set_up(self) -> None:
+                """Not reached."""
+
+            def test_before_clean_up(self) -> None:
+                self.addCleanup(self.use)
+
+        for name in unittest.TestLoader().getTestCaseNames(Case):
+            with self.subTest(name), self.assertRaises(KeyboardInterrupt):
+                Case(name).run(unittest.TestResult())
+            self.assertFalse(paths[-1].exists())
+        self.assertEqual(3, len(paths))
+
     def test_debug_finds_leaks(self) -> None:
         """debug() raises what the end of a test finds."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Final, cast
 
@@ -51,6 +52,8 @@ class Company:
         self._names: list[str] = []
         self._before: Snapshot | None = None
         self._told: set[Hashable] = set()
+        # Threads that were told as leaks of tests that are over.
+        self._lost: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         # What the guard that went last has seen last, and for whom that holds; as
         # long as it does, the subreaper stays switched on.
         self._last: tuple[tuple[Hashable, int], Snapshot] | None = None
@@ -77,15 +80,19 @@ class Company:
             # Under the lock: whoever comes next must find it.
             if last is not None and follows and last[0] == (follows, threading.get_ident()):
                 guard.before = last[1]
-            else:
+                return
+            try:
                 guard.before = take_snapshot()
+            except BaseException:  # Ctrl-C, at the worst moment
+                self.leave(guard, None)
+                raise
 
-    def leave(self, guard: Guard, before: Snapshot, follows: Hashable = None) -> None:
+    def leave(self, guard: Guard, before: Snapshot | None, follows: Hashable = None) -> None:
         """A guard has looked for the last time.
 
         Args:
             guard: The guard.
-            before: Its look before.
+            before: Its look before; None if it has none.
             follows: As in `enter`, if all is as it was before; None otherwise.
         """
         with self._lock:
@@ -102,7 +109,7 @@ class Company:
                 last, self._last = self._last, None
                 if last is not None:
                     subreaper.release()
-                if follows is not None and alone:
+                if before is not None and follows is not None and alone:
                     self._last = ((follows, threading.get_ident()), before)
                 else:
                     subreaper.release()
@@ -120,6 +127,8 @@ class Company:
         standing = [guard for guard in self._standing if guard.is_here()]
         if not standing:
             return None
+        if self._lost and (thread or threading.current_thread()) in self._lost:
+            return None  # its test has failed for it already; it is not the next one's
         guard = origins.guard_of(thread) if thread is not None else origins.guard_here()
         if guard in standing:
             return cast("Guard", guard)
@@ -139,9 +148,14 @@ class Company:
     def tell(self, leak: Leak) -> None:
         """See to it that no guard that stands tells of this leak again."""
         with self._lock:
-            self._told.add(leak.key)
+            if self._before is not None:
+                self._told.add(leak.key)
             for other in self._standing:
                 other.told.add(leak.key)
+
+    def lose(self, thread: threading.Thread) -> None:
+        """Note that a thread was told as a leak: what it does from now on is no other test's."""
+        self._lost.add(thread)
 
     def is_of(self, leak: Leak, guard: Guard) -> bool:
         """Say whether a leak is known to be that of a guard in company."""
@@ -161,6 +175,8 @@ class Company:
 
         For guards that stand, that is; to those that come it is not new.
         """
+        # It may have been made between two tests, by a thread of the class's.
+        self.forget()
         for leak in differences(before, take_snapshot()):
             origin = origins.of(*_origin_key(leak))
             owner = origin.guard() if origin is not None and origin.guard is not None else None
@@ -175,8 +191,12 @@ class Company:
                 subreaper.release()
 
     def is_host(self, leak: Leak) -> bool:
-        """Say whether a leak is a thread in which tests run: the runner's, not a test's."""
-        return leak.dimension == "threads" and leak.key[1] in self._hosts  # type: ignore[index]
+        """Say whether a leak is a thread in which tests run: the runner's, not a test's.
+
+        Unless it is known that a test has started it.
+        """
+        hosts = self._hosts
+        return leak.dimension == "threads" and leak.key[1] in hosts and not _has_owner(leak)  # type: ignore[index]
 
     def renew(self) -> None:
         """Make the lock anew, in a forked child: another thread may have held it."""

@@ -73,7 +73,7 @@ def _describe(number: int, kind: str) -> tuple[str, str]:
         return "memfd", kind.removeprefix("/memfd:").removesuffix(" (deleted)") or "(no name)"
     if kind.endswith(" (deleted)"):
         return "deleted file", kind.removesuffix(" (deleted)")
-    return ("directory" if os.path.isdir(f"/proc/self/fd/{number}") else "file"), kind
+    return ("directory" if os.path.isdir(number) else "file"), kind
 
 
 def _end_of_pipe(number: int) -> str:

@@ -50,30 +50,36 @@ class Environment:
     """
 
     def __init__(self) -> None:
-        # The list of pointers as it was last seen.  Every change replaces a
-        # pointer, so as long as they are the same there is nothing to compare.
-        self._pointers = b""
-        self._behind: tuple[tuple[bytes, bytes | None], ...] = ()
-        self._last: _Reading | None = None
+        # The C library's list of pointers, and what was read when it was so:
+        # together, for several threads may read at once.
+        self._last: tuple[bytes, _Reading] | None = None
 
     def read(self) -> _Reading:
         """Return what it is now.
 
-        Whatever changes a variable, through `os.environ` or past it, replaces
-        one of the C library's pointers: as long as they are the same, so is the
-        last reading.
+        Whatever changes a variable past `os.environ` replaces one of the C
+        library's pointers: as long as they, and what `os.environ` holds, are the
+        same, so is the last reading.
         """
-        last = self._last
-        if last is not None and _libc_environ is not None and last.mapping is os.environ:
-            seen = self._pointers
+        if self._last is not None and _libc_environ is not None:
+            seen, last = self._last
             address = _libc_environ.value
-            if address and seen and ctypes.string_at(address, len(seen)) == seen:
+            if (
+                last.mapping is os.environ
+                and address
+                and seen
+                and ctypes.string_at(address, len(seen)) == seen
+                and last.data == getattr(os.environ, "_data", None)
+            ):
                 return last
+        # The pointers first: if another thread sets a variable now, the next
+        # reading finds them changed.
+        theirs, pointers = _read_libc()
         data = environment()
-        if _libc_environ is not None:
-            self._read_behind(data)
-        self._last = _Reading(id(os.environ), os.environ, data, self._behind)
-        return self._last
+        behind = () if _libc_environ is None else _behind(theirs, data)
+        reading = _Reading(id(os.environ), os.environ, data, behind)
+        self._last = pointers, reading
+        return reading
 
     def changes(self, before: _Reading, after: _Reading) -> Iterable[Change]:
         """Tell of every variable that has changed, and of an `os.environ` that was replaced."""
@@ -100,17 +106,19 @@ class Environment:
                     _Putter(name, before.data.get(raw), behind=True),
                 )
 
-    def _read_behind(self, data: dict[Any, Any]) -> None:
-        """Compare the C library's variables with those of `os.environ`."""
-        theirs, self._pointers = _read_libc()
-        ours = {_bytes(key): _bytes(value) for key, value in data.items()}
-        # GNU readline sets them when it is imported, for its children.
-        harmless = _OF_READLINE if "readline" in sys.modules else ()
-        self._behind = tuple(
-            (key, theirs.get(key))
-            for key in sorted({*theirs, *ours}.difference(harmless))
-            if theirs.get(key) != ours.get(key)
-        )
+
+def _behind(
+    theirs: dict[bytes, bytes], data: dict[Any, Any]
+) -> tuple[tuple[bytes, bytes | None], ...]:
+    """Compare the C library's variables with those of `os.environ`."""
+    ours = {_bytes(key): _bytes(value) for key, value in data.items()}
+    # GNU readline sets them when it is imported, for its children.
+    harmless = _OF_READLINE if "readline" in sys.modules else ()
+    return tuple(
+        (key, theirs.get(key))
+        for key in sorted({*theirs, *ours}.difference(harmless))
+        if theirs.get(key) != ours.get(key)
+    )
 
 
 class _Putter:

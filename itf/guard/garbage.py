@@ -104,6 +104,11 @@ class GarbageCheck:
         self._known: set[int] = set()
         self.changes: tuple[str, ...] = ()
 
+    @property
+    def looks(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._begun
+
     def begin(self) -> None:
         """Look from here on.
 

@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 
 from itf.guard.garbage import collect, heap_is_frozen
 from itf.guard.growth_report import Grown, report
+from itf.guard.names import names
 from itf.notes import add_note
 from itf.texts import safe_repr
 
@@ -283,6 +284,7 @@ def _settle(suspects: _Suspects, registries: list[tuple[dict[Any, Any], set[Any]
     """Empty what fills once and no more: caches with a bound, and Python's own."""
     for cache in suspects.caches:
         _LRU_CACHE.cache_clear(cache)
+    names.forget_gone()
     re.purge()
     linecache.clearcache()
     _clear_lookups()

@@ -108,10 +108,16 @@ class Guard:
         current_guard.set(self)
         if self._trace:
             watch.acquire(trace=True)
-        if self._garbage is not None:
-            self._garbage.begin()
-        self._filters = warnings.filters
-        company.enter(self, self._follows)
+        try:
+            if self._garbage is not None:
+                self._garbage.begin()
+            self._filters = warnings.filters
+            company.enter(self, self._follows)
+        except BaseException:
+            if self._garbage is not None and self._garbage.looks:
+                self._garbage.end()
+            self._step_back()
+            raise
 
     def end(self) -> LeakReport | None:
         """Look after, put back what was changed, and tell; None if nothing was left behind."""
@@ -126,7 +132,7 @@ class Guard:
                 collect()
             leaks = self._left_behind(before)
             if self._had_children:
-                reap_orphans()
+                reap_orphans(before.kernel.children)
             if leaks:
                 # Now, as long as there is something to be said of them.
                 for leak in leaks:
@@ -171,6 +177,10 @@ class Guard:
 
     def _leave(self, before: Snapshot) -> None:
         company.leave(self, before, self._clean)
+        self._follows = self._clean = None  # it may hold what has run the test
+        self._step_back()
+
+    def _step_back(self) -> None:
         if self._trace:
             watch.release(trace=True)
         current_guard.set(self._outer)
@@ -247,6 +257,8 @@ class Guard:
     def _put_back(self, leaks: Sequence[Leak]) -> None:
         for leak in leaks:
             company.tell(leak)
+            if leak.dimension == "threads" and leak.data is not None:
+                company.lose(leak.data)
         _restore(leaks)
         if self.policy != "fail":
             return

@@ -140,7 +140,9 @@ def outlives_test(why: str) -> Generator[None]:
     try:
         yield
     finally:
-        if before is not None:
+        if before is None:
+            company.forget()
+        else:
             company.declare(before)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import threading
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from itf.proc import children, command_of
@@ -30,9 +32,16 @@ _LINKS_OF_ONE: Final = 3
 # More children than this fit into one read of their list, by far.
 _LIST_SIZE: Final = 1 << 16
 
+# Of Linux, __WALL: also children of which `clone` was asked for another signal, or none.
+_OF_ANY_KIND: Final = 0x40000000
+
 _FORKSERVER: Final = "from multiprocessing.forkserver import main"
 
 _FD_FOLDERS: Final = ("/proc/self/fd", "/dev/fd")
+
+# So many numbers of descriptors are tried where there is no list of them; the
+# limit may be a thousand times as high, and no process has as many open.
+_MOST_TRIED: Final = 1 << 16
 
 
 class Look(NamedTuple):
@@ -196,30 +205,60 @@ def _threads() -> frozenset[int]:
 
 
 def _children() -> bytes:
+    if not _has_children():
+        return b""
     return " ".join(map(str, sorted(children()))).encode()
+
+
+def _has_children() -> bool:
+    """Say whether any thread may have a child; without one, no list of each need be read."""
+    try:
+        # WNOWAIT: nothing is taken from whoever waits for them.
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | _OF_ANY_KIND)
+    except ChildProcessError:
+        return False
+    except (AttributeError, OSError):
+        return True  # no such question, or not in this way
+    return True
 
 
 def _descriptors() -> Descriptors:
     found: Descriptors = {}
-    for name in _listing():
+    for number in _numbers():
         # The descriptor of the listing itself is closed by now.
         with contextlib.suppress(OSError):
-            status = os.fstat(int(name))
-            found[int(name)] = (status[1], status[2])
+            status = os.fstat(number)
+            found[number] = (status[1], status[2])
     return found
 
 
-def _listing() -> list[str]:
+def _numbers() -> Iterable[int]:
+    """Return the numbers of the open descriptors, and perhaps some more."""
     for folder in _FD_FOLDERS:
         with contextlib.suppress(OSError):
-            return os.listdir(folder)
-    return []
+            return map(int, os.listdir(folder))
+    # The table is full, and to list it takes one more; or nobody tells.
+    with contextlib.suppress(ImportError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return range(limit if 0 <= limit < _MOST_TRIED else _MOST_TRIED)
+    return ()
 
 
 def descriptor_kind(number: int) -> str:
-    """Return what the kernel calls an open descriptor: ``socket:[17]``, a path, ..."""
+    """Return what the kernel calls an open descriptor: ``socket:[17]``, a path, ...
+
+    ``?`` if it is not open.
+    """
     with contextlib.suppress(OSError):
         return os.readlink(f"/proc/self/fd/{number}")
+    with contextlib.suppress(OSError):
+        # No such kernel: what every system knows.
+        status = os.fstat(number)
+        kinds = ((stat.S_ISSOCK, "socket"), (stat.S_ISFIFO, "pipe"))
+        kind = next((kind for is_it, kind in kinds if is_it(status.st_mode)), "inode")
+        return f"{kind}:[{status.st_ino}]"
     return "?"
 
 

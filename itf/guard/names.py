@@ -61,12 +61,13 @@ class NameLog:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._names: dict[int, Name] = {}
+        self._many = _MANY
         self.last = 0
 
     def add(self, name: Name) -> None:
         """Remember a name; before there is anything under it, or after."""
-        if len(self._names) >= _MANY:
-            self._forget()
+        if len(self._names) >= self._many:
+            self.forget_gone()
         number = next(self._numbers)
         self._names[number] = name
         self.last = number
@@ -100,11 +101,14 @@ class NameLog:
             if name.path == path:
                 self._names.pop(number, None)
 
-    def _forget(self) -> None:
-        """Drop the names under which there is nothing, once there are many of them."""
+    def forget_gone(self) -> None:
+        """Drop the names under which there is nothing."""
         for number, name in list(self._names.items()):
             if not os.path.lexists(name.path):
                 self._names.pop(number, None)
+                origins.forget("name", name.path)
+        # Those that are in use are not looked at again for each new one.
+        self._many = max(_MANY, 2 * len(self._names))
 
 
 names: Final = NameLog()
@@ -207,6 +211,8 @@ def _remember_candidate(candidate: str, wanted: dict[str, Any]) -> None:
     folder = wanted.get("dir")
     prefix = wanted.get("prefix", wanted.get("pre"))
     suffix = wanted.get("suffix", wanted.get("suf"))
+    if isinstance(folder, os.PathLike):
+        folder = os.fspath(folder)
     # Others, who only want a random name, have not all three.
     if all(isinstance(part, str | bytes) for part in (folder, prefix, suffix)):
         folder, prefix, suffix = map(os.fsdecode, (folder, prefix, suffix))  # type: ignore[arg-type]

@@ -60,6 +60,10 @@ class Origins:
             tuple[str, Hashable], tuple[weakref.ref[Any] | None, Sight, Hashable]
         ] = {}
         self._forked: set[int] = set()
+        # The children that there were before a fork, by the thread that forks.
+        self._before_fork: dict[int, set[int]] = {}
+        # Held while the children are listed and noted: several threads may fork at once.
+        self._fork_lock = threading.Lock()
         self._guards: weakref.WeakKeyDictionary[threading.Thread, Any] = weakref.WeakKeyDictionary()
 
     def remember(
@@ -102,6 +106,10 @@ class Origins:
         said = "" if origin is None else sight_text(origin.sight)
         return f", {verb} at {said}" if said else ""
 
+    def forget(self, kind: str, number: Hashable) -> None:
+        """Drop what is remembered of a thing."""
+        self._known.pop((kind, number), None)
+
     def clear(self) -> None:
         """Drop all that is remembered."""
         self._known.clear()
@@ -127,9 +135,16 @@ class Origins:
 
     # Forks
 
+    def begin_fork(self) -> None:
+        """Note the children there are before a fork: orphans that came to us are among them."""
+        self._before_fork[threading.get_ident()] = set(children())
+
     def note_fork(self) -> None:
-        """Note the children there are now, one of which was just forked."""
-        self._forked.update(children())
+        """Note the child that was just forked, and forget those that are gone."""
+        before = self._before_fork.pop(threading.get_ident(), set())
+        with self._fork_lock:
+            now = set(children())
+            self._forked = (self._forked & now) | (now - before)
 
     def is_forked(self, pid: int) -> bool:
         """Say whether a child came of a fork in this process."""
@@ -138,13 +153,19 @@ class Origins:
     def renew(self) -> None:
         """Forget the parent's children, in a forked child."""
         self._forked = set()
+        self._before_fork = {}
+        self._fork_lock = threading.Lock()
 
 
 origins: Final = Origins()
 """What is remembered in this process."""
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_parent=origins.note_fork, after_in_child=origins.renew)
+    os.register_at_fork(
+        before=origins.begin_fork,
+        after_in_parent=origins.note_fork,
+        after_in_child=origins.renew,
+    )
 
 
 def frames_here(skip: int) -> Sight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -12,7 +13,6 @@ from typing import Any, Final
 
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
-from itf.guard.tasks import all_objects
 from itf.proc import children, command_of, descendants_of, parent_of, reap, state_of
 
 __all__ = ["end_processes", "is_harmless_process", "new_processes", "pipes_of", "reap_orphans"]
@@ -43,7 +43,7 @@ def new_processes(before: bytes, after: bytes) -> Iterator[Leak]:
         pid = int(word)
         if word in known or is_harmless_process(pid):
             continue
-        if state_of(pid) == _ZOMBIE and not (origins.is_forked(pid) or _object_of(pid)):
+        if state_of(pid) == _ZOMBIE and not _is_waited_for(pid):
             continue
         command = command_of(pid)
         yield Leak(
@@ -68,18 +68,23 @@ def _is_waited_for(pid: int) -> bool:
 
     Such an orphan, without us, init would have waited for.
     """
-    return origins.is_forked(pid) or not _may_look() or _object_of(pid) is not None
+    return origins.is_forked(pid) or _object_of(pid) is not None
 
 
-def _may_look() -> bool:
-    """Say whether it can be known if a child has an object that stands for it."""
-    return bool(all_objects())
+def reap_orphans(before: bytes) -> None:
+    """Take the status of adopted orphans that have ended: nobody else will.
 
-
-def reap_orphans() -> None:
-    """Take the status of adopted orphans that have ended: nobody else will."""
+    Args:
+        before: The children that were there before, in which somebody may have
+            an interest; of `os.posix_spawn` there is no trace that tells.
+    """
+    if len(sys._current_frames()) > 1:
+        # One of the other threads may have started it in this very moment, and
+        # nobody knows yet.
+        return
+    known = set(map(int, before.split()))
     for pid in children():
-        if pid not in _owned and state_of(pid) == _ZOMBIE:
+        if pid not in known and pid not in _owned and state_of(pid) == _ZOMBIE:
             if _is_waited_for(pid):
                 _owned.add(pid)
             else:
@@ -92,23 +97,25 @@ _owned: set[int] = set()
 
 def _object_of(pid: int) -> Any:
     """Return the `Popen` or `multiprocessing` process that stands for a child; None if none."""
-    kinds = tuple(
-        kind
-        for module, name in (
-            ("subprocess", "Popen"),
-            ("multiprocessing.process", "BaseProcess"),
-        )
-        if (kind := getattr(sys.modules.get(module), name, None)) is not None
-    )
-    if not kinds:
-        return None
-    # Only for a report, so it may look through all objects.
-    for candidate in all_objects():
-        if issubclass(type(candidate), kinds):
+    kinds: list[type[Any]] = []
+    for module, name in (("subprocess", "Popen"), ("multiprocessing.process", "BaseProcess")):
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None:
+            kinds += [kind, *_subclasses_of(kind)]
+    # An object refers to its class.  Only for a report, for it looks through
+    # all objects; none but these are touched, whatever other threads make now.
+    for candidate in gc.get_referrers(*kinds):
+        if type(candidate) in kinds:
             with contextlib.suppress(Exception):  # closed, or half made
                 if candidate.pid == pid:
                     return candidate
     return None
+
+
+def _subclasses_of(kind: type[Any]) -> Iterator[type[Any]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _subclasses_of(subclass)
 
 
 def _told(pid: int, command: str) -> str:

@@ -11,7 +11,6 @@ import sys
 import unittest
 import warnings
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Final
 
 from itf.guard.guard import Guard
@@ -49,24 +48,33 @@ def guard_class(cls: type[Any], make: _MakeGuard) -> None:
 
     @functools.wraps(function)
     def setUpClass(cls: type[Any]) -> Any:
-        _begin_class(cls, make)
-        return function(cls)
+        guard = _begin_class(cls, make)
+        try:
+            return function(cls)
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C: unittest leaves the cleanups out.
+            if guard is not None:
+                guard.abandon()
+            raise
 
     setUpClass._itf_guarded = True  # type: ignore[attr-defined]
     cls.setUpClass = classmethod(setUpClass)
 
 
-def _begin_class(cls: type[Any], make: _MakeGuard) -> None:
+def _begin_class(cls: type[Any], make: _MakeGuard) -> Guard | None:
     if class_scope(cls) is not None and vars(cls).get(_SCOPE) is not None:
-        return  # by way of super()
+        return None  # by way of super()
     guard = make(cls)
     if guard is None:
-        return
+        return None
     guard.parent = _module_guards.get(cls.__module__)
     setattr(cls, _SCOPE, guard)
     guard.begin()
     # Cleanups run last first, so this one runs after all that the class adds.
     cls.addClassCleanup(_end_class, cls, guard)
+    return guard
 
 
 def _end_class(cls: type[Any], guard: Guard) -> None:
@@ -83,7 +91,6 @@ def _tell(report: LeakReport | None, guard: Guard) -> None:
 
 
 _module_guards: dict[str, Guard] = {}
-_modules_seen: set[str] = set()
 
 
 def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
@@ -94,12 +101,9 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
         make: Makes the guard; None if there is to be none.
         cls: A class of the module, whose policy counts.
     """
-    if name in _modules_seen:
-        return
-    _modules_seen.add(name)
-    module: ModuleType | None = sys.modules.get(name)
-    function: Any = getattr(module, "setUpModule", None)
-    if module is None or not callable(function):
+    module: Any = sys.modules.get(name)
+    function = getattr(module, "__dict__", {}).get("setUpModule")
+    if not callable(function) or hasattr(function, "_itf_guarded"):
         return
 
     @functools.wraps(function)
@@ -112,7 +116,8 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
             unittest.addModuleCleanup(_end_module, name, guard)
         return function()
 
-    module.setUpModule = setUpModule  # type: ignore[attr-defined]
+    setUpModule._itf_guarded = True  # type: ignore[attr-defined]
+    module.setUpModule = setUpModule
 
 
 def _end_module(name: str, guard: Guard) -> None:

@@ -56,6 +56,23 @@ def _restore_time_zone(before: object) -> None:
         time.tzset()
 
 
+class _Deleted:
+    """Stands for an attribute that is not there."""
+
+    def __repr__(self) -> str:
+        return "deleted"
+
+
+_DELETED: Final = _Deleted()
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    if value is not _DELETED:
+        setattr(owner, name, value)
+    elif hasattr(owner, name):
+        delattr(owner, name)
+
+
 class _Modules:
     """The entries of `sys.modules`; new ones are no change."""
 
@@ -86,14 +103,20 @@ class _Lists:
 
     def read(self) -> tuple[Any, ...]:
         """Return which lists they are, and what is in them, in the order of ``_LISTS``."""
-        path, meta, hooks, argv = sys.path, sys.meta_path, sys.path_hooks, sys.argv
-        filters = warnings.filters
-        # By id, too: a list that was replaced by an equal one is a change.
-        return (
-            (id(path), id(meta), id(hooks), id(argv), id(filters)),
-            (path, meta, hooks, argv, filters),
-            (tuple(path), tuple(meta), tuple(hooks), tuple(argv), tuple(filters)),
-        )
+        try:
+            path, meta, hooks, argv = sys.path, sys.meta_path, sys.path_hooks, sys.argv
+            filters = warnings.filters
+            # By id, too: a list that was replaced by an equal one is a change.
+            return (
+                (id(path), id(meta), id(hooks), id(argv), id(filters)),
+                (path, meta, hooks, argv, filters),
+                (tuple(path), tuple(meta), tuple(hooks), tuple(argv), tuple(filters)),
+            )
+        except (AttributeError, TypeError):
+            # Somebody has put something else there, or nothing.
+            lists = tuple(getattr(owner, name, _DELETED) for owner, name in _LISTS)
+            contents = (tuple(each) if isinstance(each, list | tuple) else each for each in lists)
+            return tuple(map(id, lists)), lists, tuple(contents)
 
     def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[Change]:
         """Tell of every list that is another one, or has something else in it."""
@@ -102,8 +125,8 @@ class _Lists:
             if old_id != new_id or content != new_content:
                 yield Change(
                     f"{owner.__name__}.{name}",
-                    safe_repr(list(content)),
-                    safe_repr(list(new_content)),
+                    _list_text(content),
+                    _list_text(new_content),
                     functools.partial(_restore_list, owner, name, old, content),
                 )
 
@@ -114,10 +137,15 @@ _LISTS: Final = (
 )
 
 
-def _restore_list(owner: Any, name: str, value: list[Any], content: tuple[Any, ...]) -> None:
-    value[:] = content
-    setattr(owner, name, value)
-    if owner is warnings:
+def _list_text(content: Any) -> str:
+    return safe_repr(list(content) if isinstance(content, tuple) else content)
+
+
+def _restore_list(owner: Any, name: str, value: Any, content: Any) -> None:
+    if isinstance(value, list):
+        value[:] = content
+    _put(owner, name, value)
+    if owner is warnings and isinstance(value, list):
         # Entering and leaving makes the C code read the filters anew.
         with warnings.catch_warnings():
             value[:] = content
@@ -198,6 +226,18 @@ class _Plain:
 
     def read(self) -> tuple[Any, ...]:
         """Return what they are now, in the order of ``_PLAIN``."""
+        try:
+            hooks: tuple[Any, ...] = (
+                sys.excepthook,
+                sys.unraisablehook,
+                sys.displayhook,
+                sys.stdin,
+                sys.stdout,
+                sys.stderr,
+                threading.excepthook,
+            )
+        except AttributeError:
+            hooks = tuple(getattr(owner, name, _DELETED) for owner, name in _HOOKS)
         return (
             _read_cwd(),
             _read_umask(),
@@ -212,13 +252,7 @@ class _Plain:
             sys.getprofile(),
             threading.gettrace(),
             threading.getprofile(),
-            sys.excepthook,
-            sys.unraisablehook,
-            sys.displayhook,
-            sys.stdin,
-            sys.stdout,
-            sys.stderr,
-            threading.excepthook,
+            *hooks,
         )
 
     def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterator[Change]:
@@ -229,9 +263,11 @@ class _Plain:
                 yield Change(name, text(old), text(new), functools.partial(restore, old))
 
 
-def _attribute(owner: Any, name: str) -> tuple[str, Callable[[Any], object]]:
-    return f"{owner.__name__}.{name}", functools.partial(setattr, owner, name)
-
+_HOOKS: Final = (
+    *((sys, name) for name in ("excepthook", "unraisablehook", "displayhook")),
+    *((sys, name) for name in ("stdin", "stdout", "stderr")),
+    (threading, "excepthook"),
+)
 
 _PLAIN: Final[tuple[tuple[str, Callable[[Any], object]], ...]] = (
     ("cwd", _restore_cwd),
@@ -247,9 +283,7 @@ _PLAIN: Final[tuple[tuple[str, Callable[[Any], object]], ...]] = (
     ("profile function", sys.setprofile),
     ("threading trace function", threading.settrace),
     ("threading profile function", threading.setprofile),
-    *(_attribute(sys, name) for name in ("excepthook", "unraisablehook", "displayhook")),
-    *(_attribute(sys, name) for name in ("stdin", "stdout", "stderr")),
-    _attribute(threading, "excepthook"),
+    *((f"{owner.__name__}.{name}", functools.partial(_put, owner, name)) for owner, name in _HOOKS),
 )
 
 

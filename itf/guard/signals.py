@@ -75,16 +75,31 @@ class Timers:
     """Which of the three interval timers run, and until when."""
 
     def read(self) -> tuple[Any, ...]:
-        """Return what is left of each of them, and when that was read."""
+        """Return what is left of each of them, and between which moments that was read."""
         timers = tuple(map(_getitimer, _NUMBERS))
         # Of timers that run, what is left is never the same again; of those that
         # do not, all readings are equal.
-        return timers if timers == _ALL_OFF else (*timers, time.monotonic())
+        if timers == _ALL_OFF:
+            return timers
+        begun = time.monotonic()
+        return (*map(_getitimer, _NUMBERS), begun, time.monotonic())
 
     def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterable[Change]:
-        """Tell of every timer that was started or stopped."""
+        """Tell of every timer that was started, stopped, or set to another time."""
         for name, which, old, new in zip(_TIMERS, _TIMERS.values(), before, after, strict=False):
-            if bool(old[0]) != bool(new[0]):
+            if not old[0]:
+                is_changed = bool(new[0])
+            elif not new[0]:
+                # What was to fire once, and had the time to, has fired.
+                is_changed = bool(old[1]) or before[-2] + old[0] > time.monotonic()
+            elif old[1] or new[1] or which != signal.ITIMER_REAL:
+                is_changed = old[1] != new[1]
+            else:
+                is_changed = (
+                    before[-1] + old[0] + _SLACK < after[-2] + new[0]
+                    or after[-1] + new[0] + _SLACK < before[-2] + old[0]
+                )
+            if is_changed:
                 yield Change(
                     f"timer {name}",
                     _timer_text(old),
@@ -92,6 +107,10 @@ class Timers:
                     _Setting(which, old, before[-1]),
                 )
 
+
+# By so many seconds the same time to fire may differ from reading to reading:
+# what is left is rounded to microseconds, and clocks are set right.
+_SLACK: Final = 0.01
 
 _NUMBERS: Final = tuple(_TIMERS.values())
 _ALL_OFF: Final = ((0.0, 0.0),) * len(_TIMERS)

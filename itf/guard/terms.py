@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import unittest
 import warnings
 import weakref
@@ -40,10 +41,23 @@ class Terms:
                 "it is a number of seconds, 0 or more"
             )
         self.trace = bool(cls.leak_trace) or trace_wanted()
-        self.garbage = GarbageCheck() if cls.gc_check else None
+        self._checks_garbage = bool(cls.gc_check)
+        self._checks: list[tuple[int, GarbageCheck]] = []
         self._cls = weakref.ref(cls)
         self._ran: set[str] = set()
         self._awaits_end = False
+
+    def garbage_check(self) -> GarbageCheck | None:
+        """Return a check that no other test looks with; tests of the class may run at once."""
+        if not self._checks_garbage:
+            return None
+        here = threading.get_ident()
+        for thread, check in self._checks:
+            if thread == here and not check.looks:
+                return check
+        check = GarbageCheck()
+        self._checks.append((here, check))
+        return check
 
     def note_run(self, method: str) -> None:
         """Note that a test is run; what is to be said of the class is said at its end."""
@@ -60,8 +74,9 @@ class Terms:
         if cls is None:
             return
         _known.pop(cls, None)
-        if self.garbage is not None:
-            for found in self.garbage.close():
+        # One that looks is that of a test that still runs, in another thread.
+        for check in [check for _, check in self._checks if not check.looks]:
+            for found in check.close():
                 warnings.warn(
                     f"{cls.__qualname__} dropped, after the test that made it: {found.text}",
                     ResourceWarning,
@@ -106,7 +121,7 @@ def guard_for(test: Any, method: str) -> Guard | None:
         trace=terms.trace,
         grace=terms.grace,
         parent=class_scope(cls),
-        garbage=terms.garbage,
+        garbage=terms.garbage_check(),
     )
 
 

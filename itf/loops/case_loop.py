@@ -181,6 +181,12 @@ class CaseLoop:
             self._errors = []
         return problems, errors
 
+    def abandon(self) -> None:
+        """End what a test that was broken off left in its loop, which is to serve no other."""
+        self.end()
+        # An interrupt may have come at a place where it does harm.
+        self._is_clean = False
+
     @property
     def has_ended(self) -> bool:
         """Whether `end` was called."""
@@ -244,9 +250,7 @@ class CaseLoop:
             return
         try:
             if not self._ended:
-                # An interrupt may have come at a place where it does harm.
-                self.end()
-                self._is_clean = False
+                self.abandon()
         finally:
             if self._is_clean:
                 self._put_back()

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest import mock
 
 from itf import IntegrationTestCase
 from itf.guard.guarding import leak_guard
@@ -258,6 +259,57 @@ class CompanyTest(unittest.TestCase):
         self.assertIsNone(none)
         self.assertIn("died of KeyError", said)
         self.assertIn("SUMMARY: 1 error leaked by test 1", said)
+
+    def test_a_thread_in_which_a_block_was_guarded_is_its_test_s(self) -> None:
+        """It is no runner's thread, where it is known that the test has started it."""
+        stop, done = threading.Event(), threading.Event()
+
+        def work() -> None:
+            with leak_guard():
+                """Nothing."""
+            done.set()
+            stop.wait(TIMEOUT)
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+            leak_trace = True
+
+            def test(self) -> None:
+                threading.Thread(target=work, name="worker").start()
+                done.wait(TIMEOUT)
+
+        try:
+            ((_, text),) = run_case(Case("test")).failures
+        finally:
+            stop.set()
+        self.assertIn("thread 'worker'", text)
+
+    def test_an_error_in_a_thread_that_was_left_behind_is_not_the_next_test_s(self) -> None:
+        """Its test has failed for it; the error goes where it goes without a guard."""
+        go = threading.Event()
+        threads: list[threading.Thread] = []
+        seen: list[Any] = []
+
+        def work() -> None:
+            go.wait(TIMEOUT)
+            raise LookupError("of test_a")
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+
+            def test_a(self) -> None:
+                threads.append(threading.Thread(target=work))
+                threads[0].start()
+
+            def test_b(self) -> None:
+                go.set()
+                threads[0].join(TIMEOUT)
+
+        result = unittest.TestResult()
+        with mock.patch.object(threading, "excepthook", seen.append):
+            unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
+        self.assertEqual(["test_a"], [test._testMethodName for test, _ in result.failures])
+        self.assertEqual([LookupError], [each.exc_type for each in seen])
 
     def test_a_forked_child_leaves_the_guards_alone(self) -> None:
         """It goes through the end of the block, and ends and removes nothing."""

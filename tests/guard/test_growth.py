@@ -15,6 +15,7 @@ import logging
 import queue
 import re
 import sys
+import tempfile
 import textwrap
 import threading
 import traceback
@@ -24,6 +25,7 @@ from unittest import mock
 
 from itf import assert_no_growth
 from itf.guard.garbage import GarbageCheck, heap_is_frozen
+from itf.guard.names import SEES_FILES
 from tests.support import run_script
 
 seen = []
@@ -345,6 +347,13 @@ class CleanTest(GrowthTestCase):
         for function in functions:
             with self.subTest(function):
                 self.assertIsNone(assert_no_growth(function))
+
+    def test_temporary_files(self):
+        """The guard remembers their names, for as long as there is something under them."""
+        self.assertTrue(SEES_FILES)
+        make = tempfile.NamedTemporaryFile
+        for function in (lambda: make().close(), lambda: tempfile.TemporaryDirectory().cleanup()):
+            assert_no_growth(function)
 
     def test_it_is_called_so_often(self):
         """Warm-up and rounds, and no more where nothing grows."""

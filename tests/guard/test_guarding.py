@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import io
 import os
 import pathlib
 import signal
@@ -10,16 +12,22 @@ import sys
 import tempfile
 import textwrap
 import threading
+import types
 import unittest
 import warnings
+import weakref
 from typing import Any, ClassVar
 from unittest import mock
 
 import itf
 from itf import IntegrationTestCase, guard_capabilities, guard_suite, leak_guard, outlives_test
+from itf.guard.company import company
+from itf.guard.garbage import GarbageCheck, heap_is_frozen
+from itf.guard.guard import Guard
 from itf.guard.leaks import DIMENSIONS
+from itf.guard.origins import current_guard
 from itf.guard.snapshot import take_snapshot
-from tests.support import run_case, run_method, run_script
+from tests.support import in_threads, run_case, run_method, run_script
 
 TIMEOUT = 30
 
@@ -129,6 +137,28 @@ class LeakGuardTest(unittest.TestCase):
         with leak_guard(grace=0):
             Holder()
 
+    def test_what_fills_the_table_of_descriptors_is_told(self) -> None:
+        """Though nothing can be opened then, not even to list them."""
+        script = """
+            import os, resource
+            from itf import leak_guard
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+            opened = 0
+            try:
+                with leak_guard("filler", grace=0) as report:
+                    try:
+                        while True:
+                            os.open(os.devnull, os.O_RDONLY)
+                            opened += 1
+                    except OSError:
+                        pass
+            except AssertionError:
+                pass
+            print(opened > 0, f"{opened} files" in report.summary, report.summary)
+        """
+        done = run_script(textwrap.dedent(script))
+        self.assertEqual("True True", done.stdout[:9], done.stdout + done.stderr)
+
     def test_it_can_be_nested(self) -> None:
         """The inner one tells, and the outer one does not tell it again."""
         with leak_guard("outer", grace=0):
@@ -171,6 +201,53 @@ class LeakGuardTest(unittest.TestCase):
                 os.chdir(before)
         self.assertRegex(str(caught.exception), r"but that failed: FileNotFoundError: .*gone")
         self.assertNotIn("UPLOAD", os.environ)
+
+    def test_what_takes_the_place_of_a_list_or_is_deleted_is_put_back(self) -> None:
+        """Whatever a test puts there, or whether it puts nothing."""
+        cases: list[tuple[Any, str, Any]] = [
+            (sys, "argv", None),
+            (sys, "path_hooks", 7),
+            (warnings, "filters", ()),
+        ]
+        for owner, name, value in cases:
+            before = getattr(owner, name)
+            with self.subTest(name), self.assertRaises(AssertionError) as caught:
+                with leak_guard("it"):
+                    setattr(owner, name, value)
+            self.assertIn(f"became {list(value) if value == () else value}", str(caught.exception))
+            self.assertIs(before, getattr(owner, name))
+        for owner, name in ((sys, "argv"), (sys, "displayhook"), (sys, "stdin")):
+            before = getattr(owner, name)
+            with self.subTest(name), self.assertRaises(AssertionError) as caught:
+                with leak_guard("it"):
+                    delattr(owner, name)
+            self.assertIn("became deleted", str(caught.exception))
+            self.assertIs(before, getattr(owner, name))
+            with mock.patch.object(owner, name):
+                delattr(owner, name)
+                with self.assertRaises(AssertionError), leak_guard("it"):
+                    setattr(owner, name, before)
+                self.assertFalse(hasattr(owner, name))
+
+    def test_one_that_cannot_look_does_not_stand(self) -> None:
+        """An interrupt while it looks before leaves nothing behind."""
+        for name in ("itf.guard.company.take_snapshot", "itf.guard.garbage.GarbageCheck.begin"):
+            check = GarbageCheck()
+            guard = Guard(lambda: "it", trace=True, garbage=check)
+            with self.subTest(name), mock.patch(name, side_effect=KeyboardInterrupt):
+                self.assertRaises(KeyboardInterrupt, guard.begin)
+            check.close()
+            self.assertFalse(company.stands)
+            self.assertIs(open, io.open)
+            self.assertIsNone(current_guard.get())
+
+    def test_what_was_told_is_not_kept(self) -> None:
+        """Where one guard stands at a time nobody asks for it again; its number may come again."""
+        for number in range(3):
+            with leak_guard("it", ignore=["TOLD_*"]):
+                os.environ[f"TOLD_{number}"] = "x"
+            del os.environ[f"TOLD_{number}"]
+        self.assertEqual(set(), company._told)
 
     def test_it_is_cheap_to_import(self) -> None:
         """A block brings in neither multiprocessing nor asyncio nor json."""
@@ -454,6 +531,24 @@ class PolicyTest(unittest.TestCase):
         self.assertNotIn("UPLOAD", os.environ)
         self.assertIs(before, threading.excepthook)
 
+    def test_ctrl_c_while_a_class_is_set_up_leaves_no_guard_behind(self) -> None:
+        """What it has changed is put back."""
+
+        class Case(IntegrationTestCase):
+            @classmethod
+            def setUpClass(cls) -> None:
+                os.environ["UPLOAD"] = "now"
+                raise KeyboardInterrupt
+
+            def test(self) -> None:
+                """Not reached."""
+
+        with self.assertRaises(KeyboardInterrupt):
+            unittest.TestSuite([Case("test")]).run(unittest.TestResult())
+        self.assertNotIn("UPLOAD", os.environ)
+        self.assertFalse(company.stands)
+        self.assertIsNone(current_guard.get())
+
     def test_output_that_a_runner_redirects_is_no_leak(self) -> None:
         """`python -m unittest -b`."""
 
@@ -536,6 +631,23 @@ class NeighboursTest(unittest.TestCase):
         suite = unittest.TestLoader().loadTestsFromTestCase(Case)
         self.assertEqual([2, 2], self.run_by(suite, Result()))
 
+    def test_a_result_that_was_given_a_method_may_do_anything(self) -> None:
+        """As a tool does that wants to hear of each test."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        self.addCleanup(os.environ.pop, "BY_RESULT", None)
+        for name in ("startTest", "stopTest", "addSuccess"):
+            result = unittest.TestResult()
+            setattr(result, name, _telling(getattr(result, name)))
+            suite = unittest.TestLoader().loadTestsFromTestCase(Case)
+            with self.subTest(name):
+                self.assertEqual([2, 2], self.run_by(suite, result))
+
     def test_a_run_of_the_users_own_may_do_anything(self) -> None:
         """What it changes is no leak of the test."""
 
@@ -569,6 +681,64 @@ class NeighboursTest(unittest.TestCase):
         self.addCleanup(os.environ.pop, "BY_PLAIN", None)
         suite = unittest.TestSuite([Case("test_a"), Plain("test"), Case("test_b")])
         self.assertEqual([2, 2], self.run_by(suite, unittest.TestResult()))
+
+    def test_a_suite_of_somebody_elses_may_do_anything(self) -> None:
+        """What it makes for the tests in it is no leak of the first of them."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_c = test_a
+
+        class Suite(unittest.TestSuite):
+            def run(self, result: unittest.TestResult, debug: bool = False) -> Any:
+                with mock.patch.dict(os.environ, BY_SUITE="x"):
+                    return super().run(result, debug)
+
+        inner = [unittest.TestSuite([Case("test_b"), Case("test_c")])]
+        for suite in (Suite([Case("test_b"), Case("test_c")]), Suite(inner)):
+            with self.subTest(suite):
+                outer = unittest.TestSuite([Case("test_a"), suite])
+                self.assertEqual([2, 2, 1], self.run_by(outer, unittest.TestResult()))
+
+    def test_a_run_of_another_base_may_do_anything(self) -> None:
+        """As that of unittest's own TestCase for coroutines, which makes a loop for each test."""
+
+        class Case(IntegrationTestCase, unittest.IsolatedAsyncioTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        class Both(itf.AsyncIntegrationTestCase, unittest.IsolatedAsyncioTestCase):
+            async def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        for cls in (Case, Both):
+            with self.subTest(cls):
+                suite = unittest.TestLoader().loadTestsFromTestCase(cls)
+                self.assertEqual([2, 2], self.run_by(suite, unittest.TestResult()))
+
+    def test_what_has_run_the_tests_is_let_go(self) -> None:
+        """When the class is over, nothing keeps the suite, the result and the last test."""
+
+        class Case(IntegrationTestCase):
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        kept = [Case("test_a"), Case("test_b")]
+        result = unittest.TestResult()
+        suite = unittest.TestSuite([unittest.TestSuite(kept)])
+        gone = list(map(weakref.ref, (suite, result, kept[1])))
+        suite.run(result)
+        del suite, result, kept
+        gc.collect()
+        self.assertEqual([None] * 3, [each() for each in gone])
 
     def test_a_forked_child_looks_for_itself(self) -> None:
         """It has another thread, and may have other descriptors."""
@@ -609,6 +779,14 @@ class NeighboursTest(unittest.TestCase):
         unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
         waiters[0].end()
         self.assertEqual(["test_a"], [test._testMethodName for test, _ in result.failures])
+
+
+def _telling(tell: Any) -> Any:
+    def told(test: unittest.TestCase) -> None:
+        os.environ["BY_RESULT"] = test.id()
+        tell(test)
+
+    return told
 
 
 def _counting(looks: list[int]) -> Any:
@@ -717,6 +895,25 @@ class ScopesTest(unittest.TestCase):
         self.assertIn("SUMMARY: 1 variable leaked by test_scoped.SecondTest.test", done.stderr)
         self.assertIn("FAILED (failures=1, errors=1)", done.stderr)
 
+    def test_a_second_module_of_the_same_name_is_guarded_too(self) -> None:
+        """Of test modules in different folders, run one after the other."""
+        source = """
+            import os, itf
+            def setUpModule():
+                os.environ["OF_MODULE"] = "x"
+            class Case(itf.IntegrationTestCase):
+                def test(self): pass
+        """
+        self.addCleanup(os.environ.pop, "OF_MODULE", None)
+        for number in (1, 2):
+            module: Any = types.ModuleType("test_of_one_name")
+            with self.subTest(number), mock.patch.dict(sys.modules, {module.__name__: module}):
+                exec(textwrap.dedent(source), vars(module))
+                result = unittest.TestResult()
+                unittest.TestLoader().loadTestsFromModule(module).run(result)
+                self.assertEqual(1, len(result.errors))
+                self.assertIn("SUMMARY: 1 variable leaked by test_of_one_name", result.errors[0][1])
+
 
 class OutlivesTest(unittest.TestCase):
     """`outlives_test` declares what is meant to stay."""
@@ -775,6 +972,34 @@ class OutlivesTest(unittest.TestCase):
         thread.join(TIMEOUT)
         self.assertEqual(["SUMMARY: 1 variable leaked by other"], texts)
 
+    def test_what_is_declared_between_two_tests_is_no_leak_of_the_second(self) -> None:
+        """A thread of the class's may make something at any time."""
+
+        class Result(unittest.TestResult):
+            """Not of unittest, but taken for it: it stands for that thread."""
+
+            def stopTest(self, test: unittest.TestCase) -> None:
+                if test.id().endswith("test_a"):
+                    with outlives_test("a cache"):
+                        kept.append(open(__file__))
+                super().stopTest(test)
+
+        Result.__module__ = "unittest"
+
+        class Case(IntegrationTestCase):
+            leak_grace = 0
+
+            def test_a(self) -> None:
+                """Nothing."""
+
+            test_b = test_a
+
+        kept: list[Any] = []
+        result = Result()
+        unittest.TestLoader().loadTestsFromTestCase(Case).run(result)
+        kept[0].close()
+        self.assertEqual([], result.failures)
+
     def test_without_a_reason_it_is_an_error(self) -> None:
         """The reason is for whoever reads the code."""
         for why in ("", "  ", None):
@@ -813,6 +1038,20 @@ class GuardSuiteTest(unittest.TestCase):
         self.assertEqual(1, len(result.errors))
         self.assertIn("variable OF_CLASS", result.errors[0][1])
         self.assertFalse({"OF_CLASS", "UPLOAD"} & os.environ.keys())
+
+    def test_ours_are_left_as_they_are(self) -> None:
+        """They have a guard of their own, or want none."""
+
+        class Case(IntegrationTestCase):
+            leak_policy = "off"
+
+            def test(self) -> None:
+                os.environ["OF_OURS"] = "x"
+
+        self.addCleanup(os.environ.pop, "OF_OURS", None)
+        result = unittest.TestResult()
+        guard_suite(unittest.TestSuite([Case("test")])).run(result)
+        self.assertTrue(result.wasSuccessful(), result.failures)
 
     def test_an_asynchronous_test_is_guarded(self) -> None:
         """Its loop is not taken for a leak, nor the threads of the loop's executor."""
@@ -903,6 +1142,30 @@ class GarbageTest(unittest.TestCase):
 
                 self.assertEqual([], run_method(Case).failures)
                 Case.doClassCleanups()
+
+    def test_tests_of_one_class_may_run_at_once(self) -> None:
+        """Each is told of what it drops itself."""
+        barrier = threading.Barrier(8, timeout=TIMEOUT)
+        if heap_is_frozen():  # by whoever imported what freezes it
+            gc.unfreeze()
+            self.addCleanup(gc.freeze)
+
+        class Case(IntegrationTestCase):
+            gc_check = True
+
+            def test_clean(self) -> None:
+                barrier.wait()
+
+            def test_drops(self) -> None:
+                barrier.wait()
+                open(__file__)
+
+        names = ["test_clean", "test_drops"] * 4
+        results = in_threads(8, lambda number: run_method(Case, names[number]))
+        Case.doClassCleanups()
+        self.assertEqual([], [error for result in results for error in result.errors])
+        self.assertEqual([0, 1] * 4, [len(result.failures) for result in results])
+        self.assertFalse(heap_is_frozen())
 
     def test_the_hooks_are_python_s_own_after_it(self) -> None:
         """Those of the collector lie below the guard's, and go with them."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pathlib
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import unittest
 import warnings
+from typing import Any
 from unittest import mock
 
-from itf.guard import company, errors, kernel, names, quick, tasks
+from itf.guard import company, environment, errors, kernel, names, quick, tasks
 
 
 class QuickTest(unittest.TestCase):
@@ -46,6 +49,40 @@ class QuickTest(unittest.TestCase):
             self.assertIsNone(quick.locale_name())
 
 
+class EnvironmentTest(unittest.TestCase):
+    """What is set through `os.environ` and past it."""
+
+    def test_what_the_c_library_does_not_know_of(self) -> None:
+        """A variable that only `os.environ` has, since a test has replaced `putenv`."""
+        setting = environment.Environment()
+        before = setting.read()
+        self.assertIs(before, setting.read())
+        with mock.patch.object(os, "putenv"):
+            os.environ["ONLY_OURS"] = "x"
+        names = {change.name for change in setting.changes(before, setting.read())}
+        self.assertEqual({"ONLY_OURS", "ONLY_OURS (behind os.environ)"}, names)
+        del os.environ["ONLY_OURS"]
+        self.assertEqual(before, setting.read())
+
+    def test_what_is_set_while_it_is_read_is_read_the_next_time(self) -> None:
+        """By another thread, between one part of a reading and the next."""
+        original = quick.environment
+
+        def read() -> dict[Any, Any]:
+            found = original()
+            # The copy is made, and the C library's list is read.
+            os.environ["MEANWHILE"] = "x"
+            return found
+
+        self.addCleanup(os.environ.pop, "MEANWHILE", None)
+        setting = environment.Environment()
+        with mock.patch.object(environment, "environment", read):
+            setting.read()
+        after = setting.read()
+        self.assertEqual(b"x", after.data[b"MEANWHILE"])
+        self.assertEqual((), after.behind)
+
+
 class NamesTest(unittest.TestCase):
     def test_every_way_to_a_temporary_file_is_seen(self) -> None:
         """Through the sequence of names, whichever function is asked."""
@@ -54,13 +91,15 @@ class NamesTest(unittest.TestCase):
         number, path = tempfile.mkstemp(suffix=".x")
         os.close(number)
         folder = tempfile.mkdtemp(prefix="here-")
+        in_path = tempfile.mkdtemp(dir=pathlib.Path(folder))
         raw_number, raw = tempfile.mkstemp(prefix=b"raw-")
         os.close(raw_number)
         with tempfile.NamedTemporaryFile() as file:
             seen = {leak.name for leak in names.names.since(before)}
-        self.assertEqual({path, folder, os.fsdecode(raw), file.name}, seen)
+        self.assertEqual({path, folder, in_path, os.fsdecode(raw), file.name}, seen)
         os.unlink(path)
         os.unlink(raw)
+        os.rmdir(in_path)
         os.rmdir(folder)
         self.assertEqual([], list(names.names.since(before)))
 
@@ -75,6 +114,16 @@ class NamesTest(unittest.TestCase):
         for number in range(2 * names._MANY):
             log.add(names.Name("file", f"/nowhere/{number}", "x"))
         self.assertLessEqual(len(log._names), names._MANY)
+
+    def test_many_names_in_use_are_not_looked_at_for_each_new_one(self) -> None:
+        """A test with thousands of temporary files takes no longer for each of them."""
+        log = names.NameLog()
+        looked = []
+        with mock.patch("os.path.lexists", side_effect=lambda path: looked.append(path) or True):
+            for number in range(10 * names._MANY):
+                log.add(names.Name("file", f"/nowhere/{number}", "x"))
+        self.assertEqual(10 * names._MANY, len(log._names))
+        self.assertLess(len(looked), 20 * names._MANY)
 
 
 class HooksTest(unittest.TestCase):
@@ -145,6 +194,62 @@ class KernelTest(unittest.TestCase):
         os.close(number)
         self.assertEqual(before.descriptors, view.look().descriptors)
         self._close(view)
+
+    def test_a_child_of_another_thread_is_seen(self) -> None:
+        """As long as that thread runs, it is in no list but that thread's."""
+        view = kernel.Kernel()
+        ready, done = threading.Event(), threading.Event()
+        pids: list[int] = []
+
+        def start() -> None:
+            with subprocess.Popen(["sleep", "60"]) as process:
+                pids.append(process.pid)
+                ready.set()
+                done.wait(60)
+                process.kill()
+
+        thread = threading.Thread(target=start)
+        thread.start()
+        try:
+            ready.wait(60)
+            self.assertIn(str(pids[0]).encode(), view.look().children.split())
+        finally:
+            done.set()
+            thread.join()
+        self._close(view)
+
+    def test_where_no_child_is_no_list_is_read(self) -> None:
+        """There is one of each thread, and there may be hundreds of threads."""
+        with (
+            mock.patch("os.waitid", side_effect=ChildProcessError),
+            mock.patch.object(kernel, "children", side_effect=AssertionError),
+        ):
+            self.assertEqual(b"", kernel._children())
+        for refusal in (OSError, AttributeError):
+            with (
+                mock.patch("os.waitid", side_effect=refusal),
+                mock.patch.object(kernel, "children", return_value=[7]),
+            ):
+                self.assertEqual(b"7", kernel._children())
+
+    def test_where_descriptors_cannot_be_listed_each_number_is_tried(self) -> None:
+        """In a full table, or where nothing tells; what each of them is is known as well."""
+        expected = kernel._descriptors()
+        ends = os.pipe()
+        try:
+            with (
+                mock.patch("os.listdir", side_effect=OSError),
+                mock.patch("os.readlink", side_effect=OSError),
+            ):
+                found = kernel._descriptors()
+                kinds = [kernel.descriptor_kind(number) for number in ends]
+            self.assertEqual(expected.keys() | set(ends), found.keys())
+            inodes = [os.fstat(number).st_ino for number in ends]
+            self.assertEqual([f"pipe:[{inode}]" for inode in inodes], kinds)
+        finally:
+            for number in ends:
+                os.close(number)
+        self.assertEqual("?", kernel.descriptor_kind(ends[0]))
 
     def test_its_own_descriptors_may_be_closed(self) -> None:
         """By a program that closes all there are, and uses their numbers."""
