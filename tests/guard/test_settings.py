@@ -70,7 +70,7 @@ class TemporaryFolderTest(unittest.TestCase):
                 "import itf, tempfile\nwith itf.leak_guard(): print(tempfile.gettempdir())",
                 TMPDIR=f"{folder}/",
             )
-        self.assertEqual(f"{folder}\n", done.stdout, done.stderr)
+        self.assertEqual((f"{folder}\n", ""), (done.stdout, done.stderr))
 
 
 if __name__ == "__main__":
