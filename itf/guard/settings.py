@@ -207,7 +207,8 @@ _OF_MODULES: Final = (
         lambda module: module.tempdir,
         lambda module, folder: setattr(module, "tempdir", folder),
         lambda module: (
-            *map(os.environ.get, ("TMPDIR", "TEMP", "TMP")),
+            # As tempfile takes them: without a slash at the end, for one.
+            *map(os.path.abspath, filter(None, map(os.environ.get, ("TMPDIR", "TEMP", "TMP")))),
             "/tmp",  # noqa: S108 - only compared with
             "/var/tmp",  # noqa: S108
             "/usr/tmp",

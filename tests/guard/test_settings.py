@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import unittest
 
 from itf import leak_guard
+from tests.support import run_script
 
 # Long enough that it does not fire in a test.
 LONG = 3600.0
@@ -58,6 +60,17 @@ class TimersTest(unittest.TestCase):
             with self.subTest(timer):
                 self.assertIn("became off", self.leaks_of(0.0))
                 self.assertGreater(signal.getitimer(signal.ITIMER_REAL)[0], LONG - 60)
+
+
+class TemporaryFolderTest(unittest.TestCase):
+    def test_the_first_use_is_no_leak(self) -> None:
+        """However the environment writes the folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            done = run_script(
+                "import itf, tempfile\nwith itf.leak_guard(): print(tempfile.gettempdir())",
+                TMPDIR=f"{folder}/",
+            )
+        self.assertEqual((f"{folder}\n", ""), (done.stdout, done.stderr))
 
 
 if __name__ == "__main__":
