@@ -234,12 +234,16 @@ class IntegrationTestCase(
         own["_itf_error"] = None
         self._itf_arm()
         token = current_owner.set(self)
-        wrapped = (self._itf_method_name, *_steps_of(type(self)), *(own.keys() & _STEPS))
+        wrapped = (self._itf_method_name, *_steps_of(type(self)))
+        if not _STEPS.isdisjoint(own):
+            wrapped += (*(own.keys() & _STEPS),)
         replaced = {name: own[name] for name in wrapped if name in own}
         for name in wrapped:
             own[name] = self._itf_wrapped(getattr(self, name))
         own["setUp"] = self._itf_guarded(self.setUp)
-        own["_itf_wrapped_steps"] = {"setUp", *wrapped} - replaced.keys()
+        own["_itf_wrapped_steps"] = steps = {"setUp", *wrapped}
+        if replaced:
+            steps -= replaced.keys()
         return token, wrapped, replaced
 
     def _itf_end(self, running: _Running) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from itf.texts import safe_repr
 
-__all__ = ["Change", "Setting", "Single", "object_text"]
+__all__ = ["Change", "Setting", "object_text"]
 
 __unittest = True
 
@@ -36,19 +36,6 @@ class Setting(Protocol):
 
     def changes(self, before: Any, after: Any) -> Iterable[Change]:
         """Tell what has changed between two readings."""
-
-
-class Single(NamedTuple):
-    """A setting of one value, by how it is read and put back."""
-
-    name: str
-    read: Callable[[], Any]
-    restore: Callable[[Any], object]
-    text: Callable[[Any], str] = safe_repr
-
-    def changes(self, before: Any, after: Any) -> Iterable[Change]:
-        """Tell of the one change that there can be."""
-        yield Change(self.name, self.text(before), self.text(after), lambda: self.restore(before))
 
 
 def object_text(value: object) -> str:

@@ -39,6 +39,19 @@ _FIRST_WAIT: Final = 1e-6
 _PASSING: Final = frozenset(("threads", "processes", "descriptors", "files", "tasks", "shared"))
 
 
+# To ask the system for it takes longer than all else that begins a guard.
+_pid = os.getpid()
+
+
+def _note_fork() -> None:
+    global _pid  # noqa: PLW0603 - there is one process
+    _pid = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
 class Guard:
     """What stands around one test, one class or one module.
 
@@ -101,7 +114,7 @@ class Guard:
             follows: As in `Company.enter`.
         """
         self._follows = None if self._garbage is not None or self._trace else follows
-        self._pid = os.getpid()
+        self._pid = _pid
         self._outer = current_guard.get()
         if self.parent is None:
             self.parent = self._outer
@@ -168,7 +181,7 @@ class Guard:
     def _stop(self) -> Snapshot | None:
         """Return the look before, once; None also in a forked child, where nothing is ours."""
         before, self.before = self.before, None
-        return before if self._pid == os.getpid() else None
+        return before if self.is_here() else None
 
     def _dropped(self, garbage: GarbageCheck) -> list[Leak]:
         """Return what was freed without being closed."""
@@ -191,7 +204,7 @@ class Guard:
 
     def is_here(self) -> bool:
         """Say whether this guard stands in this process, and not in its parent."""
-        return self._pid == os.getpid()
+        return self._pid == _pid
 
     def sees_warnings(self) -> bool:
         """Say whether a warning would be nobody's: no `catch_warnings` is around."""

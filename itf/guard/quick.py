@@ -48,6 +48,7 @@ def _quick(name: str) -> Callable[..., Any]:
 
 _get: Final = _quick("getsignal")
 _mask: Final = _quick("pthread_sigmask")
+_BLOCK: Final = getattr(signal, "SIG_BLOCK", None)
 
 
 def signal_handlers() -> tuple[Any, ...]:
@@ -57,7 +58,9 @@ def signal_handlers() -> tuple[Any, ...]:
 
 def blocked() -> set[int]:
     """Return the signals that this thread does not let through."""
-    found: set[int] = _mask(signal.SIG_BLOCK, ())
+    if _BLOCK is None:
+        return set()  # no such thing here
+    found: set[int] = _mask(_BLOCK, ())
     return found
 
 

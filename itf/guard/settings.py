@@ -15,8 +15,8 @@ from typing import Any, Final
 from itf.guard.changes import Change, Setting, object_text
 from itf.guard.environment import Environment
 from itf.guard.log_settings import LogSettings
-from itf.guard.quick import locale_name
-from itf.guard.signals import SignalHandlers, Timers, blocked_signals
+from itf.guard.quick import blocked, locale_name
+from itf.guard.signals import SignalHandlers, Timers, restore_blocked, signals_text
 from itf.texts import safe_repr
 
 __all__ = ["ENVIRONMENT", "SETTINGS", "changes_of", "read_settings"]
@@ -253,6 +253,7 @@ class _Plain:
             sys.getprofile(),
             threading.gettrace(),
             threading.getprofile(),
+            blocked(),
             *hooks,
         )
 
@@ -260,7 +261,7 @@ class _Plain:
         """Tell of every one that is not what it was."""
         for (name, restore), old, new in zip(_PLAIN, before, after, strict=True):
             if old is not new and old != new:
-                text = oct if name == "umask" else object_text
+                text = _TEXTS.get(name, object_text)
                 yield Change(name, text(old), text(new), functools.partial(restore, old))
 
 
@@ -269,6 +270,11 @@ _HOOKS: Final = (
     *((sys, name) for name in ("stdin", "stdout", "stderr")),
     (threading, "excepthook"),
 )
+
+_BLOCKED: Final = "blocked signals"
+
+# How those are shown that are not clear as they are.
+_TEXTS: Final[dict[str, Callable[[Any], str]]] = {"umask": oct, _BLOCKED: signals_text}
 
 _PLAIN: Final[tuple[tuple[str, Callable[[Any], object]], ...]] = (
     ("cwd", _restore_cwd),
@@ -284,6 +290,7 @@ _PLAIN: Final[tuple[tuple[str, Callable[[Any], object]], ...]] = (
     ("profile function", sys.setprofile),
     ("threading trace function", threading.settrace),
     ("threading profile function", threading.setprofile),
+    (_BLOCKED, restore_blocked),
     *((f"{owner.__name__}.{name}", functools.partial(_put, owner, name)) for owner, name in _HOOKS),
 )
 
@@ -298,7 +305,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     LogSettings(),
     SignalHandlers(),
     Timers(),
-    *blocked_signals(),
     *_OF_MODULES,
 )
 """All the others, in the order in which they are put back."""

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
-from itf.guard.changes import Change, Single
-from itf.guard.quick import SIGNALS, blocked, signal_handlers
+from itf.guard.changes import Change
+from itf.guard.quick import SIGNALS, signal_handlers
 from itf.texts import safe_repr
 
-__all__ = ["SignalHandlers", "Timers", "blocked_signals"]
+__all__ = ["SignalHandlers", "Timers", "restore_blocked", "signals_text"]
 
 __unittest = True
 
@@ -55,6 +55,16 @@ class _Handling:
         # One that C code had set cannot be set from here: the signal does as by default.
         known = signal.SIG_DFL if self.handler is None else self.handler
         signal.signal(self.number, known)
+
+
+def restore_blocked(numbers: set[int]) -> None:
+    """Let this thread block these signals, and no others."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, numbers)
+
+
+def signals_text(numbers: set[int]) -> str:
+    """Return the names of signals."""
+    return ", ".join(map(_name_of, sorted(numbers))) or "none"
 
 
 def _name_of(number: int) -> str:
@@ -137,17 +147,3 @@ def _timer_text(timer: tuple[float, float]) -> str:
     if not left:
         return "off"
     return f"on, {left:.3g} s left" + (f", then every {interval:g} s" if interval else "")
-
-
-def blocked_signals() -> list[Single]:
-    """Return the setting that is the signals this thread does not let through."""
-    if not hasattr(signal, "pthread_sigmask"):
-        return []
-    return [
-        Single(
-            "blocked signals",
-            blocked,
-            lambda mask: signal.pthread_sigmask(signal.SIG_SETMASK, mask),
-            lambda mask: ", ".join(map(_name_of, sorted(mask))) or "none",
-        )
-    ]
