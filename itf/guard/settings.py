@@ -36,14 +36,6 @@ def _restore_cwd(path: str | None) -> None:
         os.chdir(path)
 
 
-def _read_umask() -> int:
-    # There is no way to ask without setting; what another thread makes in
-    # between is nobody else's to read.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
 def _restore_locale(name: str) -> None:
     import locale
 
@@ -239,9 +231,13 @@ class _Plain:
             )
         except AttributeError:
             hooks = tuple(getattr(owner, name, _DELETED) for owner, name in _HOOKS)
+        # There is no way to ask without setting; what another thread makes in
+        # between is nobody else's to read.
+        umask = os.umask(0o077)
+        os.umask(umask)
         return (
             _read_cwd(),
-            _read_umask(),
+            umask,
             locale_name(),
             (time.tzname, time.timezone, time.altzone, time.daylight),
             sys.getrecursionlimit(),

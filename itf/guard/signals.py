@@ -28,9 +28,7 @@ _TIMERS: Final = {
 class SignalHandlers:
     """What each signal calls."""
 
-    def read(self) -> tuple[Any, ...]:
-        """Return the handlers, by signal."""
-        return signal_handlers()
+    read = staticmethod(signal_handlers)
 
     def changes(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> Iterable[Change]:
         """Tell of every signal that calls something else."""
