@@ -96,14 +96,42 @@ def wait_for_end(pid: int, seconds: float) -> bool:
     """Wait until a process has ended, without taking its status; say whether it has."""
     try:
         handle = os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return True  # somebody else has taken it
+    except OSError:
+        return _look_for_end(pid, time.monotonic() + seconds)  # a full table of descriptors
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
         return bool(poll.poll(max(0.0, seconds) * 1000))
     finally:
         os.close(handle)
+
+
+def _look_for_end(pid: int, deadline: float) -> bool:
+    """Look now and then whether a process has ended; this takes no descriptor."""
+    pause = 0.0001
+    while not _has_ended(pid):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
+    return True
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        # None of ours: it is there as long as it can be asked for.
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return False
+    return found is not None
 
 
 def reap(pid: int, deadline: float) -> bool:

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
 import unittest
 
 from itf import proc
+
+
+def is_open(number: int) -> bool:
+    """Say whether a descriptor is open."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 @unittest.skipUnless(sys.platform == "linux", "/proc is Linux's")
@@ -54,6 +65,25 @@ class ProcessFactsTest(unittest.TestCase):
         shell = self.start("sh", "-c", "echo there; cat > /dev/null")
         self.assertFalse(proc.reap(shell.pid, time.monotonic()))
         self.assertIsNone(shell.poll())
+
+    def test_where_no_descriptor_is_left_to_wait_with(self) -> None:
+        """One that runs has not ended; its end is seen all the same."""
+        shell = self.start("sh", "-c", "echo there; read line")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # All numbers below it are in use, and /proc cannot be opened either.
+        limit = max(map(int, os.listdir("/proc/self/fd")))
+        taken = [os.dup(0) for number in range(3, limit) if not is_open(number)]
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            self.assertRaises(OSError, os.dup, 0)
+            self.assertFalse(proc.wait_for_end(shell.pid, 0.01))
+            shell.kill()
+            self.assertTrue(proc.wait_for_end(shell.pid, 30))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for number in taken:
+                os.close(number)
+        self.assertEqual(-signal.SIGKILL, shell.wait())
 
     def test_a_command_line_is_bounded_and_printable(self) -> None:
         """Whatever is in it."""
