@@ -23,7 +23,7 @@ import unittest
 import warnings
 from unittest import mock
 
-from itf import assert_no_growth
+from itf import assert_no_growth, leak_guard
 from itf.guard.garbage import GarbageCheck, heap_is_frozen
 from itf.guard.names import SEES_FILES
 from tests.support import run_script
@@ -354,6 +354,8 @@ class CleanTest(GrowthTestCase):
         make = tempfile.NamedTemporaryFile
         for function in (lambda: make().close(), lambda: tempfile.TemporaryDirectory().cleanup()):
             assert_no_growth(function)
+            with leak_guard(trace=True):
+                assert_no_growth(function)
 
     def test_it_is_called_so_often(self):
         """Warm-up and rounds, and no more where nothing grows."""
