@@ -210,6 +210,8 @@ class Company:
             return
         if self._before is None:
             self._before = before
+        # What was declared, or told by a test within it, since it looked.
+        self._told |= first.told
         first.claimed = {leak.key for leak in differences(before, take_snapshot())}
         self._join(first)
 

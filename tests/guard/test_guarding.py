@@ -972,6 +972,25 @@ class OutlivesTest(unittest.TestCase):
         thread.join(TIMEOUT)
         self.assertEqual(["SUMMARY: 1 variable leaked by other"], texts)
 
+    def test_what_is_declared_before_another_guard_comes(self) -> None:
+        """Is not told, either, when the last of those that stood at once has gone."""
+        kept: list[Any] = []
+
+        def declare_and_guard() -> None:
+            with outlives_test("made once"):
+                kept.append(open(__file__))
+            with leak_guard(grace=0):
+                """Stand beside the other one."""
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with leak_guard(grace=0):
+                thread = threading.Thread(target=declare_and_guard)
+                thread.start()
+                thread.join(TIMEOUT)
+            kept[0].close()
+        self.assertEqual([], [str(warning.message) for warning in caught])
+
     def test_what_is_declared_between_two_tests_is_no_leak_of_the_second(self) -> None:
         """A thread of the class's may make something at any time."""
 
