@@ -162,6 +162,21 @@ class InterruptsTest(PrimitivesTestCase):
 
         self.at_each_place(self.held, act)
 
+    def test_the_first_lock_of_a_program(self) -> None:
+        """It finds out what this system can do; an interrupt there leaves nothing behind."""
+
+        def act() -> None:
+            can_change_semaphores.cache_clear()
+            can_change_semaphores()
+
+        for place in range(1, PLACES):
+            with interrupted(place) as seen:
+                act()
+            if seen[0] < place:
+                self.assertGreater(place, 1)
+                break
+        self.assertTrue(can_change_semaphores())
+
     def test_favour_that_is_given(self) -> None:
         """At the second release."""
 
