@@ -33,6 +33,9 @@ __unittest = True
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+# What of the steps around a test may be put on the instance while it runs, beside `setUp`.
+_AROUND = frozenset(("tearDown", "asyncSetUp", "asyncTearDown"))
+
 
 class AsyncIntegrationTestCase(IntegrationTestCase):
     """`IntegrationTestCase` for coroutines, used as `unittest.IsolatedAsyncioTestCase` is.
@@ -141,11 +144,12 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         if isinstance(self, unittest.IsolatedAsyncioTestCase):
             # Who derives from both has unittest call them, too; once is enough.
             own["asyncSetUp"] = own["asyncTearDown"] = _nothing
-        own["_itf_wrapped_steps"] |= own.keys() & {"tearDown", "asyncSetUp", "asyncTearDown"}
+        if not _AROUND.isdisjoint(own):
+            own["_itf_wrapped_steps"] |= own.keys() & _AROUND
         return running
 
     def _itf_end(self, running: Any) -> None:
-        for name in ("tearDown", "asyncSetUp", "asyncTearDown"):
+        for name in _AROUND:
             self.__dict__.pop(name, None)  # what the instance had before comes back now
         super()._itf_end(running)
 

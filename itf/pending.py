@@ -29,7 +29,8 @@ def pending_tasks(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
     mostly no task in this process, done or not.
     """
     tasks: Any = sys.modules["asyncio.tasks"]
-    if _KEPT_IN and not any(getattr(tasks, name, True) for name in _KEPT_IN):
-        return set()
-    found: set[asyncio.Task[Any]] = tasks.all_tasks(loop)
-    return found
+    for name in _KEPT_IN or ("",):
+        if getattr(tasks, name, True):
+            found: set[asyncio.Task[Any]] = tasks.all_tasks(loop)
+            return found
+    return set()

@@ -50,8 +50,8 @@ def look_at_tasks() -> Pending:
         _watch_loops(base)
     found: set[Any] = set()
     for loop in _loops():
-        tasks = pending_tasks(loop)
-        found.update(map(weakref.ref, tasks))
+        if tasks := pending_tasks(loop):
+            found.update(map(weakref.ref, tasks))
         if loop.is_closed():
             if not tasks:
                 _known.discard(weakref.ref(loop))
@@ -62,8 +62,7 @@ def look_at_tasks() -> Pending:
 
 def _loops() -> list[Any]:
     """Return the loops that there are."""
-    found = (reference() for reference in list(_known))
-    return [loop for loop in found if loop is not None]
+    return [loop for reference in list(_known) if (loop := reference()) is not None]
 
 
 def _know(loop: Any) -> None:
