@@ -24,9 +24,9 @@ from tests.workers.worker_support import (
     METHODS,
     ROOT,
     WorkerTestCase,
-    descriptors,
     eventually,
     leftovers,
+    own_descriptors,
 )
 
 
@@ -169,7 +169,7 @@ class StoppingTest(WorkerTestCase):
 
     def test_fifty_environments_leave_nothing(self) -> None:
         """Neither descriptors nor processes, under any start method."""
-        before = descriptors()
+        before = own_descriptors()
         for number in range(50):
             home = Home(DEADLINE)
             for method in METHODS if number % 10 == 0 else ("fork", "forkserver"):
@@ -177,7 +177,7 @@ class StoppingTest(WorkerTestCase):
                 worker.start()
             stop_processes(processes_of(home))
             close_home(home)
-        self.assertEqual(before, descriptors())
+        self.assertEqual(before, own_descriptors())
 
     def test_without_the_kernel_marks(self) -> None:
         """Where the mark cannot be set, the worker becomes the head of a group, which is killed."""
