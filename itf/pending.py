@@ -29,7 +29,7 @@ def pending_tasks(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
     mostly no task in this process, done or not.
     """
     tasks: Any = sys.modules["asyncio.tasks"]
-    for name in _KEPT_IN or ("",):
+    for name in _KEPT_IN or ("",):  # a name that nothing has: then asyncio is asked
         if getattr(tasks, name, True):
             found: set[asyncio.Task[Any]] = tasks.all_tasks(loop)
             return found

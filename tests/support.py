@@ -15,6 +15,7 @@ from typing import Any
 
 __all__ = [
     "in_threads",
+    "is_open",
     "mixed_in",
     "open_folder",
     "run_case",
@@ -116,3 +117,12 @@ def open_folder() -> tempfile.TemporaryDirectory[str]:
             os.chmod(folder.name, 0o777)
             return folder
     raise AssertionError("there is no temporary directory that every user can reach")
+
+
+def is_open(number: int) -> bool:
+    """Say whether a descriptor is open."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True

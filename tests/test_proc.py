@@ -9,15 +9,7 @@ import time
 import unittest
 
 from itf import proc
-
-
-def is_open(number: int) -> bool:
-    """Say whether a descriptor is open."""
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
+from tests.support import is_open
 
 
 @unittest.skipUnless(sys.platform == "linux", "/proc is Linux's")

@@ -17,6 +17,7 @@ from itf.exceptions import WorkerError
 from itf.workers.home import Home
 from itf.workers.processes import new_process, process_class
 from itf.workers.stopping import close_home
+from tests.support import is_open
 from tests.workers.worker_support import (
     DEADLINE,
     METHODS,
@@ -29,14 +30,6 @@ from tests.workers.worker_support import (
 
 def threads_now() -> int:
     return len(os.listdir("/proc/self/task"))
-
-
-def is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
 
 
 class StartMethodTest(WorkerTestCase):
