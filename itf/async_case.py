@@ -9,21 +9,22 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import threading
 import unittest
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from itf.case import IntegrationTestCase
+from itf.event_loops.case_loop import CaseLoop
+from itf.event_loops.task_deadlines import combine_errors
 from itf.exceptions import FixtureError
 from itf.fixtures.declaration import takes_no_fixtures
 from itf.guard.guarding import outlives_test
 from itf.guard.leaks import Leak
 from itf.guard.terms import terms_of
-from itf.loops.case_loop import CaseLoop
-from itf.loops.tasks import one_error
 from itf.wrapping import is_coroutine_function, passed_off_as
 
 __all__ = ["AsyncIntegrationTestCase"]
@@ -37,25 +38,29 @@ _T = TypeVar("_T")
 _AROUND = frozenset(("tearDown", "asyncSetUp", "asyncTearDown"))
 
 
+# The reason given to `outlives_test`.
+_WHY_ALLOWED = "the event loop of a test in this thread"
+
+
 class AsyncIntegrationTestCase(IntegrationTestCase):
     """`IntegrationTestCase` for coroutines, used as `unittest.IsolatedAsyncioTestCase` is.
 
     The test method, ``asyncSetUp``, ``asyncTearDown`` and cleanups may be
     coroutine functions.  All that belongs to one test, ``setUp`` and
     ``tearDown`` included, sees the same context variables and the same loop.
-    The tests of a class hand one loop on from one to the next, as long as each
-    leaves it as it was; it is closed when the class is over.
+    Each test has a new loop, which is closed after the test.
 
     A task that is still there when the test ends is cancelled and awaited, and
     fails the test; so do an async generator left open, a coroutine that nobody
     awaited, and an error in a task that nobody awaited.
 
     Attributes:
-        async_debug: Whether loops run in asyncio's debug mode, which costs time,
-            and tells which callback blocked the loop; without it, one is only
-            told that it was blocked, and for how long.
-        loop_factory: What makes a loop; None is asyncio's own way.  A loop of
-            another kind than asyncio's own serves one test only.
+        async_debug: Whether loops run in asyncio's debug mode, which is slow, and
+            logs which callback blocked the loop. Without it, the log only has the
+            duration for which the loop was blocked. PYTHONASYNCIODEBUG and
+            ``-X dev`` switch the debug mode on as well.
+        loop_factory: Called without arguments to make the loop of a test; None makes
+            it as `asyncio.run` does.
 
     Example:
         >>> class SleepTest(AsyncIntegrationTestCase):
@@ -121,18 +126,21 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         self._itf_with_loop(super().debug)
 
     def _itf_with_loop(self, run: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Have a loop while the test runs."""
-        # Of the class: as an attribute of the instance, a function would be a method.
+        """Call a function that runs the test, with an event loop for the test."""
+        # Read from the class: read from the instance, a function would be a method.
         cls = type(self)
-        self.__dict__["_itf_loop"] = loop = CaseLoop.of(
-            cls, cls.loop_factory, debug=cls.async_debug, making=outlives_test
-        )
+        # The loop's descriptors are opened before the detector's first look, and
+        # closed after its last one. Tests in other threads must not report them.
+        allow = outlives_test(_WHY_ALLOWED) if threading.active_count() > 1 else nullcontext()
+        with allow:
+            loop = CaseLoop(cls.loop_factory, debug=cls.async_debug)
+        self.__dict__["_itf_loop"] = loop
         try:
             return run(*args, **kwargs)
         finally:
             del self.__dict__["_itf_loop"]
             self.__dict__.pop("_itf_context", None)  # it knows the test, which knows it
-            loop.leave()
+            loop.close()
 
     def _itf_begin(self) -> Any:
         running = super()._itf_begin()
@@ -166,9 +174,8 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         return begin_and_set_up
 
     def _itf_follows(self) -> Any:
-        follows, loop = super()._itf_follows(), self._itf_loop
-        # With a new loop, the descriptors are others.
-        return None if follows is None or loop is None else (follows, weakref.ref(loop))
+        # The new loop has other descriptors than the loop of the previous test.
+        return None
 
     def _itf_wrapped(self, method: Callable[..., Any]) -> Callable[..., Any]:
         if is_coroutine_function(method):
@@ -202,7 +209,6 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
             # Of a test that never ran: nothing of it needs a loop but a coroutine.
             value = function(*args, **kwargs)
         else:
-            loop.is_touched = True
             value = self._itf_context.run(function, *args, **kwargs)
         if value is None or not inspect.isawaitable(value):
             return value
@@ -236,7 +242,7 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
     def _itf_abandon(self) -> None:
         loop = self._itf_loop
         if loop is not None and not loop.has_ended:
-            loop.abandon()
+            loop.end()
         self._itf_context.run(super()._itf_abandon)
 
     def _itf_end_loop(self, loop: CaseLoop) -> None:
@@ -244,9 +250,9 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         problems, errors = loop.end(self._itf_may_leave)
         guard = self.__dict__.get("_itf_guard")
         if guard is not None:  # it need not tell of them once more
-            guard.told.update(("task", weakref.ref(task)) for task in loop.refusing)
-            guard.told.update(("thread", thread.native_id) for thread in loop.stuck)
-        for seconds in loop.blocked:
+            guard.told.update(("task", weakref.ref(task)) for task in loop.uncancellable_tasks)
+            guard.told.update(("thread", thread.native_id) for thread in loop.stuck_threads)
+        for seconds in loop.blocked_seconds:
             self.timeline.record("async", {"action": "blocked", "seconds": seconds})
             logging.getLogger("asyncio").warning(
                 "%s blocked its event loop for %.3f s; set async_debug = True to see by what",
@@ -258,7 +264,7 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
                 if problems:
                     # Each fails the test on its own; after this one, that one.
                     unittest.TestCase.addCleanup(self, self._itf_judge, problems)
-                raise one_error(errors, f"{len(errors)} tasks failed")
+                raise combine_errors(errors, f"{len(errors)} tasks failed")
             self._itf_judge(problems)
         finally:
             del errors

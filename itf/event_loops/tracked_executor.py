@@ -1,4 +1,4 @@
-"""A thread pool that knows what its threads are at, and can be left while one is stuck."""
+"""Thread pool that names what its threads run, and whose shutdown has a timeout."""
 
 from __future__ import annotations
 
@@ -20,20 +20,26 @@ _T = TypeVar("_T")
 
 
 class TrackedExecutor(ThreadPoolExecutor):
-    """The executor of a loop in a test.
+    """The default executor of an event loop in a test.
 
-    asyncio would wait for its own threads for ever, and does not say which they are.
+    asyncio's own default executor waits for its threads without a timeout, and does
+    not tell which threads these are.
 
-    Thread safety: every method, from any thread.
+    Args:
+        thread_name_prefix: The threads are called ``prefix_0``, ``prefix_1`` and so on.
+
+    Thread safety: all methods, from any thread.
     """
 
-    def __init__(self, name: str) -> None:
-        self._itf_threads: list[threading.Thread] = []
-        # What each thread runs now; written by the thread itself.
-        self._itf_running: dict[threading.Thread, Callable[..., Any]] = {}
-        super().__init__(thread_name_prefix=name, initializer=self._itf_began)
+    # Attributes have a prefix, because the base class may have any other name.
 
-    def _itf_began(self) -> None:
+    def __init__(self, thread_name_prefix: str) -> None:
+        self._itf_threads: list[threading.Thread] = []
+        # The function that each thread runs now. Only the thread itself changes its entry.
+        self._itf_running: dict[threading.Thread, Callable[..., Any]] = {}
+        super().__init__(thread_name_prefix=thread_name_prefix, initializer=self._itf_add_thread)
+
+    def _itf_add_thread(self) -> None:
         self._itf_threads.append(threading.current_thread())
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
@@ -48,18 +54,18 @@ class TrackedExecutor(ThreadPoolExecutor):
         finally:
             del self._itf_running[thread]
 
-    def at_work(self) -> list[str]:
-        """Name the threads that are at work: each with what it runs, and where it is."""
+    def describe_running(self) -> list[str]:
+        """Return a text for each busy thread: its name, its function, and its current line."""
         return [
-            f"thread {thread.name!r} ({_name(function)}, {where_is(thread)})"
+            f"thread {thread.name!r} ({_function_name(function)}, {where_is(thread)})"
             for thread, function in self._itf_running.copy().items()
         ]
 
-    def end(self, timeout: float) -> list[threading.Thread]:
-        """Take no more work, wait for the threads, and return those that do not end.
+    def shut_down(self, timeout: float) -> list[threading.Thread]:
+        """Cancel the queued functions, wait for the threads, and return those still alive.
 
         Args:
-            timeout: Seconds for all of them.
+            timeout: Seconds for all threads together.
         """
         self.shutdown(wait=False, cancel_futures=True)
         deadline = time.monotonic() + timeout
@@ -68,9 +74,10 @@ class TrackedExecutor(ThreadPoolExecutor):
         return [thread for thread in self._itf_threads if thread.is_alive()]
 
 
-def _name(function: Any) -> str:
-    # asyncio.to_thread runs Context.run, or a partial of it, with the function inside.
-    for inner in getattr(function, "args", ()):
-        if callable(inner):
-            return _name(inner)
+def _function_name(function: Any) -> str:
+    # asyncio.to_thread submits Context.run, or a functools.partial of it, with the
+    # user's function as an argument.
+    for argument in getattr(function, "args", ()):
+        if callable(argument):
+            return _function_name(argument)
     return str(getattr(function, "__qualname__", None) or safe_repr(function))

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from itf import AsyncDeadlockError, TaskTimeoutError, async_test_runner
-from itf.loops import tasks
+from itf.event_loops import task_deadlines
 
 
 async def give(value: Any, seconds: float = 0) -> Any:
@@ -36,15 +36,15 @@ class Case(unittest.TestCase):
         self.runner = self.enterContext(async_test_runner(virtual_time=True))
 
     def together(self, *coroutines: Any, **options: Any) -> Any:
-        """Run coroutines at once, in virtual time."""
+        """Call run_parallel in a runner with virtual time."""
         return self.runner.run(self.runner.run_parallel(*coroutines, **options))
 
 
 class LimitTest(Case):
-    """limit=n: so many run at a time."""
+    """limit=n: at most n coroutines run at the same time."""
 
     def test_no_more_than_the_limit_run_at_once(self) -> None:
-        """Each begins when another one has ended, in the order of the arguments."""
+        """A coroutine starts when another one has ended, in the order of the arguments."""
         running, most, begun = 0, 0, list[int]()
 
         async def work(number: int) -> int:
@@ -60,17 +60,17 @@ class LimitTest(Case):
         self.assertEqual((3, list(range(10)), list(range(10))), (most, begun, results))
 
     def test_a_limit_beyond_all_of_them_is_none(self) -> None:
-        """They all run at once."""
+        """A limit larger than the number of coroutines has no effect."""
         self.assertEqual([1, 2], self.together(give(1, 5), give(2, 5), limit=100))
 
     def test_ten_thousand_coroutines(self) -> None:
-        """With a limit, and without."""
+        """Ten thousand coroutines return their results, with a limit and without."""
         for limit in (None, 100):
             results = self.together(*map(give, range(10_000)), limit=limit)
             self.assertEqual(list(range(10_000)), results)
 
     def test_after_a_failure_no_more_begin(self) -> None:
-        """Those that never began are closed, without a warning."""
+        """After a failure, waiting coroutines are closed without a warning."""
         begun: list[int] = []
 
         async def note(number: int) -> None:
@@ -83,7 +83,7 @@ class LimitTest(Case):
         self.assertEqual([None] * 5, [coroutine.cr_frame for coroutine in waiting])
 
     def test_each_has_a_context_of_its_own(self) -> None:
-        """A copy of the caller's, not of whoever ended before."""
+        """Each coroutine sees a copy of the caller's context variables."""
         variable = contextvars.ContextVar("variable", default=0)
 
         async def change() -> int:
@@ -99,7 +99,7 @@ class LimitTest(Case):
         self.assertEqual([7, 7, 7, 7], self.runner.run(main()))
 
     def test_wrong_limits_are_told_and_close_the_coroutines(self) -> None:
-        """0, a text, True."""
+        """A limit of 0, a str or True is an error, and the coroutines are closed."""
         for limit, kind, message in (
             (0, ValueError, "^limit must be at least 1, got 0$"),
             (-3, ValueError, "^limit must be at least 1, got -3$"),
@@ -112,25 +112,25 @@ class LimitTest(Case):
             self.assertIsNone(coroutine.cr_frame)
 
     def test_the_timeout_tells_how_many_had_not_begun(self) -> None:
-        """Beside those that were stuck."""
+        """The timeout error has the number of coroutines that were not started."""
         with self.assertRaisesRegex(
-            TaskTimeoutError, r"\(stuck\)(.|\n)*\n  3 more had not begun\n"
+            TaskTimeoutError, r"\(stuck\)(.|\n)*\n  3 more had not started\n"
         ):
             self.together(*[stuck() for _ in range(5)], limit=2, timeout=1e-9)
 
 
 class FailuresTest(Case):
-    """Every failure comes out."""
+    """The error of every coroutine that fails is reported."""
 
     def test_failures_of_the_same_moment_are_a_group(self) -> None:
-        """In the order of the arguments."""
+        """Errors of the same round are a group, in the order of the arguments."""
         with self.assertRaises(ExceptionGroup) as caught:
             self.together(fail(KeyError(1), 5), give(2), fail(ValueError(3), 5))
         self.assertEqual("2 of 3 coroutines failed (2 sub-exceptions)", str(caught.exception))
         self.assertEqual([KeyError, ValueError], [type(e) for e in caught.exception.exceptions])
 
     def test_what_fails_while_it_is_cancelled_comes_out_too(self) -> None:
-        """The others are cancelled and awaited, and an error in their clean-up is told."""
+        """An error that a cancelled coroutine raises in its clean-up is in the group."""
 
         async def stumble() -> None:
             try:
@@ -144,21 +144,21 @@ class FailuresTest(Case):
         self.assertEqual([KeyError, ValueError], [type(e) for e in caught.exception.exceptions])
 
     def test_exceptions_as_results(self) -> None:
-        """return_exceptions=True cancels nothing, and keeps the places."""
+        """return_exceptions=True cancels nothing and returns errors in place of results."""
         results = self.together(
             give(1, 9), fail(ValueError("no"), 1), give(3, 5), return_exceptions=True
         )
         self.assertEqual([1, "ValueError('no')", 3], [results[0], repr(results[1]), results[2]])
 
     def test_exceptions_as_results_with_a_limit(self) -> None:
-        """A failure lets the next one begin."""
+        """With return_exceptions=True, a failure does not keep others from starting."""
         results = self.together(
             *[fail(ValueError(number)) for number in range(20)], limit=3, return_exceptions=True
         )
         self.assertEqual([(n,) for n in range(20)], [error.args for error in results])
 
     def test_one_that_cancels_itself_has_failed(self) -> None:
-        """The others are cancelled and awaited, and its own words come out."""
+        """A coroutine that raises CancelledError fails; the others are cancelled."""
         tidied: list[bool] = []
 
         async def tidy() -> None:
@@ -172,7 +172,7 @@ class FailuresTest(Case):
         self.assertEqual([True], tidied)
 
     def test_one_that_cancels_itself_is_told_beside_other_failures(self) -> None:
-        """In the order of the arguments; those that were cancelled for it are not."""
+        """The group has its CancelledError, and none of the tasks cancelled afterwards."""
         with self.assertRaises(BaseExceptionGroup) as caught:
             self.together(fail(ValueError(1), 5), give_up(5), stuck())
         self.assertEqual("2 of 3 coroutines failed (2 sub-exceptions)", str(caught.exception))
@@ -181,18 +181,18 @@ class FailuresTest(Case):
         )
 
     def test_a_cancelled_one_is_a_result_as_well(self) -> None:
-        """A coroutine that cancels itself."""
+        """return_exceptions=True returns the CancelledError of a coroutine."""
         results = self.together(give_up(), give(2), return_exceptions=True)
         self.assertEqual("CancelledError('enough')", repr(results[0]))
         self.assertEqual(2, results[1])
 
     def test_what_ends_a_program_is_never_a_result(self) -> None:
-        """SystemExit is raised, also with return_exceptions=True."""
+        """SystemExit is raised even with return_exceptions=True."""
         with self.assertRaises(SystemExit):
             self.together(give(1), fail(SystemExit(3)), return_exceptions=True)
 
     def test_a_timeout_as_a_result(self) -> None:
-        """What ended has its result; what was stuck says where; the others' turn never came."""
+        """After a timeout, each place has a result or an error for that coroutine."""
         results = self.runner.run(
             self.runner.run_parallel(
                 give(1), give(2, 3600), give(3), limit=1, timeout=5, return_exceptions=True
@@ -201,14 +201,14 @@ class FailuresTest(Case):
         )
         self.assertEqual(1, results[0])
         self.assertRegex(str(results[1]), r"^timed out after 5 s:\n  Task-\d+ \(give\)\n    at ")
-        self.assertEqual("timed out after 5 s: its turn never came", str(results[2]))
+        self.assertEqual("timed out after 5 s: before the coroutine was started", str(results[2]))
 
 
 class TimeoutTest(Case):
-    """A timeout says where each task was stuck."""
+    """A timeout error shows the stack of each task."""
 
     def test_tasks_at_the_same_place_are_told_together(self) -> None:
-        """A thousand of them in a few lines; one elsewhere on its own."""
+        """A thousand tasks with the same stack share one entry of the message."""
 
         async def elsewhere() -> None:
             await asyncio.Lock().acquire()
@@ -222,7 +222,7 @@ class TimeoutTest(Case):
         self.assertLess(len(text), 2000)
 
     def test_a_given_timeout_counts_virtual_seconds(self) -> None:
-        """And the default counts real ones, so that an hour may pass."""
+        """An explicit timeout counts virtual seconds; the default counts real ones."""
         self.assertEqual([1], self.together(give(1, 3600)))
         with self.assertRaisesRegex(TaskTimeoutError, r"\n  the virtual clock stands at 3610 s$"):
             self.together(give(1, 3600), timeout=10)
@@ -231,7 +231,7 @@ class TimeoutTest(Case):
         self.assertEqual(1, self.runner.run(self.runner.run_with_timeout(give(1, 9), 10)))
 
     def test_a_given_timeout_counts_real_seconds_too(self) -> None:
-        """What never lets the virtual clock move is stopped all the same."""
+        """An explicit timeout also expires if the virtual clock does not advance."""
 
         async def spin() -> None:
             while True:
@@ -241,7 +241,7 @@ class TimeoutTest(Case):
             self.runner.run(spin(), timeout=0.05)
 
     def test_it_says_why_the_virtual_clock_did_not_jump(self) -> None:
-        """It names what real work it waited for."""
+        """The timeout error names the thread for which the clock had to wait."""
         go, busy = threading.Event(), threading.Event()
 
         def work() -> None:
@@ -259,17 +259,17 @@ class TimeoutTest(Case):
 
         with self.assertRaisesRegex(
             TaskTimeoutError,
-            r"clock stands at 0(\.\d+)? s, and goes at the pace of the real one because of "
+            r"clock stands at 0(\.\d+)? s, and runs at the speed of the real clock because of "
             rf"thread 'pump' \(at .*called from {re.escape(__file__)}:\d+ in .*work\)$",
         ):
             self.runner.run(wait(), timeout=0.05)
 
 
 class DeadlockTest(Case):
-    """A deadlock under virtual time ends a run at once, and cleans up."""
+    """A deadlock in a virtual loop ends the run at once and leaves no task."""
 
     def test_it_is_raised_whatever_the_timeout(self) -> None:
-        """A timeout of the runner is no timer that could wake anybody."""
+        """A timeout does not keep a deadlock from being detected."""
         for timeout in (None, 5, 0.5):
             with self.subTest(timeout), self.assertRaises(AsyncDeadlockError) as caught:
                 self.runner.run(self.runner.run_parallel(stuck(), stuck(), timeout=timeout))
@@ -278,7 +278,7 @@ class DeadlockTest(Case):
             self.assertIn("(AsyncTestRunner.run_parallel)", str(caught.exception))
 
     def test_all_have_tidied_up_when_it_is_raised(self) -> None:
-        """The tasks are cancelled and awaited, sleeps included."""
+        """All tasks have been cancelled and awaited when the deadlock is raised."""
         tidied: list[str] = []
 
         async def tidy(name: str) -> None:
@@ -293,7 +293,7 @@ class DeadlockTest(Case):
         self.assertEqual(["a", "b"], sorted(tidied))
 
     def test_what_refuses_to_be_cancelled_is_told_at_once(self) -> None:
-        """Where nothing can go on, there is no grace to wait for."""
+        """In a deadlock, a task that suppresses the cancellation causes no grace period."""
 
         async def refuse() -> None:
             while not go.is_set():
@@ -307,14 +307,14 @@ class DeadlockTest(Case):
             await asyncio.sleep(0)
 
         go = asyncio.Event()
-        with mock.patch.object(tasks, "CANCEL_GRACE", 1e6):
+        with mock.patch.object(task_deadlines, "CANCEL_GRACE", 1e6):
             with self.assertRaises(AsyncDeadlockError) as caught:
                 self.runner.run(refuse())
             self.runner.run(let_go())
-        self.assertRegex(caught.exception.__notes__[0], "^1 task refuses to be cancelled")
+        self.assertRegex(caught.exception.__notes__[0], "^1 task is still running")
 
     def test_the_run_after_it_works(self) -> None:
-        """The loop is as good as new."""
+        """After a deadlock the same loop runs another coroutine."""
         with self.assertRaises(AsyncDeadlockError):
             self.runner.run(stuck())
         self.assertEqual(1, self.runner.run(give(1, 3600)))

@@ -12,19 +12,19 @@ from asyncio.subprocess import PIPE
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from itf.event_loops.shuffled_loop import ShuffledLoop, ShuffledVirtualLoop
 from itf.fixtures.async_runner import async_test_runner
-from itf.loops.shuffled import ShuffledLoop, ShuffledVirtualLoop
 from tests.support import in_threads, run_script
 
 
 def run(seed: int, coroutine: Coroutine[Any, Any, Any], kind: Any = ShuffledLoop) -> Any:
-    """Run a coroutine in a shuffled loop of its own."""
+    """Run a coroutine in a new shuffled loop."""
     with asyncio.Runner(loop_factory=lambda: kind(seed)) as runner:
         return runner.run(coroutine)
 
 
 async def turns(names: str = "abcd", rounds: int = 3) -> str:
-    """Let tasks take turns, and return the order in which they did."""
+    """Return the order in which several tasks run."""
     seen: list[str] = []
 
     async def take(name: str) -> None:
@@ -39,7 +39,7 @@ async def turns(names: str = "abcd", rounds: int = 3) -> str:
 
 
 async def cancelled_group() -> str:
-    """Cancel the tasks of a group, which asyncio keeps in a set; return the order of their ends."""
+    """Return the order in which the cancelled tasks of an asyncio.TaskGroup end."""
     ended: list[str] = []
 
     async def wait(name: str) -> None:
@@ -61,24 +61,24 @@ async def cancelled_group() -> str:
 
 
 class OrderTest(unittest.TestCase):
-    """The order comes from the seed alone."""
+    """The order depends on the seed only."""
 
     def test_the_order_of_a_seed_is_the_same_under_every_version(self) -> None:
-        """These orders are written down, and hold wherever the tests run."""
+        """The orders of some seeds are the same on every Python version."""
         self.assertEqual(
             ["dcabbdacdacb", "acbdbdaccdab", "dcabacbdcabd", "abdccbadacdb"],
             [run(seed, turns()) for seed in range(4)],
         )
 
     def test_virtual_time_does_not_change_it(self) -> None:
-        """The same seed, the same order, whatever the clock."""
+        """A seed gives the same order with a virtual clock."""
         for seed in range(4):
             self.assertEqual(run(seed, turns()), run(seed, turns(), ShuffledVirtualLoop))
 
     def test_cancellation_has_an_order_of_the_seed_too(self) -> None:
-        """Though asyncio walks a set there, which has another order in every process."""
+        """The order of cancelled tasks does not depend on the hash seed of the process."""
         script = (
-            "from tests.loops.test_shuffled import *\n"
+            "from tests.event_loops.test_shuffled_loop import *\n"
             "print([run(seed, cancelled_group()) for seed in range(5)])"
         )
         here = f"{[run(seed, cancelled_group()) for seed in range(5)]}\n"
@@ -86,7 +86,7 @@ class OrderTest(unittest.TestCase):
         self.assertEqual(set("abcdefgh"), set(run(0, cancelled_group())))
 
     def test_what_a_timer_wakes_is_shuffled(self) -> None:
-        """Sleepers that wake at the same moment do so in the order of the seed."""
+        """Tasks that wake at the same time run in the order of the seed."""
 
         async def main() -> str:
             seen: list[str] = []
@@ -103,7 +103,7 @@ class OrderTest(unittest.TestCase):
         self.assertEqual({"abcdef"}, {"".join(sorted(order)) for order in orders})
 
     def test_timers_themselves_keep_the_order_of_their_times(self) -> None:
-        """No order is tried that asyncio could never have."""
+        """Tasks with timers of different times wake in the order of these times."""
 
         async def main() -> list[int]:
             loop, seen = asyncio.get_running_loop(), list[int]()
@@ -117,7 +117,7 @@ class OrderTest(unittest.TestCase):
 
 
 async def echo_in_a_subprocess() -> str:
-    """Pass much through the three pipes of a subprocess, in small writes."""
+    """Write to a subprocess in small pieces and read from both of its output pipes."""
     script = (
         "import os, sys\n"
         "os.write(2, b'told')\n"
@@ -133,7 +133,7 @@ async def echo_in_a_subprocess() -> str:
 
 
 async def read_a_pipe() -> str:
-    """Return what a protocol is told of a pipe that holds one byte."""
+    """Return the calls that a protocol gets for a pipe with one byte."""
     told: list[str] = []
     over = asyncio.get_running_loop().create_future()
 
@@ -160,7 +160,7 @@ async def read_a_pipe() -> str:
 
 
 async def streams() -> str:
-    """Let five clients talk to a server at once."""
+    """Run a server and five clients with asyncio streams."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write((await reader.read())[::-1])
@@ -185,7 +185,7 @@ async def streams() -> str:
 
 
 async def sockets() -> str:
-    """Connect sockets of one's own, closing each before the next, which has its number again."""
+    """Connect several sockets, one after the other, with the same descriptor number."""
     loop, answers = asyncio.get_running_loop(), list[bytes]()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
@@ -208,7 +208,7 @@ async def sockets() -> str:
 
 
 class AsyncioTest(unittest.TestCase):
-    """Asyncio's own transports and subprocesses work under every order."""
+    """asyncio's transports and subprocesses work under every order."""
 
     def check(self, expected: str, function: Callable[[], Coroutine[Any, Any, str]]) -> None:
         for seed in range(8):
@@ -216,36 +216,36 @@ class AsyncioTest(unittest.TestCase):
                 self.assertEqual(expected, runner.run(function(), 20.0), seed)
 
     def test_a_subprocess_loses_nothing(self) -> None:
-        """All that it wrote is there, in the order in which it was written."""
+        """All output of a subprocess arrives in the order in which it was written."""
         self.check("told 0", echo_in_a_subprocess)
 
     def test_a_protocol_is_told_in_order(self) -> None:
-        """The connection is made before data, and lost after the end of the data."""
+        """A protocol gets connection_made before data, and connection_lost after eof."""
         self.check("made x eof lost", read_a_pipe)
 
     def test_streams_answer(self) -> None:
-        """A server and its clients in one loop."""
+        """A server and its clients talk in one loop."""
         self.check("0 1 2 3 4", streams)
 
     def test_sockets_of_ones_own_answer(self) -> None:
-        """A descriptor's last watch ends before its task goes on."""
+        """A reader of a closed socket is removed before its task continues."""
         self.check("0 1 2 3 4", sockets)
 
 
 class ContractTest(unittest.TestCase):
-    """What asyncio promises of a callback still holds."""
+    """What asyncio documents about callbacks also holds in a shuffled loop."""
 
     def setUp(self) -> None:
         self.loop = ShuffledLoop(7)
         self.addCleanup(self.loop.close)
 
     def spin(self) -> None:
-        """Run one round."""
+        """Run one round of a loop."""
         self.loop.call_soon(self.loop.stop)
         self.loop.run_forever()
 
     def test_each_callback_runs_once(self) -> None:
-        """None is lost, none runs twice, and all of one round in that round."""
+        """All callbacks of a round run in that round, and only once."""
         seen: list[int] = []
         for number in range(1000):
             self.loop.call_soon(seen.append, number)
@@ -255,7 +255,7 @@ class ContractTest(unittest.TestCase):
         self.assertEqual(1000, len(seen))
 
     def test_callbacks_of_no_task_keep_their_order(self) -> None:
-        """Also before the tasks that were scheduled after them, as asyncio promises."""
+        """Plain callbacks keep their order and precede tasks scheduled after them."""
         places = set()
         for seed in range(60):
             seen: list[str] = []
@@ -281,7 +281,7 @@ class ContractTest(unittest.TestCase):
         self.assertEqual(7 + 6 + 5 + 4, len(places))
 
     def test_debug_mode_refuses_a_callback_of_another_thread(self) -> None:
-        """And it does not run after all, in the place of another."""
+        """A call_soon from another thread fails in debug mode and schedules nothing."""
         seen: list[str] = []
         self.loop.set_debug(True)
         self.loop.run_until_complete(asyncio.sleep(0))
@@ -297,7 +297,7 @@ class ContractTest(unittest.TestCase):
         self.assertEqual(["taken"], seen)
 
     def test_none_waits_behind_callbacks_that_came_later(self) -> None:
-        """What a callback schedules runs in the next round, so that nothing starves."""
+        """A callback scheduled by a callback runs in the next round."""
         seen: list[str] = []
 
         def again(count: int) -> None:
@@ -313,7 +313,7 @@ class ContractTest(unittest.TestCase):
         self.assertLess(seen.index("patient"), 6)
 
     def test_a_cancelled_callback_does_not_run(self) -> None:
-        """Also if it is cancelled by another one of its round."""
+        """A callback that another one of its round cancels does not run."""
         seen: list[str] = []
         handle = self.loop.call_soon(seen.append, "cancelled")
         handle.cancel()
@@ -322,7 +322,7 @@ class ContractTest(unittest.TestCase):
         self.assertEqual((["kept"], True), (seen, handle.cancelled()))
 
     def test_a_callback_runs_in_its_own_context(self) -> None:
-        """In the one that was passed, or in a copy of that in which it was scheduled."""
+        """A callback runs in the given context, or in a copy of the scheduling one."""
         variable = contextvars.ContextVar("variable", default="none")
         seen: list[str] = []
 
@@ -338,7 +338,7 @@ class ContractTest(unittest.TestCase):
         self.assertEqual(["copied", "passed"], sorted(seen))
 
     def test_an_error_goes_to_the_exception_handler(self) -> None:
-        """With the callback that raised it, and the others run."""
+        """The handler gets the error and the callback; the other callbacks run."""
         told: list[dict[str, Any]] = []
         self.loop.set_exception_handler(lambda loop, context: told.append(context))
         seen: list[int] = []
@@ -354,7 +354,7 @@ class ContractTest(unittest.TestCase):
         self.assertRegex(told[0]["message"], "^Exception in callback <function .*broken")
 
     def test_an_interrupt_ends_the_round_and_loses_nothing(self) -> None:
-        """What was not yet run is run when the loop goes on."""
+        """After a KeyboardInterrupt, the rest of the round runs in the next run."""
         seen: list[int] = []
 
         def interrupt() -> None:
@@ -370,7 +370,7 @@ class ContractTest(unittest.TestCase):
         self.assertEqual(list(range(10)), sorted(seen))
 
     def test_threads_may_schedule_at_any_time(self) -> None:
-        """Ten thousand callbacks of eight threads all run, once."""
+        """Ten thousand callbacks from eight threads run once each."""
         seen: list[tuple[int, int]] = []
         total = 8 * 1250
 
@@ -392,14 +392,14 @@ class ContractTest(unittest.TestCase):
         self.assertEqual(total, len(set(seen)))
 
     def test_a_closed_loop_takes_no_callback(self) -> None:
-        """As asyncio says it."""
+        """Scheduling on a closed loop raises asyncio's RuntimeError."""
         self.loop.close()
         for schedule in (self.loop.call_soon, self.loop.call_soon_threadsafe):
             with self.assertRaisesRegex(RuntimeError, "^Event loop is closed$"):
                 schedule(print)
 
     def test_ten_thousand_tasks(self) -> None:
-        """All of them take their turns."""
+        """Ten thousand tasks all run."""
 
         async def main() -> int:
             results = await asyncio.gather(*[asyncio.sleep(0, number) for number in range(10_000)])
@@ -408,7 +408,7 @@ class ContractTest(unittest.TestCase):
         self.assertEqual(sum(range(10_000)), self.loop.run_until_complete(main()))
 
     def test_queues_locks_and_groups_work(self) -> None:
-        """The tools of asyncio do what they promise under any order."""
+        """asyncio's queues, locks and task groups work under every order."""
 
         async def main() -> list[int]:
             queue: asyncio.Queue[int] = asyncio.Queue(2)

@@ -6,7 +6,7 @@ import unittest
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from itf.loops.reusable import ReusableLoop
+from itf.event_loops.reusable import ReusableLoop
 
 
 async def end_executor(loop: ReusableLoop) -> None:

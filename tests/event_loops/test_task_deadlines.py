@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from itf import TaskTimeoutError, async_test_runner
-from itf.loops import tasks
+from itf.event_loops import task_deadlines
 
 
 async def stuck() -> None:
@@ -17,10 +17,10 @@ async def stuck() -> None:
 
 
 class LeftoversTest(unittest.TestCase):
-    """What a runner finds at its end is ended, and named."""
+    """What is left in a runner at its end is ended and named."""
 
     def test_tasks_are_named_with_their_place(self) -> None:
-        """In `leftovers`, and on the timeline."""
+        """A left task is named with its stack in `leftovers` and on the timeline."""
 
         async def leave() -> None:
             self.task = asyncio.create_task(stuck(), name="pump")
@@ -37,7 +37,7 @@ class LeftoversTest(unittest.TestCase):
         )
 
     def test_async_generators_are_named_with_their_place(self) -> None:
-        """And closed."""
+        """A left asynchronous generator is named with its line, and closed."""
         closed: list[bool] = []
 
         async def numbers() -> AsyncIterator[int]:
@@ -58,7 +58,7 @@ class LeftoversTest(unittest.TestCase):
         self.assertEqual([True], closed)
 
     def test_threads_at_work_are_named_with_what_they_run(self) -> None:
-        """And awaited, for as long as the grace."""
+        """A busy thread is named with its function, and awaited for the grace period."""
         busy, go = threading.Event(), threading.Event()
 
         def work() -> None:
@@ -89,13 +89,13 @@ class LeftoversTest(unittest.TestCase):
         )
 
     def test_an_idle_thread_is_no_leftover(self) -> None:
-        """An executor keeps its threads, and they have nothing to do."""
+        """An idle thread of the executor is not reported."""
         with async_test_runner() as runner:
             runner.run(asyncio.to_thread(int))
         self.assertEqual((), runner.leftovers)
 
     def test_tasks_that_come_while_others_are_cancelled_are_ended_too(self) -> None:
-        """One that starts another one as it goes, five times over."""
+        """A task that is created while another one is cancelled is cancelled too."""
         ended: list[int] = []
 
         async def hydra(heads: int) -> None:
@@ -119,7 +119,7 @@ class LeftoversTest(unittest.TestCase):
             self.assertEqual(6, len(runner.leftovers))
 
     def test_tasks_that_bring_forth_others_for_ever_are_an_error(self) -> None:
-        """The end comes within the grace, and names the one that is there then."""
+        """An endless chain of new tasks is an error after the grace period."""
 
         async def immortal() -> None:
             try:
@@ -135,8 +135,8 @@ class LeftoversTest(unittest.TestCase):
 
         self.over = False
         with (
-            mock.patch.object(tasks, "CANCEL_GRACE", 0.05),
-            self.assertRaisesRegex(TaskTimeoutError, r"^1 task refuses(.|\n)*immortal"),
+            mock.patch.object(task_deadlines, "CANCEL_GRACE", 0.05),
+            self.assertRaisesRegex(TaskTimeoutError, r"^1 task is still running(.|\n)*immortal"),
             async_test_runner() as runner,
         ):
             runner.run(leave())
@@ -144,7 +144,7 @@ class LeftoversTest(unittest.TestCase):
         del self.task
 
     def test_a_generator_that_fails_to_close_is_told(self) -> None:
-        """What it raises is raised at the end."""
+        """The error that a generator raises when it is closed is raised at the end."""
 
         async def broken() -> AsyncIterator[int]:
             try:
@@ -163,7 +163,7 @@ class LeftoversTest(unittest.TestCase):
             runner.run(take_one())
 
     def test_a_generator_that_does_not_close_is_an_error(self) -> None:
-        """Within the grace."""
+        """A generator that cannot be closed is an error after the grace period."""
 
         async def clinging() -> AsyncIterator[int]:
             try:
@@ -179,15 +179,15 @@ class LeftoversTest(unittest.TestCase):
 
         self.over = False
         with (
-            mock.patch.object(tasks, "CANCEL_GRACE", 0.05),
-            self.assertRaisesRegex(TaskTimeoutError, "^1 task refuses to be cancelled"),
+            mock.patch.object(task_deadlines, "CANCEL_GRACE", 0.05),
+            self.assertRaisesRegex(TaskTimeoutError, "^1 task is still running"),
             async_test_runner() as runner,
         ):
             runner.run(take_one())
         self.over = True
 
     def test_a_loop_of_a_policy_is_used(self) -> None:
-        """The runner's loop is what asyncio makes where the test has set a policy."""
+        """The runner's loop comes from asyncio.new_event_loop."""
         made: list[asyncio.AbstractEventLoop] = []
 
         class OtherLoop(asyncio.SelectorEventLoop):

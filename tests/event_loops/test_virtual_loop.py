@@ -18,15 +18,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from itf import AsyncDeadlockError
-from itf.loops.virtual import VirtualLoop
+from itf.event_loops.virtual_loop import VirtualLoop
 from tests.support import in_threads, run_script
 
-# Virtual seconds that nobody would wait for in reality.
+# Virtual seconds; far more than the test may take in reality.
 LONG = 3600.0
 
 
 def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine in a virtual loop of its own."""
+    """Run a coroutine in a new virtual loop."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)
 
@@ -36,10 +36,10 @@ def now() -> float:
 
 
 class ClockTest(unittest.TestCase):
-    """Where only timers are left, the clock jumps."""
+    """If only timers are left, the clock jumps."""
 
     def test_a_thousand_hours_take_no_time(self) -> None:
-        """sleep(3600) a thousand times ends long before one of them would have."""
+        """A thousand times sleep(3600) takes less than a real hour."""
 
         async def main() -> float:
             for _ in range(1000):
@@ -51,7 +51,7 @@ class ClockTest(unittest.TestCase):
         self.assertLess(time.monotonic() - began, LONG)
 
     def test_the_clock_begins_at_zero_and_stands_still_while_code_runs(self) -> None:
-        """What is computed takes no virtual time."""
+        """The clock starts at 0 and does not advance while code runs."""
 
         async def main() -> list[float]:
             moments = [now()]
@@ -62,7 +62,7 @@ class ClockTest(unittest.TestCase):
         self.assertEqual([0.0, 0.0], run(main()))
 
     def test_timers_keep_their_order(self) -> None:
-        """Tasks wake by the times of their timers, each at its own moment."""
+        """Tasks wake in the order of their timers, each at its own time."""
 
         async def main() -> list[tuple[str, float]]:
             woken: list[tuple[str, float]] = []
@@ -77,7 +77,7 @@ class ClockTest(unittest.TestCase):
         self.assertEqual([("a", 10), ("b", 20.5), ("c", 30)], run(main()))
 
     def test_timers_of_the_same_moment_ring_in_the_order_in_which_they_were_set(self) -> None:
-        """As under the real clock, which gives each a later moment."""
+        """Timers with the same time expire in the order in which they were set."""
 
         async def main() -> list[int]:
             woken: list[int] = []
@@ -92,7 +92,7 @@ class ClockTest(unittest.TestCase):
         self.assertEqual([*range(50)], run(main()))
 
     def test_wait_for_and_timeout_work(self) -> None:
-        """A time-out comes at its virtual moment, and not if the other is earlier."""
+        """A timeout expires at its virtual time, unless the awaited task ends before."""
 
         async def main() -> list[float]:
             with contextlib.suppress(TimeoutError):
@@ -108,7 +108,7 @@ class ClockTest(unittest.TestCase):
         self.assertEqual([100, 150, 157], run(main()))
 
     def test_a_clock_that_has_run_for_years_still_rings(self) -> None:
-        """Where floats are too coarse for asyncio's nanosecond, timers are due all the same."""
+        """Timers expire even if the rounding of the time exceeds a nanosecond."""
 
         async def main() -> float:
             await asyncio.sleep(100 * 365 * 86400)
@@ -122,7 +122,7 @@ class ClockTest(unittest.TestCase):
         self.assertAlmostEqual(100 * 365 * 86400 + LONG + 0.1, run(main()), places=4)
 
     def test_what_is_due_in_infinity_is_no_timer(self) -> None:
-        """sleep(inf) alone is a deadlock; beside another timer it does not matter."""
+        """sleep(inf) alone is a deadlock; another timer still expires."""
 
         async def main() -> float:
             forever = asyncio.ensure_future(asyncio.sleep(math.inf))
@@ -135,7 +135,7 @@ class ClockTest(unittest.TestCase):
             run(asyncio.sleep(math.inf))
 
     def test_ten_thousand_sleepers_wake_in_one_run(self) -> None:
-        """Each at its own time."""
+        """Ten thousand tasks wake, each at its own time."""
 
         async def main() -> float:
             await asyncio.gather(*[asyncio.sleep(number) for number in range(10_000)])
@@ -144,17 +144,17 @@ class ClockTest(unittest.TestCase):
         self.assertEqual(9_999, run(main()))
 
     def test_debug_mode_does_not_disturb_it(self) -> None:
-        """asyncio's own measurements are made by the virtual clock."""
+        """In debug mode, asyncio measures slow callbacks by the virtual clock."""
         with asyncio.Runner(loop_factory=VirtualLoop, debug=True) as runner:
             runner.run(asyncio.sleep(LONG))
             self.assertEqual(LONG, runner.get_loop().time())
 
 
 class DeadlockTest(unittest.TestCase):
-    """Tasks that are all blocked, with nothing left to wake them, are an error at once."""
+    """If all tasks are blocked and nothing can wake them, that is an error at once."""
 
     def test_every_task_and_its_stack_are_named(self) -> None:
-        """The message has the name, the function and the frames of each."""
+        """The error has the name, the function and the frames of each task."""
 
         async def wait_for_answer(event: asyncio.Event) -> None:
             await event.wait()
@@ -171,14 +171,14 @@ class DeadlockTest(unittest.TestCase):
         self.assertRegex(
             text,
             r"^all 3 tasks are blocked, and no timer, descriptor, executor, thread or "
-            r"subprocess is left that could go on:\n",
+            r"subprocess is left that could wake one:\n",
         )
         self.assertRegex(text, rf"asker, other \(.*wait_for_answer\)\n    at {__file__}:\d+ in ")
         self.assertRegex(text, rf"Task-\d+ \(.*main\)\n    at {__file__}:\d+ in .*main\n")
         self.assertLessEqual({"asker", "other"}, set(caught.exception.tasks))
 
     def test_a_deadlock_between_two_tasks_is_seen_after_the_timers(self) -> None:
-        """Two locks, taken in two orders; the sleeps before it are jumped over."""
+        """Two locks acquired in opposite orders are a deadlock once the timers expired."""
 
         async def main() -> None:
             one, two = asyncio.Lock(), asyncio.Lock()
@@ -195,14 +195,14 @@ class DeadlockTest(unittest.TestCase):
             run(main())
 
     def test_a_future_that_nobody_sets(self) -> None:
-        """Without any task there is still nothing that could go on."""
+        """Waiting for a future without any task is a deadlock."""
         loop = VirtualLoop()
         self.addCleanup(loop.close)
         with self.assertRaisesRegex(AsyncDeadlockError, "^all 0 tasks are blocked"):
             loop.run_until_complete(loop.create_future())
 
     def test_a_signal_that_is_awaited_is_no_deadlock(self) -> None:
-        """Where the loop handles a signal, it may come."""
+        """A loop with a signal handler waits for the signal."""
 
         async def main() -> str:
             came = asyncio.Event()
@@ -221,10 +221,10 @@ class DeadlockTest(unittest.TestCase):
 
 
 class RealWorkTest(unittest.TestCase):
-    """What is real is waited for in real time, and never jumped over."""
+    """The clock does not jump over work outside the loop."""
 
     def test_a_function_in_a_thread_beats_a_longer_time_out(self) -> None:
-        """to_thread ends before the time-out, though the clock could have jumped there."""
+        """The clock does not jump to a timeout while to_thread runs."""
         go = threading.Event()
 
         async def main() -> bool:
@@ -234,7 +234,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertTrue(run(main()))
 
     def test_a_function_in_a_thread_loses_to_a_shorter_time_out(self) -> None:
-        """While it works the clock goes at the pace of the real one, and timers ring."""
+        """While to_thread runs, the clock advances at real speed and timers expire."""
         go = threading.Event()
         self.addCleanup(go.set)
 
@@ -250,7 +250,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertGreaterEqual(time.monotonic() - began, 0.04)
 
     def test_after_the_work_the_clock_jumps_again(self) -> None:
-        """The idle thread of the executor holds nothing up."""
+        """An idle thread of the executor does not keep the clock from jumping."""
 
         async def main() -> float:
             await asyncio.to_thread(int)
@@ -260,7 +260,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertGreaterEqual(run(main()), LONG)
 
     def test_what_a_cancelled_future_left_running_is_waited_for(self) -> None:
-        """Its function may still call the loop."""
+        """The clock waits for a function that runs on after its future was cancelled."""
         started, go = threading.Event(), threading.Event()
         self.addCleanup(go.set)
 
@@ -283,7 +283,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertTrue(run(main()))
 
     def test_an_executor_of_ones_own_and_one_of_processes(self) -> None:
-        """Both are waited for, and their idle workers are not."""
+        """The clock waits for jobs of any executor, and not for idle threads."""
 
         async def main(executor: concurrent.futures.Executor) -> float:
             loop = asyncio.get_running_loop()
@@ -301,13 +301,13 @@ class RealWorkTest(unittest.TestCase):
             self.assertGreaterEqual(run(main(processes)), 2 * LONG)
 
     def test_a_future_of_concurrent_futures_is_waited_for(self) -> None:
-        """Whoever works on it: here a thread that was there before the loop."""
+        """The clock waits for a wrapped future that an older thread completes."""
         never = threading.Event()
 
         async def main(executor: concurrent.futures.Executor, limit: float | None) -> float:
-            # The work itself: it takes a while, and nothing in the loop ends it.
+            # Nothing in the loop can end this work.
             waiting = asyncio.wrap_future(executor.submit(never.wait, 0.05))
-            await asyncio.to_thread(int)  # what ends meanwhile is not it
+            await asyncio.to_thread(int)  # another job, which ends before the first one
             self.assertFalse(await asyncio.wait_for(waiting, limit))
             return now()
 
@@ -317,7 +317,7 @@ class RealWorkTest(unittest.TestCase):
                 self.assertLess(run(main(executor, limit)), LONG)
 
     def test_a_future_that_another_thread_sets_is_no_deadlock(self) -> None:
-        """Though that thread was there before, and nothing of the loop is ready."""
+        """An older thread completes a future: that is no deadlock."""
         ready: queue.SimpleQueue[concurrent.futures.Future[int]] = queue.SimpleQueue()
         thread = threading.Thread(target=lambda: ready.get().set_result(5))
         thread.start()
@@ -331,7 +331,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertEqual(5, run(main()))
 
     def test_an_idle_thread_that_was_there_before_holds_nothing_up(self) -> None:
-        """It has called the loop to say that its job has ended, and only that."""
+        """A thread that only reported the end of its job does not count."""
 
         async def main(executor: concurrent.futures.Executor) -> float:
             await asyncio.get_running_loop().run_in_executor(executor, int)
@@ -343,7 +343,7 @@ class RealWorkTest(unittest.TestCase):
             self.assertGreaterEqual(run(asyncio.wait_for(main(executor), 2 * LONG)), LONG)
 
     def test_a_thread_that_calls_the_loop_is_waited_for(self) -> None:
-        """A plain thread, started by a coroutine, and by what it calls."""
+        """The clock waits for threads started by a coroutine or a function it calls."""
 
         async def main() -> float:
             loop, called = asyncio.get_running_loop(), asyncio.Event()
@@ -363,7 +363,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertLess(run(main()), LONG)
 
     def test_a_thread_is_no_deadlock_until_it_ends(self) -> None:
-        """As long as one lives that was started here, it may call the loop."""
+        """A live thread that was started in the loop prevents a deadlock."""
         go = threading.Event()
 
         async def main() -> None:
@@ -375,7 +375,7 @@ class RealWorkTest(unittest.TestCase):
             run(main())
 
     def test_a_thread_that_was_there_before_counts_once_it_calls(self) -> None:
-        """Its next call is waited for."""
+        """An older thread counts after its first call of the loop."""
         steps: list[Callable[[], object]] = []
         ready, done = threading.Semaphore(0), threading.Event()
         self.addCleanup(done.set)
@@ -398,7 +398,7 @@ class RealWorkTest(unittest.TestCase):
                 ready.release()
                 if not steps:
                     await asyncio.sleep(0)
-                # The first time it has to be quick, for nobody knows of it yet.
+                # The loop does not know this thread before its first call, so that call must be quick.
                 while not called.is_set() and loop.time() == 0:
                     await asyncio.sleep(0)
                 await asyncio.wait_for(called.wait(), LONG)
@@ -407,7 +407,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertTrue(run(main()))
 
     def test_a_subprocess_is_waited_for(self) -> None:
-        """Its end, and what it writes, come before a far-off time-out."""
+        """The output and the end of a subprocess precede a distant timeout."""
         script = "import time; time.sleep(0.05); print('hello')"
 
         async def main() -> tuple[bytes, float, int]:
@@ -428,7 +428,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertLess(moment, LONG)
 
     def test_a_socket_is_waited_for(self) -> None:
-        """Bytes that come from outside arrive before a far-off time-out."""
+        """Bytes from a socket precede a distant timeout."""
 
         async def main(theirs: socket.socket, ours: socket.socket) -> bytes:
             reader, writer = await asyncio.open_connection(sock=ours)
@@ -447,7 +447,7 @@ class RealWorkTest(unittest.TestCase):
             self.assertEqual(b"hello", run(main(theirs, ours)))
 
     def test_a_server_and_its_client_in_one_loop(self) -> None:
-        """They talk over a real socket, and the clock jumps when it is closed."""
+        """A server and a client use a real socket; after it is closed the clock jumps."""
 
         async def main() -> tuple[bytes, float]:
             async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -470,7 +470,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertGreaterEqual(moment, LONG)
 
     def test_eight_virtual_loops_in_eight_threads(self) -> None:
-        """Each has its own clock, and none waits for the threads of the others."""
+        """Each loop has its own clock and ignores the threads of the other loops."""
 
         def hours(number: int) -> float:
             async def main() -> float:
@@ -487,10 +487,10 @@ class RealWorkTest(unittest.TestCase):
 
     @unittest.skipUnless(hasattr(os, "fork"), "no fork")
     def test_a_forked_child_leaves_the_parents_loop_alone(self) -> None:
-        """It closes its copy of the loop, and the parent's still wakes."""
+        """Closing an inherited loop in a child does not disturb the parent's loop."""
         script = """
 import asyncio, os, warnings
-from itf.loops.virtual import VirtualLoop
+from itf.event_loops.virtual_loop import VirtualLoop
 
 loop = VirtualLoop()
 
@@ -513,7 +513,7 @@ loop.close()
                 "loop = VirtualLoop()\n\n"
                 "def fork():\n"
                 "    with warnings.catch_warnings():\n"
-                "        warnings.simplefilter('ignore')  # 3.12 warns of the executor's thread\n"
+                "        warnings.simplefilter('ignore')  # 3.12 warns about forking with threads\n"
                 "        return os.fork()",
                 1,
             )
