@@ -201,7 +201,7 @@ class FailuresTest(Case):
         )
         self.assertEqual(1, results[0])
         self.assertRegex(str(results[1]), r"^timed out after 5 s:\n  Task-\d+ \(give\)\n    at ")
-        self.assertEqual("timed out after 5 s: before the coroutine was started", str(results[2]))
+        self.assertEqual("timed out after 5 s, before the coroutine was started", str(results[2]))
 
 
 class TimeoutTest(Case):

@@ -398,7 +398,7 @@ class RealWorkTest(unittest.TestCase):
                 ready.release()
                 if not steps:
                     await asyncio.sleep(0)
-                # The loop does not know this thread before its first call, so that call must be quick.
+                # The loop does not know this thread before the first call: do not wait.
                 while not called.is_set() and loop.time() == 0:
                     await asyncio.sleep(0)
                 await asyncio.wait_for(called.wait(), LONG)
