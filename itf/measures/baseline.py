@@ -1,4 +1,4 @@
-"""The timings of another day, in a file: whether those of today are slower."""
+"""Comparison of timings with a baseline, the timings of an earlier run in a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 from itf.exceptions import FormatError, TimingError
 from itf.measures.histogram import Histogram, bucket_of, bucket_value
+from itf.measures.operation_samples import TIME, OperationSamples, format_names
 from itf.measures.ranks import mann_whitney
 from itf.measures.report import from_json, seconds_text, to_json
-from itf.measures.samples import TIME, OperationSamples, known
 from itf.notes import add_note
 from itf.texts import safe_repr
 
@@ -20,19 +20,19 @@ __all__ = ["Change", "check_against", "compare", "describe", "read_baseline", "w
 
 __unittest = True
 
-# How often an operation that is not slower may be taken for slower.
-_DOUBT: Final = 0.01
+# Probability that an operation which is not slower is reported as slower.
+_ERROR_RATE: Final = 0.01
 
 
 class Change(NamedTuple):
-    """An operation, then and now.
+    """The change of one operation since the baseline.
 
     Attributes:
-        operation: Its name.
-        before: Its median in the baseline, in seconds.
-        now: Its median now.
-        p: How likely chance alone makes it look slower than is tolerated.
-        counts: How many samples there are now, and were then.
+        operation: The name of the operation.
+        before: Median in the baseline, in seconds.
+        now: Median of this run, in seconds.
+        p: p-value of the test that the operation is slower than tolerated.
+        counts: Number of samples of this run, and of the baseline.
     """
 
     operation: str
@@ -43,36 +43,38 @@ class Change(NamedTuple):
 
     @property
     def is_slower(self) -> bool:
-        """Whether it is slower than is tolerated, and not by chance."""
-        return self.p < _DOUBT
+        """Whether the operation is significantly slower than tolerated."""
+        return self.p < _ERROR_RATE
 
 
 def read_baseline(path: pathlib.Path) -> dict[str, OperationSamples] | None:
-    """Return the samples in a file; None if there is no such file.
+    """Return the samples in a file; None if the file does not exist.
 
     Raises:
-        FormatError: The file holds something else.
-        OSError: It cannot be read.
+        FormatError: The file is not a baseline.
+        OSError: The file cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is no baseline: it is no text ({error.reason})") from error
+        raise FormatError(
+            f"{path} is not a baseline: it is not UTF-8 text ({error.reason})"
+        ) from error
     try:
         return from_json(text)
     except FormatError as error:
         raise FormatError(
-            f"{path} is no baseline: {error}; delete it, and the next run writes a new one"
+            f"{path} is not a baseline: {error}; delete the file to have the next run write it"
         ) from error
 
 
 def write_baseline(path: pathlib.Path, operations: Mapping[str, OperationSamples]) -> None:
-    """Write samples to a file, all of them or, if that fails, nothing.
+    """Write samples to a file, atomically.
 
     Raises:
-        OSError: It cannot be written; what was there before is still there.
+        OSError: Writing failed; an existing file is unchanged.
     """
     temporary = path.with_name(f".{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
     try:
@@ -84,7 +86,7 @@ def write_baseline(path: pathlib.Path, operations: Mapping[str, OperationSamples
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        add_note(error, f"while the baseline {path} was being written; nothing of it was")
+        add_note(error, f"failed to write the baseline {path}; the file is unchanged")
         raise
 
 
@@ -93,59 +95,71 @@ def compare(
     operations: Mapping[str, OperationSamples],
     tolerance: float,
 ) -> list[Change]:
-    """Compare the operations that are in both.
+    """Compare the operations that both runs have.
 
-    Each time now is compared with each time then, made longer by the tolerance;
-    only their order counts, so that a few very long ones do not decide.
+    The times of the baseline are multiplied by 1 + tolerance, and then compared by their
+    ranks, so that a few very long times have little influence.
     """
     changes = []
     for operation, samples in operations.items():
         if operation not in baseline:
             continue
-        now, then = samples.of(TIME), baseline[operation].of(TIME)
+        now = samples.histogram(TIME)
+        before = baseline[operation].histogram(TIME)
         changes.append(
             Change(
                 operation,
-                then.percentile(0.5) / 1e9,
+                before.percentile(0.5) / 1e9,
                 now.percentile(0.5) / 1e9,
-                mann_whitney(_told_apart(now, 1.0), _told_apart(then, 1 + tolerance)),
-                (now.count, then.count),
+                mann_whitney(_scaled(now, 1.0), _scaled(before, 1 + tolerance)),
+                (now.count, before.count),
             )
         )
     return changes
 
 
-def _told_apart(histogram: Histogram, factor: float) -> Iterator[tuple[float, int]]:
-    # In the same buckets, so that what cannot be told apart is a tie.
+def _scaled(histogram: Histogram, factor: float) -> Iterator[tuple[float, int]]:
+    # Both sides use the same buckets. Numbers in one bucket are a tie, because their
+    # order is unknown.
     for value, count in histogram.values():
         yield bucket_value(bucket_of(value * factor)), count
 
 
 def describe(change: Change, tolerance: float) -> str:
-    """Return what is said of an operation that became slower."""
+    """Return the text about an operation that became slower."""
     times = change.now / change.before if change.before else float("inf")
     return (
-        f"{change.operation!r}: {seconds_text(change.now)} now, {seconds_text(change.before)} then "
+        f"{change.operation!r}: {seconds_text(change.now)} now, "
+        f"{seconds_text(change.before)} in the baseline "
         f"(medians, {times:.3g} times as long, {1 + tolerance:g} allowed; "
         f"{change.counts[0]} samples against {change.counts[1]}, "
-        f"chance explains it with p = {change.p:.2g})"
+        f"p = {change.p:.2g})"
     )
 
 
 def check_against(
     path: pathlib.Path, operations: Mapping[str, OperationSamples], tolerance: float
 ) -> list[Change]:
-    """Compare operations with those in a file; if there is none, write it.
+    """Compare operations with those in a file; if the file does not exist, write it.
+
+    Args:
+        path: The file.
+        operations: The samples of this run.
+        tolerance: Fraction by which an operation may be slower: 0.1 is 10%.
+
+    Returns:
+        The change of each operation; empty if the file was written.
 
     Raises:
-        AssertionError: One of them became slower.
+        AssertionError: An operation became slower.
+        TimingError: There are no samples, or no operation is in both runs.
     """
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float):
-        raise TypeError(f"tolerance is a number, got {safe_repr(tolerance)}")
+        raise TypeError(f"tolerance must be a number, got {safe_repr(tolerance)}")
     if not 0 <= tolerance < float("inf"):
-        raise ValueError(f"tolerance is a part of the time from 0 on, got {tolerance!r}")
+        raise ValueError(f"tolerance must be 0 or more, such as 0.1 for 10%, got {tolerance!r}")
     if not operations:
-        raise TimingError(f"nothing was timed that could be compared with {path}")
+        raise TimingError(f"no operation was timed that could be compared with {path}")
     baseline = read_baseline(path)
     if baseline is None:
         write_baseline(path, operations)
@@ -153,8 +167,8 @@ def check_against(
     changes = compare(baseline, operations, tolerance)
     if not changes:
         raise TimingError(
-            f"nothing that was timed ({known(operations)}) is in {path} ({known(baseline)}); "
-            "delete it, and the next run writes a new one"
+            f"no operation that was timed ({format_names(operations)}) is in {path} "
+            f"({format_names(baseline)}); delete the file to have the next run write it"
         )
     slower = [change for change in changes if change.is_slower]
     if slower:
@@ -164,7 +178,7 @@ def check_against(
                 [
                     f"{count} became slower than in {path}:",
                     *(f"  {describe(change, tolerance)}" for change in slower),
-                    "if that is meant, delete the file, and the next run writes it anew",
+                    "if this is intended, delete the file to have the next run write it",
                 ]
             )
         )

@@ -1,4 +1,4 @@
-"""Limits of what an operation may take."""
+"""Check of the statistics of an operation against limits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["check_limits"]
 
 __unittest = True
 
-# So many samples there must be for a percentile to be less than their maximum.
-_NEEDED = {"p90": 10, "p99": 100, "p999": 1000}
+# Number of samples below which a percentile equals the maximum.
+_SAMPLES_NEEDED = {"p90": 10, "p99": 100, "p999": 1000}
 
 
 def check_limits(
@@ -22,9 +22,14 @@ def check_limits(
 ) -> None:
     """Check that each statistic is at most its limit.
 
+    Args:
+        operation: The name of the operation.
+        limits: The limits in seconds, by the name of the statistic.
+        stats_of: Returns the statistics. Called only if the limits are valid.
+
     Raises:
-        AssertionError: One of them is above it.
-        TypeError: There is no such statistic, or there are no limits.
+        AssertionError: A statistic exceeds its limit.
+        TypeError: A name is unknown, or there are no limits.
     """
     unknown = [name for name in limits if name not in STATISTICS]
     if unknown or not limits:
@@ -41,7 +46,7 @@ def check_limits(
         return
     lines = [
         f"  {name} is {seconds_text(values[name])}, at most {seconds_text(limits[name])} allowed"
-        + _few(name, stats["count"])
+        + _note_few_samples(name, stats["count"])
         for name in over
     ]
     raise AssertionError(
@@ -56,5 +61,7 @@ def check_limits(
     )
 
 
-def _few(name: str, count: int) -> str:
-    return f" (of {count} samples, it is the max)" if count < _NEEDED.get(name, 0) else ""
+def _note_few_samples(name: str, count: int) -> str:
+    return (
+        f" (with {count} samples, this is the max)" if count < _SAMPLES_NEEDED.get(name, 0) else ""
+    )

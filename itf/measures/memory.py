@@ -1,4 +1,4 @@
-"""How many bytes a block allocates at its height, and how many it leaves behind."""
+"""Measurement of the memory that a `with` block allocates, by `tracemalloc`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import tracemalloc
 from types import TracebackType
 from typing import Final
 
-from itf.measures.samples import PEAK, RETAINED, Cell
+from itf.measures.operation_samples import PEAK, RETAINED
+from itf.measures.samples import SampleBuffer
 from itf.measures.timing import Timing, here
 
 __all__ = ["MemoryTiming"]
@@ -17,7 +18,7 @@ __unittest = True
 
 
 class _Block:
-    """An open block: what was allocated when it began, and the most there was since."""
+    """A block that is running: bytes allocated at its start, and the maximum since then."""
 
     __slots__ = ("base", "peak")
 
@@ -26,65 +27,72 @@ class _Block:
         self.peak = base
 
 
-class _Meter:
-    """`tracemalloc`, for several blocks at once.
+class _MemoryMeter:
+    """Measures several blocks at once with `tracemalloc`.
 
-    It knows one peak, which has to be set back for each block that begins:
-    so the blocks that are open note the peak before it is.
+    `tracemalloc` has one peak, which must be reset when a block starts. Before each
+    reset, the peak is recorded in all blocks that are running.
+
+    Thread safety: all methods, from any thread.
     """
 
     def __init__(self) -> None:
-        # Held while blocks begin and end, and the peak is read and set back.
+        # Held while blocks start and end, and between reading and resetting the peak.
         self._lock = threading.RLock()
         self._blocks: list[_Block] = []
-        self._was_on = False
+        # Whether tracemalloc was tracing before the first block.
+        self._was_tracing = False
 
-    def begin(self) -> _Block:
+    def start(self) -> _Block:
+        """Start a block; start tracemalloc if it is not tracing."""
         with self._lock:
             if not self._blocks:
-                self._was_on = tracemalloc.is_tracing()
+                self._was_tracing = tracemalloc.is_tracing()
             if not tracemalloc.is_tracing():
                 tracemalloc.start()
-            block = _Block(self._note_peak())
+            block = _Block(self._record_peak())
             self._blocks.append(block)
             return block
 
     def end(self, block: _Block) -> tuple[int, int] | None:
-        """Return the peak and what was retained; None if somebody has switched tracing off."""
+        """End a block; return its peak and retained bytes, or None if they are unknown."""
         with self._lock:
             if block not in self._blocks:
-                return None  # of the process that this one was forked from
+                return None  # the block was started by the parent process, before a fork
             was_tracing = tracemalloc.is_tracing()
-            now = self._note_peak()
+            now = self._record_peak()
             self._blocks.remove(block)
-            if not self._blocks and not self._was_on:
+            if not self._blocks and not self._was_tracing:
                 tracemalloc.stop()
+            # Without tracing, the program itself has stopped tracemalloc in the block.
             return (block.peak - block.base, now - block.base) if was_tracing else None
 
-    def _note_peak(self) -> int:
+    def _record_peak(self) -> int:
         now, peak = tracemalloc.get_traced_memory()
         for block in self._blocks:
             block.peak = max(block.peak, peak)
         tracemalloc.reset_peak()
         return now
 
-    def forked(self) -> None:
+    def after_fork(self) -> None:
+        """Forget the blocks of the parent process, in a forked child."""
         self._lock = threading.RLock()
-        if self._blocks and not self._was_on:
+        if self._blocks and not self._was_tracing:
             tracemalloc.stop()
         self._blocks = []
 
 
-_meter: Final = _Meter()
+_meter: Final = _MemoryMeter()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_meter.forked)
+    os.register_at_fork(after_in_child=_meter.after_fork)
 
 
 class MemoryTiming(Timing):
-    """A `Timing` that also takes what the block allocates, as far as Python does it.
+    """A `Timing` that also measures the memory that the block allocates.
 
-    What other threads allocate meanwhile counts as well.
+    Only memory that Python allocates counts. Memory that other threads allocate while
+    the block runs is included.
     """
 
     __slots__ = ("_blocks",)
@@ -92,8 +100,8 @@ class MemoryTiming(Timing):
     _blocks: list[tuple[object, _Block]]
 
     @classmethod
-    def of(cls, cell: Cell) -> MemoryTiming:
-        """Return one whose samples go to this cell."""
+    def of(cls, cell: SampleBuffer) -> MemoryTiming:
+        """Return a timing whose samples go to this buffer."""
         timing = cls()
         timing._cell = cell
         timing._start = None
@@ -101,8 +109,8 @@ class MemoryTiming(Timing):
         return timing
 
     def __enter__(self) -> None:
-        # The innermost of this thread and task is the last one that is theirs.
-        self._blocks.append((here(), _meter.begin()))
+        # The last entry of a thread and task is its innermost block.
+        self._blocks.append((here(), _meter.start()))
         super().__enter__()
 
     def __exit__(
@@ -112,13 +120,13 @@ class MemoryTiming(Timing):
         traceback: TracebackType | None,
     ) -> None:
         super().__exit__(kind, error, traceback)
-        place = here()
-        # A generator may go on in another thread than it began in.
-        mine = [entry for entry in self._blocks if entry[0] == place] or self._blocks
-        block = mine[-1]
+        key = here()
+        # A generator may have started the block in another thread.
+        candidates = [entry for entry in self._blocks if entry[0] == key] or self._blocks
+        block = candidates[-1]
         self._blocks.remove(block)
-        found = _meter.end(block[1])
-        if found is not None:
+        measured = _meter.end(block[1])
+        if measured is not None:
             recorder, operation = self._cell.recorder, self._cell.operation
-            recorder.add(operation, PEAK, found[0])
-            recorder.add(operation, RETAINED, found[1])
+            recorder.add(operation, PEAK, measured[0])
+            recorder.add(operation, RETAINED, measured[1])

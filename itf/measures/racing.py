@@ -1,4 +1,4 @@
-"""Which of two functions is faster, and by how much at least."""
+"""Comparison of the speed of two functions, run in alternation."""
 
 from __future__ import annotations
 
@@ -19,37 +19,39 @@ __all__ = [
     "Stopwatch",
     "check_function",
     "check_positive",
+    "compare_speed",
     "name_of",
     "no_collector",
-    "race",
 ]
 
 __unittest = True
 
-# A measurement takes at least so long, in ns: some thousand times what the
-# clock itself takes.
-_LEAST: Final = 200_000
-_MOST_CALLS: Final = 1 << 22
+# Minimum nanoseconds of a measurement; about a thousand times the cost of reading the
+# clock.
+_MIN_DURATION: Final = 200_000
+# Maximum number of calls in a measurement.
+_MAX_CALLS: Final = 1 << 22
 
-# After so many rounds we look whether we know; each look may be wrong once in
-# a thousand times.
-_LOOKS: Final = (12, 24, 48, 96, 192, 384, 768)
-_DOUBT: Final = 0.001
+# Numbers of rounds after which the result is evaluated, and the probability that one
+# evaluation is wrong.
+_EVALUATIONS: Final = (12, 24, 48, 96, 192, 384, 768)
+_ERROR_RATE: Final = 0.001
 
-# A ratio computed from a clock's whole numbers may miss by this much.
+# Relative rounding error of a ratio of two integers of the clock.
 _ROUNDING: Final = 1e-9
 
 
 class Comparison(NamedTuple):
-    """How two functions compare.
+    """The result of a comparison of two functions.
 
     Attributes:
-        ratio: How many times as long the second takes as the first: the median of all rounds.
-        low: What the ratio is at least.
-        high: What it is at most.
-        noise: The same interval for the first against itself.
-        rounds: How many rounds were run.
-        seconds: What a call of each takes, the median.
+        ratio: Time of the second function divided by that of the first; median of all
+            rounds.
+        low: Lower end of the confidence interval of the ratio.
+        high: Upper end of the interval.
+        noise: The interval of the ratio of the first function to itself.
+        rounds: Number of rounds.
+        seconds: Median time of a call of each function.
     """
 
     ratio: float
@@ -61,7 +63,12 @@ class Comparison(NamedTuple):
 
 
 class Stopwatch:
-    """Measures a function, calling it as often as it takes to be measured well."""
+    """Measures the time of a function, in loops of a suitable number of calls.
+
+    Args:
+        function: Called without arguments.
+        name: Its name in error messages.
+    """
 
     def __init__(self, function: Callable[[], object], name: str) -> None:
         self._function = function
@@ -69,29 +76,31 @@ class Stopwatch:
         self._calls = 0
 
     def measure(self) -> float:
-        """Return how many ns a call takes.
+        """Return the nanoseconds of one call, averaged over a loop of calls.
 
         Raises:
-            TimingError: The clock stands still however often it is called.
+            TimingError: The clock does not advance during the loop.
         """
         if not self._calls:
             self._calibrate()
-        took = self._run(self._calls)
-        if not took:
-            self._refuse(self._calls)
-        return took / self._calls
+        duration = self._run(self._calls)
+        if not duration:
+            self._raise_too_fast(self._calls)
+        return duration / self._calls
 
     def _calibrate(self) -> None:
-        self._function()  # the first call does what later ones need not
+        self._function()  # not measured: caches are empty in the first call
         calls = 1
-        while (took := self._run(calls)) < _LEAST and calls < _MOST_CALLS:
+        while (duration := self._run(calls)) < _MIN_DURATION and calls < _MAX_CALLS:
             calls *= 2
-        if not took:
-            self._refuse(calls)
+        if not duration:
+            self._raise_too_fast(calls)
         self._calls = calls
 
-    def _refuse(self, calls: int) -> NoReturn:
-        raise TimingError(f"cannot time {self._name}: {calls} calls take no time by the clock")
+    def _raise_too_fast(self, calls: int) -> NoReturn:
+        raise TimingError(
+            f"failed to time {self._name}: the clock did not advance during {calls} calls"
+        )
 
     def _run(self, calls: int) -> int:
         function = self._function
@@ -101,115 +110,119 @@ class Stopwatch:
         return time.perf_counter_ns() - start
 
 
-def race(
+def compare_speed(
     first: Callable[[], object], second: Callable[[], object], by: float, timeout: float | None
 ) -> Comparison:
-    """Run two functions in alternation until it is known whether the first is so much faster.
+    """Run two functions in alternation until their ratio is known well enough.
 
     Args:
-        first: Called without arguments.
-        second: As well.
-        by: How many times as long the second is to take.
-        timeout: Seconds after which it gives up; None is never.
+        first: The function that should be faster; called without arguments.
+        second: The other function; called without arguments.
+        by: Required ratio of the time of the second function to that of the first.
+        timeout: Seconds after which the comparison stops; None is no limit.
 
     Raises:
-        AssertionError: It is not, or that cannot be told.
+        AssertionError: The ratio is smaller than ``by``, or too uncertain.
     """
     names = name_of(check_function(first, "a")), name_of(check_function(second, "b"))
-    least = check_positive(by, "by") * (1 - _ROUNDING)
+    required = check_positive(by, "by") * (1 - _ROUNDING)
     end = math.inf if timeout is None else time.monotonic() + check_positive(timeout, "timeout")
-    # The first once more, as if it were another: what differs there is noise.
+    # The first function takes part twice. Its ratio to itself is the noise.
     watches = [
         Stopwatch(function, name)
         for function, name in ((first, names[0]), (second, names[1]), (first, names[0]))
     ]
     times: list[list[float]] = [[], [], []]
     with no_collector():
-        for rounds in range(1, _LOOKS[-1] + 1):
-            # Whoever comes first in a round is not always the same.
-            for place in range(len(watches)):
-                turn = (rounds + place) % len(watches)
-                times[turn].append(watches[turn].measure())
+        for rounds in range(1, _EVALUATIONS[-1] + 1):
+            # Each round starts with another function, so that the order has no effect.
+            for position in range(len(watches)):
+                index = (rounds + position) % len(watches)
+                times[index].append(watches[index].measure())
             late = time.monotonic() > end
-            if rounds not in _LOOKS and not late:
+            if rounds not in _EVALUATIONS and not late:
                 continue
-            found = _compare(times)
-            # Known to be on one side, or to the end of what we are ready to do.
-            if found.low >= least or found.high < least or late:
+            result = _evaluate(times)
+            # Stop as soon as the whole interval is on one side of the required ratio.
+            if result.low >= required or result.high < required or late:
                 break
-    if found.low >= least:
-        return found
-    if found.high < least:
-        how = "is not"
+    if result.low >= required:
+        return result
+    if result.high < required:
+        verdict = "is not"
+    elif late:
+        verdict = f"could not be shown within {timeout:g} s to be"
     else:
-        how = f"cannot within {timeout:g} s be told to be" if late else "cannot be told to be"
-    raise AssertionError(_describe(names, by, found, how))
+        verdict = "could not be shown to be"
+    raise AssertionError(_failure_text(names, by, result, verdict))
 
 
-def _compare(times: list[list[float]]) -> Comparison:
+def _evaluate(times: list[list[float]]) -> Comparison:
     first, second, again = times
     ratios = [b / a for a, b in zip(first, second, strict=True)]
-    selves = [b / a for a, b in zip(first, again, strict=True)]
-    ratio, low, high = median_interval(ratios, _DOUBT)
-    _, *noise = median_interval(selves, _DOUBT)
-    seconds = [median_interval(each, _DOUBT)[0] / 1e9 for each in (first, second)]
+    own_ratios = [b / a for a, b in zip(first, again, strict=True)]
+    ratio, low, high = median_interval(ratios, _ERROR_RATE)
+    _, *noise = median_interval(own_ratios, _ERROR_RATE)
+    seconds = [median_interval(each, _ERROR_RATE)[0] / 1e9 for each in (first, second)]
     return Comparison(ratio, low, high, (noise[0], noise[1]), len(first), (seconds[0], seconds[1]))
 
 
-def _describe(names: tuple[str, str], by: float, found: Comparison, how: str) -> str:
+def _failure_text(names: tuple[str, str], by: float, result: Comparison, verdict: str) -> str:
     first, second = names
+    low, high = _ratio_text(result.low), _ratio_text(result.high)
+    noise = " to ".join(map(_ratio_text, result.noise))
     return (
-        f"{first} {how} {by:g} times as fast as {second}: "
-        f"{second} takes {_times(found.ratio)} times as long "
-        f"({_times(found.low)} to {_times(found.high)}, in {found.rounds} rounds in alternation)\n"
-        f"  {first}: {seconds_text(found.seconds[0])} a call\n"
-        f"  {second}: {seconds_text(found.seconds[1])} a call\n"
-        f"  noise: {first} against itself is {_times(found.noise[0])} to {_times(found.noise[1])}"
+        f"{first} {verdict} {by:g} times as fast as {second}: "
+        f"{second} takes {_ratio_text(result.ratio)} times as long "
+        f"({low} to {high}, in {result.rounds} rounds in alternation)\n"
+        f"  {first}: {seconds_text(result.seconds[0])} a call\n"
+        f"  {second}: {seconds_text(result.seconds[1])} a call\n"
+        f"  noise: the ratio of {first} to itself is {noise}"
     )
 
 
-def _times(ratio: float) -> str:
-    return f"{ratio:.3f}" if ratio < 10 else f"{ratio:.4g}"  # noqa: PLR2004 - four digits
+def _ratio_text(ratio: float) -> str:
+    return f"{ratio:.3f}" if ratio < 10 else f"{ratio:.4g}"  # noqa: PLR2004 - four significant digits
 
 
 @contextmanager
 def no_collector() -> Generator[None]:
-    """Keep the garbage collector out, as `timeit` does; it is put back as it was."""
-    was_on = gc.isenabled()
+    """Disable the garbage collector in a block, as `timeit` does."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
 
 
 def name_of(function: Any) -> str:
-    """Return a function's name for messages."""
+    """Return the name of a function for messages, without enclosing functions."""
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     return str(name).rpartition("<locals>.")[2]
 
 
 def check_function(function: Any, what: str) -> Any:
-    """Return a function.
+    """Return the function.
 
     Raises:
-        TypeError: It cannot be called.
+        TypeError: The object is not callable.
     """
     if not callable(function):
-        raise TypeError(f"{what} is a function to call, got {safe_repr(function)}")
+        raise TypeError(f"{what} must be a function, got {safe_repr(function)}")
     return function
 
 
 def check_positive(number: Any, what: str) -> float:
-    """Return a number above zero.
+    """Return the number.
 
     Raises:
-        TypeError: It is no number.
-        ValueError: It is zero, below, infinite, or not a number at all.
+        TypeError: The object is not an int or float.
+        ValueError: The number is zero, negative, infinite or nan.
     """
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise TypeError(f"{what} is a number, got {safe_repr(number)}")
+        raise TypeError(f"{what} must be a number, got {safe_repr(number)}")
     if not 0 < number < math.inf:
         raise ValueError(f"{what} must be above 0, got {number!r}")
     return number

@@ -1,9 +1,9 @@
-"""The samples of operations: where each arrives, and what becomes of it.
+"""Where the samples of operations arrive, and how they reach a histogram.
 
-Taking a sample must cost next to nothing, also where eight threads take one of
-the same operation at once.  So it is one `list.append`, which is atomic and
-needs no lock; whoever finds a thousand samples in the list puts them into the
-histogram, and if somebody is about that already, goes on instead of waiting.
+Taking a sample must be cheap, also while eight threads time the same operation. So a
+sample is one `list.append`, which is atomic in CPython and needs no lock. The thread
+that finds 1024 samples in the list moves them to the histogram. If another thread is
+doing that already, the thread continues without waiting.
 """
 
 from __future__ import annotations
@@ -13,189 +13,145 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from itf.forks import lock_of
 from itf.measures.histogram import Histogram
-from itf.texts import safe_repr
+from itf.measures.operation_samples import TIME, OperationSamples, check_operation
 
 if TYPE_CHECKING:
     from itf.measures.shared import SampleFile
 
-__all__ = [
-    "PEAK",
-    "RETAINED",
-    "SUSPENDED",
-    "TIME",
-    "Cell",
-    "OperationSamples",
-    "Recorder",
-    "check_operation",
-    "known",
-]
+__all__ = ["Recorder", "SampleBuffer"]
 
 __unittest = True
 
-TIME: Final = "time"
-SUSPENDED: Final = "suspended"
-PEAK: Final = "peak"
-RETAINED: Final = "retained"
-
-# Large enough that the histogram is a small part of a sample's cost, small
-# enough that whoever fills it is held up for some 0.1 ms only.
+# Number of samples moved to a histogram at once. Large enough that the histogram is a
+# small part of the cost of a sample; small enough that moving takes about 0.1 ms.
 _BATCH: Final = 1024
 
 
-class OperationSamples:
-    """What is known of one operation: a histogram for each thing measured, and when it ran.
+class SampleBuffer:
+    """Receives the samples of one quantity of one operation.
 
     Attributes:
-        series: By name: `TIME` and `SUSPENDED` in ns, `PEAK` and `RETAINED` in bytes.
-        first: When the first sample began, by `time.perf_counter_ns`; None if unknown.
-        end: When the last one ended.
-        span: Nanoseconds of other runs, whose clock was another.
-    """
+        add: Takes a sample. In the test's process this is ``samples.append``.
+        samples: The samples that are not in the histogram yet.
+        limit: Number of samples at which the caller of `add` must call `fold`. It is 1
+            at first, so that the first sample can be reported at once.
+        last_end: End of the last sample, by `time.perf_counter_ns`.
+        first_start: Start of the first sample; None before the first `fold`.
 
-    __slots__ = ("end", "first", "series", "span")
-
-    def __init__(self) -> None:
-        self.series: dict[str, Histogram] = {}
-        self.first: int | None = None
-        self.end = 0
-        self.span = 0
-
-    def of(self, series: str) -> Histogram:
-        """Return the histogram of this name, an empty one if there was none."""
-        return self.series.setdefault(series, Histogram())
-
-    def ran(self, first: int, end: int) -> None:
-        """Take note that samples were taken between these two moments."""
-        self.first = first if self.first is None else min(self.first, first)
-        self.end = max(self.end, end)
-
-    @property
-    def elapsed(self) -> int:
-        """How many nanoseconds lie between the first start and the last end."""
-        return self.span + (0 if self.first is None else max(0, self.end - self.first))
-
-    def merge(self, other: OperationSamples) -> None:
-        """Add another's samples, which were taken by the same clock."""
-        for name, histogram in other.series.items():
-            self.of(name).merge(histogram)
-        if other.first is not None:
-            self.ran(other.first, other.end)
-        self.span += other.span
-
-
-class Cell:
-    """Where the samples of one operation, or of one more series of it, arrive.
-
-    Attributes:
-        add: Takes a sample.  At home it is the `append` of ``samples``.
-        samples: Those that are not in the histogram yet.
-        limit: How many of them there may be before `fold` is called; 1 at
-            first, so that the first sample of all can be told.
-        end: When the last sample ended.
+    Thread safety: `add` and `fold`, from any thread; the other methods need the lock of
+    the recorder.
     """
 
     __slots__ = (
         "_histogram",
         "_is_folding",
         "add",
-        "end",
-        "first",
+        "first_start",
+        "last_end",
         "limit",
         "operation",
+        "quantity",
         "recorder",
         "samples",
-        "series",
     )
 
-    def __init__(self, recorder: Recorder, operation: str, series: str = TIME) -> None:
+    def __init__(self, recorder: Recorder, operation: str, quantity: str = TIME) -> None:
         self.recorder = recorder
         self.operation = operation
-        self.series = series
+        self.quantity = quantity
         self.clear()
 
     def clear(self) -> None:
-        """Forget all samples."""
+        """Drop all samples."""
         self.samples: list[int] = []
         self.add: Callable[[int], object] = self.samples.append
         self.limit = 1
-        self.end = 0
-        self.first: int | None = None
+        self.last_end = 0
+        self.first_start: int | None = None
         self._histogram = Histogram()
         self._is_folding = False
 
-    def forked(self) -> None:
-        """Take note that this is a new process: whoever was folding is not in it."""
+    def after_fork(self) -> None:
+        """Reset what a thread of the parent process may have left half done."""
         self._is_folding = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Part of a decorated function, say, that is sent to a worker.
-        return (_cell_of, (self.recorder.monitor, self.operation))
+        # A decorated function that is sent to a worker refers to its buffer.
+        return (_buffer_in_worker, (self.recorder.monitor, self.operation))
 
-    def fold(self, *, tell: bool = True) -> None:
-        """Put a batch of samples into the histogram, unless somebody is about it.
+    def fold(self, *, report_first: bool = True) -> None:
+        """Move a batch of samples to the histogram, unless another thread is doing it.
 
         Args:
-            tell: Whether to tell the recorder if one is the first of all.
+            report_first: Whether to call the recorder's `on_first` if the batch begins
+                with the first sample of the operation.
         """
         recorder = self.recorder
-        told = None
+        first = None
         lock = recorder.lock
         if not lock.acquire(blocking=False):
             self.limit = len(self.samples) + _BATCH
             return
         try:
-            if self.first is None and self.samples:
-                told = self.samples[0]
-            self.take_in(_BATCH)
+            if self.first_start is None and self.samples:
+                first = self.samples[0]
+            self.fold_locked(_BATCH)
         finally:
             lock.release()
-        if tell and told is not None and self.series == TIME:
-            recorder.on_first(self.operation, told)
+        # Outside the lock: the callback writes to the timeline, which has its own lock.
+        if report_first and first is not None and self.quantity == TIME:
+            recorder.on_first(self.operation, first)
 
-    def take_in(self, count: int | None = None) -> Histogram:
-        """Put samples into the histogram, and return that; called with the lock held."""
-        # The collector may run a `__del__` in here that takes a sample as well,
-        # or reads them: the lock is its own thread's, and does not stop it.
+    def fold_locked(self, count: int | None = None) -> Histogram:
+        """Move samples to the histogram and return it. The caller holds the lock.
+
+        Args:
+            count: Maximum number of samples; None is all.
+        """
+        # The lock is reentrant: a finalizer that the garbage collector runs here may
+        # take a sample or read the samples in the same thread.
         if self._is_folding:
             return self._histogram
         self._is_folding = True
         try:
             samples = self.samples[:count]
             del self.samples[: len(samples)]
-            if samples and self.first is None:
-                self.first = self.end - samples[0]
+            if samples and self.first_start is None:
+                self.first_start = self.last_end - samples[0]
                 self.recorder.order.setdefault(self.operation)
             self._histogram.add(samples)
-            self.limit = _BATCH if self.first is not None else 1
+            self.limit = _BATCH if self.first_start is not None else 1
         finally:
             self._is_folding = False
         return self._histogram
 
 
 class Recorder:
-    """The samples of all operations of one monitor, in this process and those that it shares with.
+    """The samples of one monitor, in this process and in its worker processes.
 
     Args:
-        monitor: Whose samples they are; it has this as ``recorder``.
-        on_first: Called with an operation and a sample in ns when it is the first of a process.
-        make_file: Makes what is shared with other processes.
+        monitor: The monitor; its attribute ``recorder`` is this object.
+        on_first: Called with the operation and the nanoseconds of its first sample in
+            this process.
+        make_file: Creates the file that is shared with worker processes.
 
     Attributes:
-        cells: The cells for times, by operation; never another dict.
-        more: The cells for other series.
-        order: The operations in the order of their first end.
-        running: What was started by hand and has not ended; the starts of each
-            (operation, thread, task) in ns, the innermost last.  A key belongs
-            to one thread, which alone changes its list.  The objects, not an id
-            or a name, which the next thread or task may have as well.
-        file: What is shared with other processes, once there are any.
+        time_buffers: The buffers for durations, by operation. Never replaced by another
+            dict: the monitor keeps a reference to it.
+        other_buffers: The buffers for other quantities, by operation and quantity.
+        order: The operations, in the order in which their first samples ended.
+        running: Start times of operations that were started by `start_timing`, the
+            innermost last, by operation, thread and task. Only the thread of the key
+            changes its list. The keys hold the objects: ids and names are reused.
+        file: The file shared with worker processes; None until it is needed.
+        is_worker: Whether this process is a worker.
 
-    Thread safety: every method, from any thread.
+    Thread safety: all methods, from any thread.
     """
 
     def __init__(
@@ -207,94 +163,103 @@ class Recorder:
         self.monitor = monitor
         self.on_first = on_first
         self.make_file = make_file
-        self.cells: dict[str, Cell] = {}
-        self.more: dict[tuple[str, str], Cell] = {}
+        self.time_buffers: dict[str, SampleBuffer] = {}
+        self.other_buffers: dict[tuple[str, str], SampleBuffer] = {}
         self.order: dict[str, None] = {}
         self.running: dict[tuple[str, threading.Thread, object], list[int]] = {}
         self.file: SampleFile | None = None
         self.is_worker = False
-        self._others: dict[str, OperationSamples] = {}
-        self._born = 0
+        # Samples merged from other monitors and from ended worker processes.
+        self._merged: dict[str, OperationSamples] = {}
+        # In a worker: when this process began to record, by time.perf_counter_ns.
+        self._process_start = 0
         _recorders.add(self)
 
     @property
     def lock(self) -> threading.RLock:
-        """Held while samples go into a histogram, or are read."""
+        """Held while samples are moved to a histogram, read, merged or dropped."""
         return lock_of(self)
 
-    def cell(self, operation: object) -> Cell:
-        """Return the cell for the times of an operation."""
+    def time_buffer(self, operation: object) -> SampleBuffer:
+        """Return the buffer for the durations of an operation."""
         name = check_operation(operation)
-        return self.cells.get(name) or self._new_cell(self.cells, name, Cell(self, name))
+        buffer = self.time_buffers.get(name)
+        return buffer or self._add_buffer(self.time_buffers, name, SampleBuffer(self, name))
 
-    def add(self, operation: str, series: str, value: int) -> None:
-        """Take a sample of another series than the time."""
-        key = (operation, series)
-        cell = self.more.get(key) or self._new_cell(self.more, key, Cell(self, operation, series))
-        cell.add(value)
-        if len(cell.samples) >= cell.limit:
-            cell.fold()
+    def add(self, operation: str, quantity: str, value: int) -> None:
+        """Add a sample of another quantity than the duration."""
+        key = (operation, quantity)
+        buffer = self.other_buffers.get(key) or self._add_buffer(
+            self.other_buffers, key, SampleBuffer(self, operation, quantity)
+        )
+        buffer.add(value)
+        if len(buffer.samples) >= buffer.limit:
+            buffer.fold()
 
-    def _new_cell(self, cells: dict[Any, Cell], key: Any, cell: Cell) -> Cell:
+    def _add_buffer(self, buffers: dict[Any, SampleBuffer], key: Any, new: SampleBuffer) -> Any:
         if self.is_worker:
-            self._redirect(cell)
-        return cells.setdefault(key, cell)  # atomic: two that come first get the same
+            self._send_to_file(new)
+        # setdefault is atomic: two threads that add the same key get the same buffer.
+        return buffers.setdefault(key, new)
+
+    def _all_buffers(self) -> list[SampleBuffer]:
+        return [*self.time_buffers.values(), *self.other_buffers.values()]
 
     # Reading
 
     def read(self) -> dict[str, OperationSamples]:
-        """Return all samples so far, those of worker processes included, in order of first end."""
+        """Return all samples, with those of worker processes, in the order of `order`."""
         with self.lock:
             found: dict[str, OperationSamples] = {}
-            for cell in [*self.cells.values(), *self.more.values()]:
-                self._read_cell(cell, found)
-            away = self.file.read() if self.file is not None else {}
-            for others in (self._others, away):
+            for buffer in self._all_buffers():
+                self._read_buffer(buffer, found)
+            from_workers = self.file.read() if self.file is not None else {}
+            for others in (self._merged, from_workers):
                 for operation, samples in others.items():
                     found.setdefault(operation, OperationSamples()).merge(samples)
             order = [*self.order, *(name for name in found if name not in self.order)]
             return {name: found[name] for name in order if name in found}
 
     @staticmethod
-    def _read_cell(cell: Cell, found: dict[str, OperationSamples]) -> None:
-        histogram = cell.take_in()
+    def _read_buffer(buffer: SampleBuffer, found: dict[str, OperationSamples]) -> None:
+        histogram = buffer.fold_locked()
         if not histogram.count:
             return
-        samples = found.setdefault(cell.operation, OperationSamples())
-        samples.of(cell.series).merge(histogram)
-        if cell.series == TIME and cell.first is not None:
-            samples.ran(cell.first, cell.end)
+        samples = found.setdefault(buffer.operation, OperationSamples())
+        samples.histogram(buffer.quantity).merge(histogram)
+        if buffer.quantity == TIME and buffer.first_start is not None:
+            samples.extend_period(buffer.first_start, buffer.last_end)
 
     def merge(self, others: dict[str, OperationSamples]) -> None:
         """Add samples that were taken elsewhere."""
         with self.lock:
             for operation, samples in others.items():
-                self._others.setdefault(operation, OperationSamples()).merge(samples)
+                self._merged.setdefault(operation, OperationSamples()).merge(samples)
                 self.order.setdefault(operation)
 
     def reset(self) -> None:
-        """Forget all samples, those of worker processes included."""
+        """Drop all samples, with those of worker processes."""
         with self.lock:
             if self.file is not None:
-                self.file.begin_anew()
-            # Kept, for whoever is in the middle of a `with` has one of them.
-            for cell in [*self.cells.values(), *self.more.values()]:
-                cell.clear()
-            self._others.clear()
+                self.file.start_new_epoch()
+            # The buffers stay: a `with` block that is running refers to its buffer.
+            for buffer in self._all_buffers():
+                buffer.clear()
+            self._merged.clear()
             self.order.clear()
             self.running.clear()
 
-    # Other processes
+    # Worker processes
 
     def share(self) -> SampleFile:
-        """Return what is shared with other processes, made at the first call."""
+        """Return the file shared with worker processes; create it at the first call."""
         with self.lock:
             if self.file is None:
                 self.file = self.make_file()
             return self.file
 
-    def bring_home(self) -> None:
-        """Take over the samples of the worker processes, and share nothing with them any more."""
+    def stop_sharing(self) -> None:
+        """Merge the samples of the worker processes and close the shared file."""
         _sharing.discard(self)
         with self.lock:
             file, self.file = self.file, None
@@ -302,43 +267,45 @@ class Recorder:
                 self.merge(file.read())
                 file.close()
 
-    def begin_sharing(self) -> None:
-        """Have every process that is forked from now on send its samples home."""
+    def start_sharing(self) -> None:
+        """Collect the samples of every process that is forked from now on."""
         _sharing.add(self)
 
     def become_worker(self) -> None:
-        """Send the samples of this process home from now on; its parent's are not its own."""
+        """Write the samples of this process to the shared file from now on."""
         self.is_worker = True
-        # What began before was begun by the parent, which ends it as well.
-        self._born = time.perf_counter_ns()
-        self._others.clear()
+        # Blocks that the parent process has entered are timed by the parent.
+        self._process_start = time.perf_counter_ns()
+        self._merged.clear()
         self.order.clear()
         self.running.clear()
-        for cell in [*self.cells.values(), *self.more.values()]:
-            cell.clear()
-            self._redirect(cell)
+        for buffer in self._all_buffers():
+            buffer.clear()
+            self._send_to_file(buffer)
 
-    def forked(self) -> None:
-        """Take note that this is a new process, with a copy of its own."""
-        for cell in [*self.cells.values(), *self.more.values()]:
-            cell.forked()
+    def after_fork(self) -> None:
+        """Reset the buffers in a forked process that keeps a copy of the samples."""
+        for buffer in self._all_buffers():
+            buffer.after_fork()
 
-    def _redirect(self, cell: Cell) -> None:
-        cell.add = functools.partial(self._send, cell)
+    def _send_to_file(self, buffer: SampleBuffer) -> None:
+        buffer.add = functools.partial(self._write, buffer)
 
-    def _send(self, cell: Cell, value: int) -> None:
+    def _write(self, buffer: SampleBuffer, value: int) -> None:
         file = self.file
         if file is None:
-            return  # the monitor has ended, and nobody reads it
-        if cell.series != TIME:
-            file.add(cell.operation, cell.series, value)
-        elif cell.end - value >= self._born:
-            file.add(cell.operation, TIME, value, cell.end - value, cell.end)
+            return  # the monitor has ended; nobody can read the sample
+        if buffer.quantity != TIME:
+            file.add(buffer.operation, buffer.quantity, value)
+            return
+        start = buffer.last_end - value
+        if start >= self._process_start:
+            file.add(buffer.operation, TIME, value, start, buffer.last_end)
 
 
 _recorders: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
-# Those that a forked process is to send its samples to.
+# Recorders that collect the samples of processes forked from now on.
 _sharing: weakref.WeakSet[Recorder] = weakref.WeakSet()
 
 
@@ -347,36 +314,20 @@ def _before_fork() -> None:
         recorder.share()
 
 
-def _after_fork() -> None:
+def _after_fork_in_child() -> None:
     for recorder in list(_recorders):
         if recorder.file is None:
-            recorder.forked()
+            recorder.after_fork()
         else:
-            recorder.file.forked()
+            recorder.file.after_fork()
             recorder.become_worker()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
-def _cell_of(monitor: Any, operation: str) -> Cell:
-    """Return the cell for an operation in the process to which a monitor was sent."""
+def _buffer_in_worker(monitor: Any, operation: str) -> SampleBuffer:
+    """Return the buffer of an operation in the process to which a monitor was sent."""
     recorder: Recorder = monitor.recorder
-    return recorder.cell(operation)
-
-
-def check_operation(operation: object) -> str:
-    """Return the name of an operation.
-
-    Raises:
-        TypeError: It is not a str.
-    """
-    if not isinstance(operation, str):
-        raise TypeError(f"the name of an operation is a str, got {safe_repr(operation)}")
-    return operation
-
-
-def known(operations: Iterable[str]) -> str:
-    """Return operations as a message lists them."""
-    return ", ".join(map(repr, operations)) or "none"
+    return recorder.time_buffer(operation)

@@ -1,4 +1,4 @@
-"""How the time of a function grows with the size of what it is given."""
+"""Complexity of a function: how its time grows with the size of its input."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ __unittest = True
 
 
 def _exponential(size: float, largest: float) -> float:
+    # Divided by 2**largest, which could not be represented as a float.
     return float(2.0 ** max(size - largest, -1000.0))
 
 
@@ -39,28 +40,29 @@ CLASSES: Final[dict[str, Callable[[float, float], float]]] = {
     "n^3": lambda size, largest: size**3,
     "2^n": _exponential,
 }
-"""The classes of growth, from the slowest on, each as a function of the size and the largest."""
+"""Complexity classes in the order of their growth: functions of a size and the largest size."""
 
-# Fewer sizes, or closer ones, do not tell one class from another.
-_LEAST_SIZES: Final = 4
-_LEAST_RANGE: Final = 4
+# Minimum number of sizes, and of the ratio of the largest to the smallest one. With less,
+# the classes cannot be distinguished.
+_MIN_SIZES: Final = 4
+_MIN_RANGE: Final = 4
 
-# One size of so many may be off for a reason of its own.
-_OUTLIERS: Final = 6
+# One of this number of points may be left out of a fit as an outlier.
+_POINTS_PER_OUTLIER: Final = 6
 
-# How much worse a simpler class may fit, relative to the times: measured
-# times are never better than that.
+# How much larger the relative error of a simpler class may be than that of the best class.
+# Repeated measurements of one function differ by about as much.
 _TOLERANCE: Final = 0.02
 
 
 class Fit(NamedTuple):
-    """How well times grow as a class says.
+    """The fit of one complexity class to measured times: fixed + factor * class(size).
 
     Attributes:
-        name: The class.
-        error: How far the times are off, relative to themselves (root mean square).
-        fixed: The part of the time that does not grow.
-        factor: That of the part that does.
+        name: The class, a key of `CLASSES`.
+        error: Root mean square of the relative errors.
+        fixed: Seconds that do not depend on the size.
+        factor: Seconds per unit of the class's function.
     """
 
     name: str
@@ -69,18 +71,18 @@ class Fit(NamedTuple):
     factor: float
 
     def time(self, size: float, largest: float) -> float:
-        """Return what the class says for a size."""
+        """Return the predicted seconds for a size."""
         return self.fixed + self.factor * CLASSES[self.name](size, largest)
 
 
 class Growth(NamedTuple):
-    """How a function grows.
+    """The measured complexity of a function.
 
     Attributes:
         name: The class, a key of `CLASSES`.
-        sizes: The sizes it was called with.
-        seconds: What a call took for each of them, the least of all rounds.
-        fits: How well each class fits, by name.
+        sizes: The sizes of the input, in ascending order.
+        seconds: The time of a call for each size; minimum of all rounds.
+        fits: The fit of each class.
     """
 
     name: str
@@ -98,16 +100,18 @@ def measure_growth(
     rounds: int,
     timeout: float | None,
 ) -> Growth:
-    """Time a function with each size, and say how it grows.
+    """Time a function with each size and return its complexity.
+
+    The arguments are those of `PerformanceMonitor.assert_scales`.
 
     Raises:
-        AssertionError: It grows faster than ``at_most``.
+        AssertionError: The time grows faster than ``at_most``.
     """
     check_function(function, "function")
     if setup is not None:
         check_function(setup, "setup")
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        raise ValueError(f"rounds is a whole number from 1 on, got {safe_repr(rounds)}")
+        raise ValueError(f"rounds must be an integer, 1 or more, got {safe_repr(rounds)}")
     limit = _check_class(at_most)
     checked = _check_sizes(sizes)
     seconds = math.inf if timeout is None else check_positive(timeout, "timeout")
@@ -118,7 +122,7 @@ def measure_growth(
     growth = Growth(name, checked, best, fits)
     order = list(CLASSES)
     if order.index(name) > order.index(limit):
-        _fail(name_of(function), growth, limit)
+        _raise_failure(name_of(function), growth, limit)
     return growth
 
 
@@ -129,54 +133,56 @@ def _measure(
     rounds: int,
     timeout: float,
 ) -> list[list[float]]:
-    """Return the ns of a call for each size and round; the sizes take turns."""
+    """Return the nanoseconds of a call, one list for each size with an item for each round."""
     end = time.monotonic() + timeout
     name = name_of(function)
     watches = [Stopwatch(lambda size=size: function(size), name) for size in sizes]  # type: ignore[misc]
     times: list[list[float]] = [[] for _ in sizes]
     with no_collector():
         for number in range(rounds):
-            places = range(len(sizes))
-            # Up and down: what slows the machine for a while meets large and small.
-            for place in places if number % 2 == 0 else reversed(places):
-                if time.monotonic() > end and not times[place]:
+            indexes = range(len(sizes))
+            # Ascending and descending in turn: if the machine is slow for a while, this
+            # affects small and large sizes.
+            for index in indexes if number % 2 == 0 else reversed(indexes):
+                if time.monotonic() > end and not times[index]:
                     raise TimingError(
-                        f"cannot tell how {name} grows: it was not called with size "
-                        f"{sizes[place]} within {timeout:g} s; take smaller sizes"
+                        f"failed to find the complexity of {name}: it was not called with "
+                        f"size {sizes[index]} within {timeout:g} s; use smaller sizes"
                     )
                 if setup is None:
-                    times[place].append(watches[place].measure())
+                    times[index].append(watches[index].measure())
                 else:
-                    times[place].append(_once(function, setup(sizes[place]), name))
+                    times[index].append(_measure_once(function, setup(sizes[index]), name))
             if time.monotonic() > end:
                 break
     return times
 
 
-def _once(function: Callable[[Any], object], value: Any, name: str) -> float:
-    # What was set up may be used up by the call: so only one.
+def _measure_once(function: Callable[[Any], object], value: Any, name: str) -> float:
+    # One call only: the function may change the object that setup has made.
     start = time.perf_counter_ns()
     function(value)
-    took = time.perf_counter_ns() - start
-    if not took:
-        raise TimingError(f"cannot time {name}: a call takes no time by the clock")
-    return took
+    duration = time.perf_counter_ns() - start
+    if not duration:
+        raise TimingError(f"failed to time {name}: the clock did not advance during a call")
+    return duration
 
 
 def fit(sizes: Sequence[int], times: Sequence[float], noise: float) -> tuple[str, dict[str, Fit]]:
-    """Return the simplest class that explains the times, and how well each of them does.
+    """Return the simplest class that fits the times, and the fit of each class.
 
-    Each class is a constant plus a multiple of its function, neither of them
-    negative, by least squares of the relative errors, as Google's benchmark
-    library and the Python package big_O fit theirs.  One of six points may be
-    left out, that which a class fits worst.
+    The model is a constant plus a multiple of the class's function, both at least 0,
+    fitted by least squares of the relative errors. For each class, the worst point of
+    every six is left out.
+
+    Source: Google's benchmark library and the Python package big_O fit the same model.
 
     Args:
         sizes: The sizes.
-        times: How long each took.
-        noise: How far measured times are off, relative to themselves.
+        times: The seconds for each size.
+        noise: Relative error of the measured times.
     """
-    kept = len(sizes) - len(sizes) // _OUTLIERS
+    kept = len(sizes) - len(sizes) // _POINTS_PER_OUTLIER
     fits = {name: _fit_trimmed(name, sizes, times, kept) for name in CLASSES}
     bound = min(each.error for each in fits.values()) + max(_TOLERANCE, noise)
     return next(name for name, each in fits.items() if each.error <= bound), fits
@@ -188,7 +194,7 @@ def _fit_trimmed(name: str, sizes: Sequence[int], times: Sequence[float], kept: 
     if len(points) - kept <= 1:
         choices: Iterable[Sequence[tuple[int, float]]] = combinations(points, kept)
         return min((_fit(name, choice, largest) for choice in choices), key=lambda it: it.error)
-    # Too many choices: leave out, step by step, the one that fits worst.
+    # There are too many subsets to try: remove the worst point, and fit again.
     found = _fit(name, points, largest)
     while len(points) > kept:
         worst = max(points, key=lambda it: abs(found.time(it[0], largest) / it[1] - 1))
@@ -199,7 +205,7 @@ def _fit_trimmed(name: str, sizes: Sequence[int], times: Sequence[float], kept: 
 
 def _fit(name: str, points: Sequence[tuple[int, float]], largest: float) -> Fit:
     grows = CLASSES[name]
-    # Each row divided by its time: fixed * u + factor * v is to be 1.
+    # Divided by the measured time, each equation is fixed * u + factor * v = 1.
     u = [1 / seconds for _, seconds in points]
     v = [grows(size, largest) / seconds for size, seconds in points]
     uu, uv, vv = (sum(map(mul, p, q)) for p, q in ((u, u), (u, v), (v, v)))
@@ -222,27 +228,29 @@ def _check_class(name: Any) -> str:
         plain = " ".join(plain.removeprefix("O(").removesuffix(")").split())
         if plain in CLASSES:
             return plain
-    raise ValueError(f"at_most is one of {', '.join(map(repr, CLASSES))}, got {safe_repr(name)}")
+    raise ValueError(
+        f"at_most must be one of {', '.join(map(repr, CLASSES))}, got {safe_repr(name)}"
+    )
 
 
 def _check_sizes(sizes: Any) -> list[int]:
     try:
         listed = list(sizes)
     except TypeError:
-        raise TypeError(f"sizes are whole numbers, got {safe_repr(sizes)}") from None
+        raise TypeError(f"sizes must be integers, got {safe_repr(sizes)}") from None
     for size in listed:
         if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"a size is a whole number, got {safe_repr(size)}")
+            raise TypeError(f"a size must be an integer, got {safe_repr(size)}")
     checked = sorted(set(listed))
-    if len(checked) < _LEAST_SIZES or checked[0] < 1 or checked[-1] < _LEAST_RANGE * checked[0]:
+    if len(checked) < _MIN_SIZES or checked[0] < 1 or checked[-1] < _MIN_RANGE * checked[0]:
         raise ValueError(
-            f"sizes: at least {_LEAST_SIZES} different ones above 0, the largest at least "
-            f"{_LEAST_RANGE} times the smallest, got {safe_repr(listed)}"
+            f"sizes must be at least {_MIN_SIZES} different numbers above 0, the largest at "
+            f"least {_MIN_RANGE} times the smallest, got {safe_repr(listed)}"
         )
     return checked
 
 
-def _fail(function: str, growth: Growth, limit: str) -> NoReturn:
+def _raise_failure(function: str, growth: Growth, limit: str) -> NoReturn:
     allowed, found = growth.fits[limit], growth.fits[growth.name]
     largest = growth.sizes[-1]
     lines = [
@@ -255,7 +263,7 @@ def _fail(function: str, growth: Growth, limit: str) -> NoReturn:
             f"  {size:>12}  {seconds_text(seconds):>10}  {expected[0]:>10}  {expected[1]:>10}"
         )
     lines.append(
-        f"  off by {found.error:.1%} as {growth.name}, by {allowed.error:.1%} as {limit}, "
-        "on average; try a profiler with the largest size"
+        f"  average error {found.error:.1%} as {growth.name}, {allowed.error:.1%} as {limit}; "
+        "profile the function with the largest size"
     )
     raise AssertionError("\n".join(lines))

@@ -1,24 +1,25 @@
-"""What is said of an operation: its samples in numbers."""
+"""Statistics of an operation, computed from its samples."""
 
 from __future__ import annotations
 
 from typing import Final, NotRequired, TypedDict
 
 from itf.measures.histogram import Histogram
-from itf.measures.samples import PEAK, RETAINED, SUSPENDED, TIME, OperationSamples
+from itf.measures.operation_samples import PEAK, RETAINED, TIME, OperationSamples
 
 __all__ = ["STATISTICS", "MemoryStats", "OperationStats", "statistics_of"]
 
 __unittest = True
 
+# Nanoseconds per second.
 _NS: Final = 1e9
 
 
 class MemoryStats(TypedDict):
-    """What one operation allocated, in bytes, by `tracemalloc`.
+    """Memory that one operation allocated, in bytes, by `tracemalloc`.
 
-    ``peak`` is what was allocated at the height of a sample more than at its
-    start, ``retained`` what was at its end.
+    ``peak``: the maximum during a sample, minus the bytes allocated at its start.
+    ``retained``: the bytes allocated at its end, minus those at its start.
     """
 
     count: int
@@ -33,14 +34,14 @@ class MemoryStats(TypedDict):
 class OperationStats(TypedDict):
     """The statistics of one operation, in seconds.
 
-    ``count``, ``total``, ``average``, ``min`` and ``max`` are exact, the
-    percentiles at most 0.4% off.  ``stddev`` is that of a sample (n - 1).
-    ``throughput`` is how many ended in a second, from the start of the first
-    to the end of the last; 0 if no time passed.
+    ``count``, ``total``, ``average``, ``min`` and ``max`` are exact; the percentiles
+    have an error of at most 0.4%. ``stddev`` is the sample standard deviation (n - 1).
+    ``throughput`` is the number of samples per second, from the start of the first to
+    the end of the last one; 0 if no time passed.
 
-    ``suspended`` and ``running`` are there if tasks were timed by ``async
-    with``: how much of ``total`` they stood still, and the rest of it.
-    ``memory`` is there if memory was measured.
+    The time of an ``async with`` block includes the time in which its task was suspended.
+
+    ``memory`` exists only if memory was measured.
     """
 
     count: int
@@ -54,25 +55,23 @@ class OperationStats(TypedDict):
     p99: float
     p999: float
     throughput: float
-    suspended: NotRequired[float]
-    running: NotRequired[float]
     memory: NotRequired[MemoryStats]
 
 
 STATISTICS: Final = ("average", "min", "max", "stddev", "p50", "p90", "p99", "p999", "total")
-"""What of an operation is in seconds, and may have a limit."""
+"""The statistics in seconds, for which `assert_faster_than` takes a limit."""
 
 
 def statistics_of(samples: OperationSamples) -> OperationStats:
-    """Return what is said of an operation that has samples."""
-    times = samples.of(TIME)
+    """Return the statistics of an operation. It must have at least one sample."""
+    times = samples.histogram(TIME)
     elapsed = samples.elapsed
     stats: OperationStats = {
         "count": times.count,
         "total": times.total / _NS,
         "average": times.average / _NS,
-        "min": times.least / _NS,
-        "max": times.most / _NS,
+        "min": times.minimum / _NS,
+        "max": times.maximum / _NS,
         "stddev": times.deviation / _NS,
         "p50": times.percentile(0.5) / _NS,
         "p90": times.percentile(0.9) / _NS,
@@ -80,11 +79,7 @@ def statistics_of(samples: OperationSamples) -> OperationStats:
         "p999": times.percentile(0.999) / _NS,
         "throughput": times.count * _NS / elapsed if elapsed else 0.0,
     }
-    suspended = samples.series.get(SUSPENDED)
-    if suspended is not None:
-        stats["suspended"] = suspended.total / _NS
-        stats["running"] = (times.total - suspended.total) / _NS
-    peak, retained = samples.series.get(PEAK), samples.series.get(RETAINED)
+    peak, retained = samples.histograms.get(PEAK), samples.histograms.get(RETAINED)
     if peak is not None and retained is not None:
         stats["memory"] = _memory(peak, retained)
     return stats
@@ -94,9 +89,9 @@ def _memory(peak: Histogram, retained: Histogram) -> MemoryStats:
     return {
         "count": peak.count,
         "peak_average": peak.average,
-        "peak_max": peak.most,
+        "peak_max": peak.maximum,
         "retained_average": retained.average,
-        "retained_min": retained.least,
-        "retained_max": retained.most,
+        "retained_min": retained.minimum,
+        "retained_max": retained.maximum,
         "retained_total": retained.total,
     }

@@ -1,4 +1,4 @@
-"""The ``with`` that takes a sample, used once or again, inside itself, by many at once."""
+"""Context manager that times a block and stores the duration as a sample."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from itf.exceptions import TimingError
-from itf.measures.samples import SUSPENDED, Cell
+from itf.measures.decorating import timed
+from itf.measures.samples import SampleBuffer
 
 __all__ = ["Timing", "current_task", "here"]
 
@@ -32,25 +33,25 @@ class _Starts:
 
 
 class Timing:
-    """What `PerformanceMonitor.measure` gives: a context manager, and a decorator.
+    """Context manager and decorator, returned by `PerformanceMonitor.measure`.
 
-    It may be used again, also inside itself, and by several threads and tasks
-    at once.  Time suspended is told apart where it is entered by ``async with``,
-    and where it decorates a coroutine function.
+    An object may be used several times, also inside itself, and by several threads and
+    asyncio tasks at once. An ``async with`` block and a decorated coroutine function are
+    timed as a whole: from start to end, the time in which the task is suspended included.
 
-    Thread safety: every method, from any thread.
+    Thread safety: all methods, from any thread.
     """
 
     # There is no __init__: calling one would cost as much as all the rest.
     __slots__ = ("_cell", "_start")
 
-    _cell: Cell
+    _cell: SampleBuffer
     # None while nobody is inside.
     _start: int | _Starts | None
 
     @classmethod
-    def of(cls, cell: Cell) -> Timing:
-        """Return one whose samples go to this cell."""
+    def of(cls, cell: SampleBuffer) -> Timing:
+        """Return a timing whose samples go to this buffer."""
         timing = cls()
         timing._cell = cell
         timing._start = None
@@ -79,7 +80,7 @@ class Timing:
         else:
             self._start = None
         cell = self._cell
-        cell.end = end
+        cell.last_end = end
         cell.add(took)
         if len(cell.samples) >= cell.limit:
             cell.fold()
@@ -116,9 +117,6 @@ class Timing:
             return start
 
     async def __aenter__(self) -> None:
-        from itf.measures.tasks import begin_block
-
-        await begin_block(self)
         self.__enter__()
 
     async def __aexit__(
@@ -127,39 +125,34 @@ class Timing:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        from itf.measures.tasks import end_block
-
-        suspended = end_block(self)
         self.__exit__(kind, error, traceback)
-        if suspended is not None:
-            self._cell.recorder.add(self._cell.operation, SUSPENDED, suspended)
 
     def __call__(self, function: _F) -> _F:
-        """Decorate a function: each of its calls is timed, a generator's from first to last."""
-        from itf.measures.decorating import timed
-
-        return timed(self.fresh, function)
+        """Return a function that times each call; of a generator, from first to last item."""
+        return timed(self.new, function)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self).of, (self._cell,))
 
-    def fresh(self) -> Timing:
-        """Return another one for the same operation."""
+    def new(self) -> Timing:
+        """Return a new timing for the same operation."""
         return self.of(self._cell)
 
 
 def here() -> tuple[int, object]:
-    """Return the running thread and task, as far as they are told apart."""
+    """Return a key for the current thread and its current asyncio task."""
     return threading.get_ident(), current_task()
 
 
 def current_task() -> object:
-    """Return the running asyncio task; None where there is none."""
-    # Where nobody has imported asyncio there is no task.
+    """Return the current asyncio task; None outside of a task."""
+    # Without an import of asyncio there is no task. This module does not import it,
+    # because plain tests do not need it.
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return None
     try:
         return asyncio.current_task()
     except (RuntimeError, AttributeError):
-        return None  # no running loop; or asyncio is only half imported, in another thread
+        # No loop is running in this thread; or another thread is importing asyncio.
+        return None

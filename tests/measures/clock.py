@@ -1,4 +1,4 @@
-"""A clock for tests that measure: it stands still but for what they say."""
+"""A clock for tests of timing, which only advances when a test says so."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Clock", "ClockTestCase"]
 
 
 class Clock:
-    """Nanoseconds that pass only when told to."""
+    """A replacement for `time.perf_counter_ns`."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -18,12 +18,12 @@ class Clock:
         return self.now
 
     def take(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now += round(seconds * 1e9)
 
 
 class ClockTestCase(unittest.TestCase):
-    """Its `clock` is what `time.perf_counter_ns` says."""
+    """Replaces `time.perf_counter_ns` by its attribute `clock`."""
 
     def setUp(self) -> None:
         self.clock = Clock()

@@ -23,7 +23,7 @@ class BaselineTestCase(ClockTestCase):
         self.file = self.folder / "perf.json"
 
     def monitor_of(self, **operations: list[float]) -> PerformanceMonitor:
-        """Return a monitor in which operations took these ms."""
+        """Return a monitor with operations that took these milliseconds."""
         monitor = performance_monitor()
         for operation, times in operations.items():
             for milliseconds in times:
@@ -33,13 +33,13 @@ class BaselineTestCase(ClockTestCase):
 
 
 def around(milliseconds: float, count: int = 50) -> list[float]:
-    """Return so many times, up to 10% longer."""
+    """Return this many times, each up to 10% longer than the given one."""
     return [milliseconds * (1 + number / count / 10) for number in range(count)]
 
 
 class CompareTest(BaselineTestCase):
     def test_the_first_run_writes_the_file(self) -> None:
-        """It compares nothing, and the file holds all samples."""
+        """The first run compares nothing and writes all samples to the file."""
         monitor = self.monitor_of(parse=around(10), load=[3])
         self.assertEqual([], monitor.compare_to(self.file))
         self.assertEqual([self.file], list(self.folder.iterdir()))
@@ -51,7 +51,7 @@ class CompareTest(BaselineTestCase):
         )
 
     def test_the_same_again(self) -> None:
-        """A run like the first passes, and the file stays as it is."""
+        """A second run with similar times passes and does not change the file."""
         self.monitor_of(parse=around(10)).compare_to(self.file)
         before = self.file.read_bytes()
         for path in (self.file, str(self.file), os.fsencode(self.file).decode()):
@@ -61,13 +61,13 @@ class CompareTest(BaselineTestCase):
         self.assertEqual(before, self.file.read_bytes())
 
     def test_slower_within_the_tolerance(self) -> None:
-        """So much is allowed, and faster always is."""
+        """A run passes if it is slower within the tolerance, or faster."""
         self.monitor_of(parse=around(10)).compare_to(self.file)
         for now in (10.9, 10, 1):
             self.monitor_of(parse=around(now)).compare_to(self.file, tolerance=0.1)
 
     def test_slower(self) -> None:
-        """The message has what is slower, by how much, how sure that is, and what to do."""
+        """The message names the slower operation, both medians, the p-value and the remedy."""
         self.monitor_of(parse=around(10), load=around(1), other=[3]).compare_to(self.file)
         monitor = self.monitor_of(load=around(1), parse=around(13))
         with self.assertRaises(AssertionError) as caught:
@@ -75,18 +75,19 @@ class CompareTest(BaselineTestCase):
         self.assertRegex(
             str(caught.exception),
             rf"^1 operation became slower than in {os.path.realpath(self.file)}:\n"
-            r"  'parse': 13.6 ms now, 10.5 ms then \(medians, 1.3 times as long, 1.1 allowed; "
-            r"50 samples against 50, chance explains it with p = \d(\.\d)?e-\d+\)\n"
-            "if that is meant, delete the file, and the next run writes it anew$",
+            r"  'parse': 13.6 ms now, 10.5 ms in the baseline "
+            r"\(medians, 1.3 times as long, 1.1 allowed; "
+            r"50 samples against 50, p = \d(\.\d)?e-\d+\)\n"
+            "if this is intended, delete the file to have the next run write it$",
         )
 
     def test_some_very_long_samples_do_not_decide(self) -> None:
-        """Ranks count: three pauses in fifty samples are no slower operation."""
+        """Three very long samples among fifty do not make an operation slower."""
         self.monitor_of(parse=around(10)).compare_to(self.file)
         self.monitor_of(parse=[*around(10, 47), 9000, 9000, 9000]).compare_to(self.file)
 
     def test_too_few_samples_say_nothing(self) -> None:
-        """Four against four cannot be told from chance; five can."""
+        """With four samples on each side no operation is slower; with five it may be."""
         self.monitor_of(parse=[1, 2, 3, 4]).compare_to(self.file)
         self.monitor_of(parse=[11, 12, 13, 14]).compare_to(self.file)
         self.file.unlink()
@@ -95,20 +96,20 @@ class CompareTest(BaselineTestCase):
             self.monitor_of(parse=[11, 12, 13, 14, 15]).compare_to(self.file)
 
     def test_nothing_in_common(self) -> None:
-        """An error says what is on either side."""
-        with self.assertRaisesRegex(TimingError, "^nothing was timed that could be compared"):
+        """The error lists the operations of both sides."""
+        with self.assertRaisesRegex(TimingError, "^no operation was timed that could be compared"):
             performance_monitor().compare_to(self.file)
         self.monitor_of(parse=[1]).compare_to(self.file)
         with self.assertRaises(TimingError) as caught:
             self.monitor_of(load=[1]).compare_to(self.file)
         self.assertEqual(
-            f"nothing that was timed ('load') is in {os.path.realpath(self.file)} ('parse'); "
-            "delete it, and the next run writes a new one",
+            f"no operation that was timed ('load') is in {os.path.realpath(self.file)} ('parse'); "
+            "delete the file to have the next run write it",
             str(caught.exception),
         )
 
     def test_a_file_that_is_something_else(self) -> None:
-        """It is told, never executed, and never overwritten."""
+        """A file that is not a baseline is an error; it is neither executed nor overwritten."""
         ran = self.folder / "ran"
 
         class Bomb:
@@ -117,27 +118,37 @@ class CompareTest(BaselineTestCase):
 
         good = self.monitor_of(parse=[1]).to_json().encode()
         for content, message in (
-            (b"", "not JSON"),
-            (good[: len(good) // 2], "not JSON"),
-            (pickle.dumps(Bomb()), "it is no text"),
-            (pickle.dumps(Bomb(), protocol=0), "not JSON"),
-            (b'{"kind": "pytest-benchmark"}', "no object with kind 'itf timings'"),
+            (b"", "invalid JSON"),
+            (good[: len(good) // 2], "invalid JSON"),
+            (pickle.dumps(Bomb()), "it is not UTF-8 text"),
+            (pickle.dumps(Bomb(), protocol=0), "invalid JSON"),
+            (b'{"kind": "pytest-benchmark"}', "the text is not an object with kind 'itf timings'"),
         ):
             self.file.write_bytes(content)
             with self.subTest(message), self.assertRaises(FormatError) as caught:
                 self.monitor_of(parse=[1]).compare_to(self.file)
-            self.assertIn(f"{os.path.realpath(self.file)} is no baseline: ", str(caught.exception))
+            self.assertIn(
+                f"{os.path.realpath(self.file)} is not a baseline: ", str(caught.exception)
+            )
             self.assertIn(message, str(caught.exception))
             self.assertEqual(content, self.file.read_bytes())
         self.assertFalse(ran.exists())
 
     def test_mistakes(self) -> None:
-        """Each argument says what it should be."""
+        """The error about a wrong argument says what the argument must be."""
         monitor: Any = self.monitor_of(parse=[1])
         for call, kind, message in (
             (lambda: monitor.compare_to(3), TypeError, "baseline_file is a path, got 3"),
-            (lambda: monitor.compare_to(self.file, "10%"), TypeError, "tolerance is a number, got"),
-            (lambda: monitor.compare_to(self.file, -0.1), ValueError, "tolerance is a part of the"),
+            (
+                lambda: monitor.compare_to(self.file, "10%"),
+                TypeError,
+                "tolerance must be a number, got",
+            ),
+            (
+                lambda: monitor.compare_to(self.file, -0.1),
+                ValueError,
+                "tolerance must be 0 or more",
+            ),
         ):
             with self.subTest(message), self.assertRaisesRegex(kind, message):
                 call()
@@ -148,17 +159,17 @@ class CompareTest(BaselineTestCase):
 
 class WritingTest(BaselineTestCase):
     def test_a_folder_that_is_not_there(self) -> None:
-        """The error is the system's, with what was being done as a note."""
+        """The OSError has a note that names the baseline."""
         path = self.folder / "missing" / "perf.json"
         with self.assertRaises(FileNotFoundError) as caught:
             self.monitor_of(parse=[1]).compare_to(path)
         self.assertEqual(
-            [f"while the baseline {os.path.realpath(path)} was being written; nothing of it was"],
+            [f"failed to write the baseline {os.path.realpath(path)}; the file is unchanged"],
             caught.exception.__notes__,
         )
 
     def test_an_error_in_the_middle_leaves_nothing(self) -> None:
-        """Neither half a baseline nor a temporary file."""
+        """After a failure there is neither a baseline nor a temporary file."""
         for broken in ("fsync", "replace"):
             with (
                 mock.patch(f"itf.measures.baseline.os.{broken}", side_effect=OSError(28, "full")),
@@ -169,7 +180,7 @@ class WritingTest(BaselineTestCase):
 
     @skipUnless(hasattr(os, "fork"), "needs resource limits")
     def test_a_full_disk(self) -> None:
-        """A file that cannot grow is as if there were no room: an error, and no file."""
+        """If the file cannot be written completely, there is an error and no file."""
         done = run_script(
             """
 import os, resource, signal, sys
@@ -182,7 +193,7 @@ for number in range(100):
 try:
     monitor.compare_to(sys.argv[1])
 except OSError as error:
-    print(type(error).__name__, "nothing of it was" in error.__notes__[0])
+    print(type(error).__name__, "the file is unchanged" in error.__notes__[0])
 """,
             str(self.file),
         )
@@ -190,7 +201,7 @@ except OSError as error:
         self.assertEqual([], list(self.folder.iterdir()))
 
     def test_a_link(self) -> None:
-        """The file that a link leads to is written, and the link stays."""
+        """If the path is a symbolic link, its target is written and the link stays."""
         link = self.folder / "link.json"
         link.symlink_to(self.file)
         self.monitor_of(parse=[1]).compare_to(link)

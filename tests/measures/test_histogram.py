@@ -21,18 +21,18 @@ def nearest_rank(numbers: list[int], fraction: float) -> int:
 
 class HistogramTest(unittest.TestCase):
     def test_sums_are_exact(self) -> None:
-        """Count, total, least, most and deviation are those of the numbers themselves."""
+        """Count, total, minimum, maximum and deviation are exact."""
         numbers = [int(random.Random(1).lognormvariate(12, 2)) for _ in range(20_000)]
         numbers += [10**13 + number for number in numbers[:100]]
         histogram = histogram_of(numbers)
         self.assertEqual(
             (len(numbers), sum(numbers), min(numbers), max(numbers)),
-            (histogram.count, histogram.total, histogram.least, histogram.most),
+            (histogram.count, histogram.total, histogram.minimum, histogram.maximum),
         )
         self.assertAlmostEqual(1, histogram.deviation / statistics.stdev(numbers))
 
     def test_percentiles_of_any_spread(self) -> None:
-        """They are at most half a percent off, the first and the last not at all."""
+        """Percentiles have an error below 0.5%; the first and the last are exact."""
         generator = random.Random(2)
         spreads = {
             "lognormal": [int(generator.lognormvariate(10, 3)) for _ in range(30_000)],
@@ -53,7 +53,7 @@ class HistogramTest(unittest.TestCase):
             self.assertEqual(max(numbers), histogram.percentile(1))
 
     def test_few_different_numbers_are_exact(self) -> None:
-        """However many there are, as long as no more than a thousand differ."""
+        """Percentiles are exact while at most a thousand numbers differ."""
         numbers = [7, 11, 13] * 5000
         histogram = histogram_of(numbers)
         self.assertEqual(
@@ -61,21 +61,21 @@ class HistogramTest(unittest.TestCase):
         )
 
     def test_nothing_and_one(self) -> None:
-        """Without numbers all is 0; one number is all there is to say."""
+        """Without numbers all results are 0; with one number all are that number."""
         empty = Histogram()
-        self.assertEqual((0, 0, 0, 0), (empty.count, empty.total, empty.least, empty.most))
+        self.assertEqual((0, 0, 0, 0), (empty.count, empty.total, empty.minimum, empty.maximum))
         self.assertEqual((0, 0, 0), (empty.average, empty.deviation, empty.percentile(0.5)))
         one = histogram_of([5])
         self.assertEqual((5, 0, 5), (one.average, one.deviation, one.percentile(0.99)))
 
     def test_a_deviation_that_is_tiny_beside_the_numbers(self) -> None:
-        """No digit is lost where all are nearly the same."""
+        """The deviation of nearly equal large numbers is exact."""
         self.assertEqual(0, histogram_of([10**15] * 9).deviation)
         numbers = [10**15 + number for number in range(3)]
         self.assertEqual(1, histogram_of(numbers).deviation)
 
     def test_merging_is_adding(self) -> None:
-        """Two histograms merged are one of all numbers, whatever was in buckets already."""
+        """Merging two histograms gives the histogram of all numbers."""
         for first, second in (
             ([1, 2], [3]),
             (list(range(5000)), [7]),
@@ -85,26 +85,26 @@ class HistogramTest(unittest.TestCase):
         ):
             merged = histogram_of(first)
             merged.merge(histogram_of(second))
-            self.assertEqual(histogram_of(first + second).settled(), merged.settled())
+            self.assertEqual(histogram_of(first + second).state(), merged.state())
 
-    def test_settled_and_back(self) -> None:
-        """A histogram comes back from what it says of itself."""
+    def test_state_and_back(self) -> None:
+        """from_state restores what state has returned."""
         for numbers in ([], [3, 4], list(range(3000)), [-5, 10**18]):
-            settled = histogram_of(numbers).settled()
-            self.assertEqual(settled, Histogram.of(settled).settled())
+            state = histogram_of(numbers).state()
+            self.assertEqual(state, Histogram.from_state(state).state())
 
     def test_a_million_numbers_take_little_memory(self) -> None:
-        """There are so many buckets at most, and each number adds to one."""
+        """The number of buckets has a bound, whatever the count of numbers."""
         histogram = Histogram()
         generator = random.Random(3)
         for _ in range(50):
             histogram.add([int(generator.lognormvariate(9, 1)) for _ in range(1024)])
-        settled = histogram.settled()
-        self.assertLess(len(settled.buckets), 2000)
-        self.assertLess(sys.getsizeof(settled.buckets), 100_000)
+        state = histogram.state()
+        self.assertLess(len(state.buckets), 2000)
+        self.assertLess(sys.getsizeof(state.buckets), 100_000)
 
     def test_buckets(self) -> None:
-        """The middle of its bucket is less than half a percent off any number."""
+        """Each number differs from the middle of its bucket by less than 0.5%."""
         for number in (1, 2, 3, 127, 1000, 123_456_789, 2**40 + 1, 2**63, -17):
             self.assertLess(abs(bucket_value(bucket_of(number)) / number - 1), 0.005)
         self.assertEqual(0, bucket_value(bucket_of(0)))

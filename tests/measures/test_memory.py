@@ -11,7 +11,7 @@ from typing import Any
 from itf import performance_monitor
 from tests.support import run_script
 
-# What a bytearray of so many bytes takes, and what the rest may add to it.
+# Size of a bytearray, and the bytes that other objects may add to a measurement.
 LARGE = 1 << 20
 SLACK = 20_000
 
@@ -29,7 +29,7 @@ class MemoryTest(unittest.TestCase):
         self.assertLessEqual(abs(found - expected), SLACK, (expected, found))
 
     def test_peak_and_retained(self) -> None:
-        """What is gone at the end counts for the peak alone."""
+        """Memory that is freed in the block counts for the peak only."""
         kept = []
         with self.monitor.measure("load"):
             bytearray(3 * LARGE)
@@ -40,7 +40,7 @@ class MemoryTest(unittest.TestCase):
         self.assert_near(LARGE, memory["retained_total"])
 
     def test_what_is_given_back(self) -> None:
-        """More freed than allocated is retained below zero."""
+        """If a block frees more than it allocates, the retained bytes are negative."""
         with self.monitor.measure("around"):
             kept = [bytearray(2 * LARGE)]
             with self.monitor.measure("free"):
@@ -50,7 +50,7 @@ class MemoryTest(unittest.TestCase):
         self.assert_near(0, memory["peak_max"])
 
     def test_blocks_inside_one_another(self) -> None:
-        """The peak of an outer one is not lost when an inner one begins or ends."""
+        """The start and the end of an inner block do not change the outer peak."""
         with self.monitor.measure("outer"):
             bytearray(4 * LARGE)
             with self.monitor.measure("inner"):
@@ -62,13 +62,13 @@ class MemoryTest(unittest.TestCase):
         self.assert_near(LARGE, self.memory("small")["peak_max"])
 
     def test_an_inner_peak_counts_outside(self) -> None:
-        """It was reached inside the outer one, too."""
+        """The peak of an inner block counts for the outer block too."""
         with self.monitor.measure("outer"), self.monitor.measure("inner"):
             bytearray(2 * LARGE)
         self.assert_near(2 * LARGE, self.memory("outer")["peak_max"])
 
     def test_each_measure_for_itself(self) -> None:
-        """`memory` of measure goes before that of the monitor."""
+        """The argument `memory` of measure overrides that of the monitor."""
         plain = performance_monitor()
         with plain.measure("op"):
             self.assertFalse(tracemalloc.is_tracing())
@@ -82,10 +82,10 @@ class MemoryTest(unittest.TestCase):
         self.assertNotIn("memory", self.monitor.get_stats("op"))
 
     def test_tracing_that_was_on_stays_on(self) -> None:
-        """And its traces are not lost."""
+        """If tracemalloc was tracing before, it keeps tracing, with its traces."""
         tracemalloc.start(5)
         self.addCleanup(tracemalloc.stop)
-        # Cleanups run last first: tracing is off again when the other one looks.
+        # Cleanups run last first: the check runs after tracing has stopped.
         mine = bytearray(LARGE)
         with self.monitor.measure("op"):
             pass
@@ -93,21 +93,21 @@ class MemoryTest(unittest.TestCase):
         self.assertIsNotNone(tracemalloc.get_object_traceback(mine))
 
     def test_tracing_that_somebody_switches_off_in_the_middle(self) -> None:
-        """The time counts; of the memory nothing is known, and nothing is said."""
+        """If the body stops tracemalloc, only the time is recorded."""
         with self.monitor.measure("op"):
             tracemalloc.stop()
         self.assertEqual(1, self.monitor.get_stats("op")["count"])
         self.assertNotIn("memory", self.monitor.get_stats("op"))
 
     def test_a_body_that_raises(self) -> None:
-        """Tracing ends with it."""
+        """Tracing stops when the body raises an error."""
         with self.assertRaises(KeyError), self.monitor.measure("op"):
             bytearray(LARGE)
             raise KeyError
         self.assert_near(LARGE, self.memory("op")["peak_max"])
 
     def test_reuse_nested_and_decorated(self) -> None:
-        """As without memory."""
+        """A timing with memory can be reused, nested and used as a decorator."""
         timing = self.monitor.measure("op")
         with timing, timing:
             bytearray(LARGE)
@@ -122,7 +122,7 @@ class MemoryTest(unittest.TestCase):
         self.assert_near(LARGE, memory["peak_average"])
 
     def test_a_generator_that_ends_in_another_thread(self) -> None:
-        """As without memory: its sample is there, and tracing is off again."""
+        """A generator may end in another thread; its sample is recorded."""
 
         @self.monitor.measure("op")
         def work() -> Iterator[None]:
@@ -137,7 +137,7 @@ class MemoryTest(unittest.TestCase):
         self.assertEqual(1, self.memory("op")["count"])
 
     def test_threads_and_tasks_that_overlap(self) -> None:
-        """Tracing goes on until the last of them has ended."""
+        """Tracing stops when the last of several overlapping blocks has ended."""
         inside, leave = threading.Event(), threading.Event()
 
         def other() -> None:
@@ -167,7 +167,7 @@ class MemoryTest(unittest.TestCase):
         self.assertEqual(2, self.memory("task")["count"])
 
     def test_json(self) -> None:
-        """It goes there and back, also what is below zero."""
+        """JSON keeps memory samples, negative ones too."""
         self.test_what_is_given_back()
         again = performance_monitor.from_json(self.monitor.to_json())
         self.assertEqual(self.memory("free"), again.get_stats("free")["memory"])
@@ -176,7 +176,7 @@ class MemoryTest(unittest.TestCase):
         )
 
     def test_mistakes(self) -> None:
-        """It is switched on by True, and by nothing else."""
+        """`memory` must be True or False."""
         anything: Any = "yes"
         with self.assertRaisesRegex(TypeError, "^memory is True or False, got 'yes'$"):
             performance_monitor(memory=anything)
@@ -185,7 +185,7 @@ class MemoryTest(unittest.TestCase):
 
     @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
     def test_a_fork_in_the_middle(self) -> None:
-        """The child traces no more, and leaves the block without a sample."""
+        """A forked child stops tracing and records no memory for the block."""
         done = run_script("""
 import os, tracemalloc
 from itf import performance_monitor

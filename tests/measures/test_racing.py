@@ -29,7 +29,7 @@ class RacingTestCase(ClockTestCase):
 
 class AssertFasterTest(RacingTestCase):
     def test_a_function_that_is_faster(self) -> None:
-        """It passes as soon as that is known, and gives what is known."""
+        """The comparison passes as soon as the ratio is certain, and returns it."""
         found = self.monitor.assert_faster(
             self.function("quick", 0.001), self.function("slow", 0.003), by=2
         )
@@ -40,12 +40,12 @@ class AssertFasterTest(RacingTestCase):
         )
 
     def test_exactly_the_ratio_is_enough(self) -> None:
-        """`by` is at least how many times."""
+        """A ratio that is equal to `by` passes."""
         quick, slow = self.function("quick", 0.0007), self.function("slow", 0.0021)
         self.assertAlmostEqual(3, self.monitor.assert_faster(quick, slow, by=3).ratio)
 
     def test_a_function_that_is_not_so_much_faster(self) -> None:
-        """The message has the ratio, its interval, the times of a call, and the noise."""
+        """The message has the ratio, its interval, the times and the noise."""
         quick = self.function("quick", 0.001, 0.00102, 0.001, 0.00098)
         slow = self.function("Cache.slow", 0.0012)
         with self.assertRaises(AssertionError) as caught:
@@ -56,11 +56,11 @@ class AssertFasterTest(RacingTestCase):
             r"long \(1.1\d\d to 1.2\d\d, in 12 rounds in alternation\)\n"
             r"  quick: 1 ms a call\n"
             r"  Cache.slow: 1.2 ms a call\n"
-            r"  noise: quick against itself is 0.9\d\d to 1.0\d\d$",
+            r"  noise: the ratio of quick to itself is 0.9\d\d to 1.0\d\d$",
         )
 
     def test_a_function_that_is_slower(self) -> None:
-        """The ratio is below 1."""
+        """The ratio of a slower function is below 1."""
         slow, quick = self.function("slow", 0.02), self.function("quick", 0.01)
         with self.assertRaisesRegex(
             AssertionError, "^slow is not 1 times as fast as quick: quick takes 0.500 times"
@@ -68,7 +68,7 @@ class AssertFasterTest(RacingTestCase):
             self.monitor.assert_faster(slow, quick)
 
     def test_what_cannot_be_told(self) -> None:
-        """Where the noise is around the limit, no number of rounds decides, and it says so."""
+        """If the interval contains the required ratio, the comparison fails and says so."""
         generator = random.Random(1)
 
         def a() -> None:
@@ -79,27 +79,27 @@ class AssertFasterTest(RacingTestCase):
 
         with self.assertRaisesRegex(
             AssertionError,
-            r"^a cannot be told to be 1 times as fast as b: b takes \d\.\d+ times as long "
+            r"^a could not be shown to be 1 times as fast as b: b takes \d\.\d+ times as long "
             r"\(0\.99\d to 1\.0\d\d, in 768 rounds in alternation\)",
         ):
             self.monitor.assert_faster(a, b)
 
     def test_a_deadline(self) -> None:
-        """When the timeout passes, what is known by then decides."""
+        """After the timeout, the rounds so far decide."""
         moments = itertools.count(0, 10)
         a, b = self.function("a", 0.1), self.function("b", 0.2)
         with (
             mock.patch("itf.measures.racing.time.monotonic", lambda: next(moments)),
             self.assertRaisesRegex(
                 AssertionError,
-                r"^a cannot within 35 s be told to be 1.5 times as fast as b: b takes 2.000 times "
-                r"as long \(0.000 to inf, in 4 rounds",
+                r"^a could not be shown within 35 s to be 1.5 times as fast as b: b takes "
+                r"2.000 times as long \(0.000 to inf, in 4 rounds",
             ),
         ):
             self.monitor.assert_faster(a, b, by=1.5, timeout=35)
 
     def test_a_short_function_is_called_in_a_loop(self) -> None:
-        """What is too short to be timed is called often enough, each as often as it needs."""
+        """Each short function is called as often as a measurement needs."""
         calls = {"a": 0, "b": 0}
 
         def a() -> None:
@@ -116,20 +116,23 @@ class AssertFasterTest(RacingTestCase):
         self.assertEqual(1 + 1 + 12, calls["b"])
 
     def test_a_clock_that_stands_still(self) -> None:
-        """Functions that take no time at all cannot be compared."""
+        """Functions that take no time by the clock are an error."""
         with (
-            mock.patch("itf.measures.racing._MOST_CALLS", 8),
+            mock.patch("itf.measures.racing._MAX_CALLS", 8),
             self.assertRaises(TimingError) as caught,
         ):
             self.monitor.assert_faster(self.function("nothing", 0), self.function("b", 1))
         self.assertEqual(
-            "cannot time nothing: 8 calls take no time by the clock", str(caught.exception)
+            "failed to time nothing: the clock did not advance during 8 calls",
+            str(caught.exception),
         )
 
     def test_a_function_that_takes_no_time_any_more(self) -> None:
-        """One that was timed before cannot be compared from then on either."""
+        """A function that becomes too fast for the clock is an error."""
         times = iter([1, 1])
-        with self.assertRaisesRegex(TimingError, "^cannot time cached: 1 calls take no time"):
+        with self.assertRaisesRegex(
+            TimingError, "^failed to time cached: the clock did not advance"
+        ):
 
             def cached() -> None:
                 self.clock.take(next(times, 0))
@@ -138,7 +141,7 @@ class AssertFasterTest(RacingTestCase):
             self.monitor.assert_faster(cached, self.function("b", 1))
 
     def test_what_a_function_raises_comes_out(self) -> None:
-        """And the garbage collector is on again."""
+        """An error of a function is raised, and the garbage collector is enabled again."""
 
         def broken() -> None:
             self.assertFalse(gc.isenabled())
@@ -149,22 +152,22 @@ class AssertFasterTest(RacingTestCase):
         self.assertTrue(gc.isenabled())
 
     def test_a_collector_that_was_off_stays_off(self) -> None:
-        """It is put back as it was."""
+        """A disabled garbage collector stays disabled."""
         gc.disable()
         self.addCleanup(gc.enable)
         self.monitor.assert_faster(self.function("a", 1), self.function("b", 2))
         self.assertFalse(gc.isenabled())
 
     def test_mistakes(self) -> None:
-        """Each argument says what it should be."""
+        """The error about a wrong argument says what the argument must be."""
         a, b = self.function("a", 1), self.function("b", 2)
         for call, kind, message in (
-            (lambda: self.monitor.assert_faster(3, b), TypeError, "a is a function to call, got 3"),
-            (lambda: self.monitor.assert_faster(a, None), TypeError, "b is a function to call"),
+            (lambda: self.monitor.assert_faster(3, b), TypeError, "a must be a function, got 3"),
+            (lambda: self.monitor.assert_faster(a, None), TypeError, "b must be a function"),
             (
                 lambda: self.monitor.assert_faster(a, b, by="2"),
                 TypeError,
-                "by is a number, got '2'",
+                "by must be a number, got '2'",
             ),
             (
                 lambda: self.monitor.assert_faster(a, b, by=0),

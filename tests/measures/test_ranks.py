@@ -13,7 +13,7 @@ def each_once(numbers: list[float]) -> list[tuple[float, int]]:
 
 
 def by_counting(ours: list[float], theirs: list[float]) -> float:
-    """Return the p-value by going through all ways to share out the numbers."""
+    """Return the p-value by enumeration of all ways to divide the numbers."""
 
     def statistic(mine: tuple[float, ...], yours: list[float]) -> float:
         return sum((a > b) + (a == b) / 2 for a in mine for b in yours)
@@ -31,7 +31,7 @@ def by_counting(ours: list[float], theirs: list[float]) -> float:
 
 class MannWhitneyTest(unittest.TestCase):
     def test_few_numbers_are_counted_out(self) -> None:
-        """The p-value is the share of all orders that are as far apart."""
+        """The p-value of few numbers is the fraction of orders that are as extreme."""
         generator = random.Random(1)
         for own, other in ((1, 1), (3, 4), (5, 3), (2, 7), (6, 6)):
             numbers = [float(number) for number in generator.sample(range(1000), own + other)]
@@ -47,7 +47,7 @@ class MannWhitneyTest(unittest.TestCase):
         self.assertAlmostEqual(4 / 252, mann_whitney(ours, theirs))
 
     def test_many_numbers_and_ties_come_near_to_counting(self) -> None:
-        """The normal distribution with its corrections is close enough."""
+        """The normal distribution is close to the exact p-value."""
         ours, theirs = [1.0, 2, 2, 3, 5, 5, 6], [1.0, 2, 3, 3, 4, 4, 5]
         expected = by_counting(ours, theirs)
         self.assertAlmostEqual(
@@ -55,12 +55,12 @@ class MannWhitneyTest(unittest.TestCase):
         )
 
     def test_counts_are_as_many_numbers(self) -> None:
-        """A value that is there three times counts as three."""
+        """A value with count 3 is the same as three equal values."""
         listed = mann_whitney(each_once([1.0, 1, 1, 2]), each_once([1.0, 2, 2]))
         self.assertAlmostEqual(listed, mann_whitney([(1, 3), (2, 1)], [(1, 1), (2, 2)]))
 
     def test_both_directions(self) -> None:
-        """Near 0 if ours are larger, near 1 if smaller, a half or so if neither."""
+        """The p-value is near 0 for larger, near 1 for smaller, and near 0.5 for equal sides."""
         low = [(float(n), 10) for n in range(100)]
         high = [(float(n + 30), 10) for n in range(100)]
         self.assertLess(mann_whitney(high, low), 1e-9)
@@ -68,28 +68,28 @@ class MannWhitneyTest(unittest.TestCase):
         self.assertAlmostEqual(0.5, mann_whitney(low, low), delta=0.01)
 
     def test_all_the_same(self) -> None:
-        """Where nothing differs, chance explains it."""
+        """If all numbers are equal, the p-value is 1."""
         self.assertEqual(1.0, mann_whitney([(4, 50)], [(4, 60)]))
 
     def test_an_empty_side(self) -> None:
-        """There is nothing to compare with nothing."""
+        """A side without numbers is an error."""
         with self.assertRaisesRegex(ValueError, "needs numbers on both sides"):
             mann_whitney([], [(1, 1)])
 
 
 class MedianIntervalTest(unittest.TestCase):
     def test_its_ends_are_as_far_as_the_sign_test_says(self) -> None:
-        """Of ten numbers, the second from either end is beyond 97.9% (Conover's table)."""
+        """With ten numbers the ends have rank 2 at 97.9% (table of Conover)."""
         numbers = [float(n) for n in range(1, 11)]
         self.assertEqual((5.5, 2.0, 9.0), median_interval(numbers, 0.05))
         self.assertEqual((5.5, 1.0, 10.0), median_interval(numbers, 0.01))
 
     def test_of_too_few_nothing_is_sure(self) -> None:
-        """The interval is everything."""
+        """With too few numbers the interval is unbounded."""
         self.assertEqual((2.0, 0.0, math.inf), median_interval([1, 2, 3], 0.01))
 
     def test_how_often_it_is_wrong(self) -> None:
-        """As seldom as it says, whatever the distribution."""
+        """The interval is wrong no more often than the error rate, for any distribution."""
         generator = random.Random(4)
         wrong = 0
         for _ in range(2000):

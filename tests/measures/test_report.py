@@ -23,7 +23,7 @@ class ReportTestCase(ClockTestCase):
 
 class TableTest(ReportTestCase):
     def test_the_table(self) -> None:
-        """A line for each operation, its columns in order, with a histogram from min to max."""
+        """The table has one line for each operation, with a histogram from min to max."""
         self.time("parse", *[0.001] * 8, 0.004, 0.016)
         self.time("load everything", 2.0)
         lines = self.monitor.report().splitlines()
@@ -41,21 +41,21 @@ class TableTest(ReportTestCase):
         self.assertTrue(lines[3].endswith("|█                       |"), lines[3])
 
     def test_no_timings(self) -> None:
-        """It says so."""
+        """Without samples the table says so."""
         self.assertEqual("no timings", self.monitor.report())
 
     def test_times_of_zero(self) -> None:
-        """They have a place as well."""
+        """Samples of 0 ns are part of the table."""
         self.time("nothing", 0, 0, 1)
         self.assertIn("|█                      ▄|", self.monitor.report())
 
     def test_a_name_that_would_break_the_table(self) -> None:
-        """It is shown as its repr."""
+        """A name with control characters is shown as its repr."""
         self.time("two\nlines", 1)
         self.assertIn("\n'two\\nlines' ", self.monitor.report())
 
     def test_units(self) -> None:
-        """Each number has the unit that suits it."""
+        """Each number has a suitable unit."""
         for seconds, text in (
             (0, "0 ns"),
             (2.5e-9, "2.5 ns"),
@@ -71,7 +71,7 @@ class TableTest(ReportTestCase):
 
 class JsonTest(ReportTestCase):
     def test_there_and_back(self) -> None:
-        """A monitor read from JSON says the same, but for 0.4% of a percentile."""
+        """A monitor from JSON has equal statistics; percentiles may differ by 0.4%."""
         self.time("parse", *[number / 997 for number in range(1, 3000)])
         self.time("ünïcode \ud800", 0.25)
         again = PerformanceMonitor.from_json(self.monitor.to_json())
@@ -80,7 +80,7 @@ class JsonTest(ReportTestCase):
         self.assertEqual(["parse", "ünïcode \ud800"], list(again.get_all_stats()))
 
     def test_it_is_strict_json_in_ascii(self) -> None:
-        """Any other program can read it."""
+        """The JSON is strict and ASCII only."""
         self.time("ü", 1, 0)
         text = self.monitor.to_json()
         self.assertTrue(text.isascii())
@@ -89,7 +89,7 @@ class JsonTest(ReportTestCase):
         self.assertEqual(2, data["operations"]["\u00fc"]["time"]["count"])
 
     def test_a_monitor_that_was_read_goes_on(self) -> None:
-        """What is timed with it is added."""
+        """New timings are added to those from JSON."""
         self.time("parse", 1, 2)
         again = performance_monitor.from_json(self.monitor.to_json())
         with again.measure("parse"):
@@ -104,7 +104,7 @@ class JsonTest(ReportTestCase):
         )
 
     def test_merge(self) -> None:
-        """The samples of both, by name."""
+        """merge adds the samples of another monitor, by operation."""
         self.time("parse", 1, 2)
         other = performance_monitor()
         for operation in ("parse", "load"):
@@ -129,7 +129,7 @@ class JsonTest(ReportTestCase):
             self.monitor.merge(self.monitor)
 
     def test_what_is_no_json_of_ours(self) -> None:
-        """Each part that is wrong is told, and nothing of it is taken."""
+        """The error about a wrong text names the wrong part."""
         self.time("parse", 1, 2)
         good = self.monitor.to_json()
 
@@ -146,12 +146,12 @@ class JsonTest(ReportTestCase):
 
         time = ("operations", "parse", "time")
         for text, message in (
-            ("", "not JSON"),
-            ("[" * 100_000, "not JSON"),
-            ("[1]", "no object with kind 'itf timings'"),
-            ('{"kind": "other"}', "no object with kind 'itf timings'"),
+            ("", "invalid JSON"),
+            ("[" * 100_000, "invalid JSON"),
+            ("[1]", "the text is not an object with kind 'itf timings'"),
+            ('{"kind": "other"}', "the text is not an object with kind 'itf timings'"),
             (changed("schema", value=2), "schema is 2, this itf reads 1"),
-            (changed("operations", value=[]), "operations is no object"),
+            (changed("operations", value=[]), "operations is not an object"),
             (changed("operations", "parse", value=3), "operation 'parse' has no 'time'"),
             (changed(*time, value=None), "operation 'parse' has no 'time'"),
             (changed("operations", "parse", "elapsed_ns", value=-1), "elapsed_ns is -1"),
@@ -160,23 +160,23 @@ class JsonTest(ReportTestCase):
             (changed(*time, "count", value=3), "count is 3, but the buckets hold 2"),
             (changed(*time, "count", value=True), "count is True"),
             (changed(*time, "total", value=1.5), "total is 1.5"),
-            (changed(*time, "total", value=9 * 10**9), "contradict one another"),
-            (changed(*time, "squares", value=1), "contradict one another"),
+            (changed(*time, "total", value=9 * 10**9), "contradict each other"),
+            (changed(*time, "squares", value=1), "contradict each other"),
             (changed(*time, "min", value=None), "min is None"),
             (changed(*time, "buckets", value={}), "count is 2, but the buckets hold 0"),
-            (changed(*time, "buckets", value={"x": 2}), "'x' is no bucket"),
-            (changed(*time, "buckets", value={"99999": 2}), "99999 is no bucket"),
-            (changed(*time, "buckets", value={str(0x7F80): 2}), "32640 is no bucket"),
+            (changed(*time, "buckets", value={"x": 2}), "'x' is not a bucket"),
+            (changed(*time, "buckets", value={"99999": 2}), "99999 is not a bucket"),
+            (changed(*time, "buckets", value={str(0x7F80): 2}), "32640 is not a bucket"),
             (changed(*time, "buckets", value={"5": -2}), "bucket 5 is -2"),
             (changed(*time, "buckets", value=None), "parse', time has no buckets"),
         ):
             with self.subTest(message), self.assertRaises(FormatError) as caught:
                 performance_monitor.from_json(text)
             self.assertIn(message, str(caught.exception))
-            self.assertTrue(str(caught.exception).startswith("these are no timings of itf: "))
+            self.assertTrue(str(caught.exception).startswith("not the timings of itf: "))
 
     def test_from_json_takes_a_text(self) -> None:
-        """Not a file, nor bytes."""
+        """Bytes are a TypeError."""
         anything: Any = b"{}"
-        with self.assertRaisesRegex(TypeError, "^from_json takes a str, got b'{}'$"):
+        with self.assertRaisesRegex(TypeError, "^from_json needs a str, got b'{}'$"):
             performance_monitor.from_json(anything)

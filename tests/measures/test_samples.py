@@ -31,7 +31,7 @@ class SamplesTestCase(ClockTestCase):
 
 class ReuseTest(SamplesTestCase):
     def test_one_after_the_other(self) -> None:
-        """What measure gives can be entered again and again, also after a reset."""
+        """A timing can be entered again and again, also after a reset."""
         timing = self.monitor.measure("op")
         for _ in range(3):
             with timing:
@@ -42,7 +42,7 @@ class ReuseTest(SamplesTestCase):
         self.assertEqual((1, 2.0), (self.count(), self.total()))
 
     def test_inside_itself(self) -> None:
-        """The inner one ends first."""
+        """A timing can be entered inside itself; the inner block ends first."""
         timing = self.monitor.measure("op")
         with timing:
             self.clock.take(1)
@@ -59,7 +59,7 @@ class ReuseTest(SamplesTestCase):
         self.assertEqual(18.0, self.total())
 
     def test_by_two_threads_at_once(self) -> None:
-        """Each ends what it has begun, in whatever order they leave."""
+        """Each of two threads gets its own sample, whichever leaves first."""
         timing = self.monitor.measure("op")
         for first_leaves_first in (True, False):
             self.monitor.reset()
@@ -89,7 +89,7 @@ class ReuseTest(SamplesTestCase):
             self.assertEqual(expected, (stats["min"], stats["max"]))
 
     def test_by_eight_threads_under_load(self) -> None:
-        """No sample is lost, and none belongs to another thread's start."""
+        """No sample is lost, and none has the start of another thread."""
         timing = self.monitor.measure("op")
 
         def work(_: int) -> None:
@@ -104,7 +104,7 @@ class ReuseTest(SamplesTestCase):
         self.assertEqual(1.0, self.total())
 
     def test_by_two_tasks_at_once(self) -> None:
-        """Two tasks of one thread end their own."""
+        """Each of two tasks in one thread gets its own sample."""
         timing = self.monitor.measure("op")
 
         async def work(inside: asyncio.Event, wait: asyncio.Event) -> None:
@@ -120,7 +120,7 @@ class ReuseTest(SamplesTestCase):
             second = asyncio.create_task(work(events[2], events[3]))
             await events[2].wait()
             self.clock.take(2)
-            events[1].set()  # the first one leaves first
+            events[1].set()  # the task that entered first leaves first
             await first
             self.clock.take(4)
             events[3].set()
@@ -131,7 +131,7 @@ class ReuseTest(SamplesTestCase):
         self.assertEqual((3.0, 6.0), (stats["min"], stats["max"]))
 
     def test_leaving_without_entering(self) -> None:
-        """It is an error, and no sample."""
+        """Leaving a timing that was not entered is an error without a sample."""
         timing = self.monitor.measure("op")
         with self.assertRaises(TimingError) as caught:
             timing.__exit__(None, None, None)
@@ -144,20 +144,22 @@ class ReuseTest(SamplesTestCase):
 
 class DecoratorTest(SamplesTestCase):
     def test_recursion(self) -> None:
-        """Each call counts, with those inside it."""
+        """Each call of a recursive function is timed, with its inner calls."""
 
         @self.monitor.measure("op")
         def down(depth: int) -> int:
-            """Go down."""
+            """Call itself, this many levels deep."""
             self.clock.take(1)
             return depth and down(depth - 1)
 
         self.assertEqual(0, down(3))
         self.assertEqual((4, 10.0), (self.count(), self.total()))
-        self.assertEqual(("down", "Go down."), (down.__name__, down.__doc__))
+        self.assertEqual(
+            ("down", "Call itself, this many levels deep."), (down.__name__, down.__doc__)
+        )
 
     def test_a_generator_function(self) -> None:
-        """It is timed from its first step to its last, and values go in and out."""
+        """A generator is timed from its first to its last step; send works."""
 
         @self.monitor.measure("op")
         def echo() -> Generator[str, str, str]:
@@ -175,7 +177,7 @@ class DecoratorTest(SamplesTestCase):
         self.assertEqual(3.0, self.total())
 
     def test_a_coroutine_function(self) -> None:
-        """What it awaits counts, and is told apart."""
+        """A coroutine function is timed as a whole, with what it awaits."""
 
         @self.monitor.measure("op")
         async def fetch() -> str:
@@ -184,10 +186,10 @@ class DecoratorTest(SamplesTestCase):
             return "page"
 
         self.assertEqual("page", asyncio.run(fetch()))
-        self.assertEqual(1.0, self.monitor.get_stats("op")["running"])
+        self.assertEqual(1.0, self.monitor.get_stats("op")["total"])
 
     def test_what_cannot_be_decorated(self) -> None:
-        """The error says what to do instead."""
+        """The error about an object that cannot be decorated has the remedy."""
         measure: Any = self.monitor.measure("op")
 
         async def pages() -> Any:
@@ -195,7 +197,7 @@ class DecoratorTest(SamplesTestCase):
 
         with self.assertRaisesRegex(TypeError, "^measure cannot decorate .*pages, an asynchronous"):
             measure(pages)
-        with self.assertRaisesRegex(TypeError, "^measure decorates functions, got 3$"):
+        with self.assertRaisesRegex(TypeError, "^measure can only decorate a function, got 3$"):
             measure(3)
 
     def test_methods(self) -> None:
@@ -213,7 +215,7 @@ class DecoratorTest(SamplesTestCase):
 
 class OddEndsTest(SamplesTestCase):
     def test_a_generator_that_is_dropped_in_the_middle(self) -> None:
-        """Its `with` ends where the generator is closed."""
+        """The sample of a dropped generator ends when it is closed."""
 
         def numbers() -> Iterator[int]:
             with self.monitor.measure("op"):
@@ -227,7 +229,7 @@ class OddEndsTest(SamplesTestCase):
         self.assertEqual(3.0, self.total())
 
     def test_not_the_last_that_was_entered_ends_first(self) -> None:
-        """Blocks of one operation may overlap in any way."""
+        """Blocks of one operation may overlap in any order."""
         first, second = self.monitor.measure("op"), self.monitor.measure("op")
         first.__enter__()
         self.clock.take(1)
@@ -240,7 +242,7 @@ class OddEndsTest(SamplesTestCase):
         self.assertEqual((3.0, 6.0), (stats["min"], stats["max"]))
 
     def test_every_kind_of_exception(self) -> None:
-        """The time counts, and the very exception goes on."""
+        """A body that raises any exception is timed, and the exception is raised."""
         for error in (ValueError("v"), KeyboardInterrupt(), GeneratorExit(), SystemExit(3)):
             with self.assertRaises(type(error)) as caught, self.monitor.measure("op"):
                 raise error
@@ -248,14 +250,14 @@ class OddEndsTest(SamplesTestCase):
         self.assertEqual(4, self.count())
 
     def test_a_name_without_a_hash(self) -> None:
-        """It is refused as any other that is no str, where it is said."""
+        """An operation name that is not hashable is the same TypeError."""
         measure: Any = self.monitor.measure
         for name in ([], None, 3, b"op"):
-            with self.assertRaisesRegex(TypeError, "^the name of an operation is a str, got "):
+            with self.assertRaisesRegex(TypeError, "^the name of an operation must be a str, got "):
                 measure(name)
 
     def test_the_timeline_has_the_first_and_a_summary(self) -> None:
-        """A million timings do not wash everything else out of it."""
+        """The timeline has the first timing and a summary only."""
         with self.monitor as monitor:
             for _ in range(3000):
                 with monitor.measure("op"):
@@ -272,7 +274,7 @@ class OddEndsTest(SamplesTestCase):
         )
 
     def test_throughput(self) -> None:
-        """It is how many ended in a second, from the first start to the last end."""
+        """The throughput is the number of samples per second of the whole period."""
         for _ in range(4):
             with self.monitor.measure("op"):
                 self.clock.take(1)
@@ -280,18 +282,18 @@ class OddEndsTest(SamplesTestCase):
         self.assertEqual(4 / 7, self.monitor.get_stats("op")["throughput"])
 
     def test_zero_durations(self) -> None:
-        """A clock that has not moved gives zeros, and a throughput of 0, not an error."""
+        """If the clock does not advance, all times and the throughput are 0."""
         with self.monitor.measure("op"):
             pass
         self.assertEqual({0}, {*self.monitor.get_stats("op").values()} - {1})
 
     def test_an_operation_that_has_not_ended(self) -> None:
-        """It is not among the statistics yet."""
+        """An operation that runs is not in the statistics yet."""
         with self.monitor.measure("op"):
             self.assertEqual({}, self.monitor.get_all_stats())
 
     def test_memory_stays_flat(self) -> None:
-        """A hundred thousand samples more take no more than a list of some hundred would."""
+        """A hundred thousand samples need no more memory than a short list."""
 
         def take(count: int) -> None:
             for number in range(count):
@@ -299,8 +301,8 @@ class OddEndsTest(SamplesTestCase):
                     self.clock.now += number * 7919 % 5000
 
         def least() -> int:
-            # Up to a thousand different numbers are kept as they are, before they
-            # go into buckets: the least of several looks is what stays.
+            # A histogram holds up to 1024 exact numbers until it moves them to buckets.
+            # The minimum of several measurements is the memory without them.
             looks = []
             for _ in range(10):
                 take(400)
@@ -313,20 +315,20 @@ class OddEndsTest(SamplesTestCase):
         take(50_000)
         before = least()
         take(100_000)
-        # The counts of some hundred buckets become ints that are not shared.
+        # Counts above 256 of some hundred buckets are separate int objects.
         self.assertLess(least() - before, 10_000)
         self.assertEqual(158_000, self.count())
 
 
 class ThreadsTest(SamplesTestCase):
     def test_samples_of_threads_that_have_ended(self) -> None:
-        """They stay, however few each thread took."""
+        """The samples of ended threads are kept."""
         for _ in range(40):
             in_threads(2, lambda _: self.monitor.measure("op")(self.clock.take)(1))
         self.assertEqual(80, self.count())
 
     def test_reading_while_eight_threads_measure(self) -> None:
-        """What is read is always whole, and never goes back."""
+        """Reading during measurements is consistent, and counts never decrease."""
         done = threading.Event()
         seen: list[int] = []
 
@@ -348,7 +350,7 @@ class ThreadsTest(SamplesTestCase):
         self.assertEqual(7 * 4000, self.count())
 
     def test_from_a_del_and_from_a_signal(self) -> None:
-        """Who interrupts a sample may take one, and read them all."""
+        """A finalizer or signal handler may take samples and read them."""
 
         class Measuring:
             def __init__(self, test: SamplesTestCase) -> None:
@@ -385,7 +387,7 @@ class ThreadsTest(SamplesTestCase):
 @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
 class ForkTest(unittest.TestCase):
     def test_a_fork_in_the_middle_of_a_measure(self) -> None:
-        """The parent's timing counts once, whoever leaves the `with`; the child's own come home."""
+        """The parent's block counts once; new blocks of the child reach the parent."""
         done = run_script("""
 import os, warnings
 from itf import TimingError, performance_monitor
@@ -418,7 +420,7 @@ print(monitor.get_stats("child")["count"])
         self.assertEqual("", done.stderr)
 
     def test_forks_while_eight_threads_measure(self) -> None:
-        """No child hangs, and no sample is lost or counted twice."""
+        """No child hangs, and each sample counts once."""
         done = run_script("""
 import os, threading, warnings
 from itf import performance_monitor
@@ -449,7 +451,7 @@ print(codes == [3] * 10, monitor.get_stats("op")["count"] == sum(counts) + 25000
         self.assertEqual(("True True\n", ""), (done.stdout, done.stderr))
 
     def test_a_fork_from_a_monitor_that_is_not_set_up(self) -> None:
-        """The child has a copy of its own, as of any object."""
+        """The child has an independent copy of the monitor."""
         done = run_script("""
 import os
 from itf import performance_monitor
@@ -464,7 +466,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), monitor.get_stats("op")[
         self.assertEqual(("2 2\n", ""), (done.stdout, done.stderr))
 
     def test_a_fork_while_another_thread_puts_samples_away(self) -> None:
-        """The child, which has no such thread, reads all of its own."""
+        """A fork during a fold does not block folding in the child."""
         done = run_script("""
 import os, threading, warnings
 from unittest import mock

@@ -13,7 +13,7 @@ from tests.measures.clock import ClockTestCase
 
 SIZES = [100, 200, 400, 800, 1600, 3200]
 
-# What grows like the class, by name; seconds.
+# For each class, a function of the size that returns seconds.
 GROWTHS: dict[str, Callable[[int], float]] = {
     "1": lambda n: 0.02,
     "log n": lambda n: 0.001 * math.log(n),
@@ -41,7 +41,7 @@ class ScalingTestCase(ClockTestCase):
 
 class AssertScalesTest(ScalingTestCase):
     def test_each_class_is_known(self) -> None:
-        """Times that grow like a class are said to, and pass with it and with all above it."""
+        """Times of each class are recognized, and pass with it and all larger classes."""
         names = list(CLASSES)
         for name, seconds in GROWTHS.items():
             function = self.function(seconds)
@@ -55,7 +55,7 @@ class AssertScalesTest(ScalingTestCase):
                             self.monitor.assert_scales(function, SIZES, at_most=allowed)
 
     def test_exponential_growth(self) -> None:
-        """Its sizes are small, its times are not."""
+        """Exponential times are recognized."""
         function = self.function(lambda n: 1e-6 * 2**n)
         self.assertEqual(
             "2^n", self.monitor.assert_scales(function, [2, 5, 8, 11, 14], at_most="2^n").name
@@ -64,7 +64,7 @@ class AssertScalesTest(ScalingTestCase):
             self.monitor.assert_scales(function, [2, 5, 8, 11, 14], at_most="n^3")
 
     def test_the_message(self) -> None:
-        """It has the class, the points, what each class says of them, and how well it fits."""
+        """The message has the class, all points, the predictions and the errors of the fits."""
         function = self.function(lambda n: 1e-7 * n * n, "Index.build")
         with self.assertRaises(AssertionError) as caught:
             self.monitor.assert_scales(function, [100, 200, 400, 800], at_most="n log n")
@@ -75,23 +75,23 @@ class AssertScalesTest(ScalingTestCase):
         self.assertEqual(["800", "64", "ms", "64", "ms"], lines[5].split()[:5])
         self.assertRegex(
             lines[6],
-            r"^  off by 0.0% as n\^2, by \d\d.\d% as n log n, on average; "
-            "try a profiler with the largest size$",
+            r"^  average error 0.0% as n\^2, \d\d.\d% as n log n; "
+            "profile the function with the largest size$",
         )
 
     def test_one_round_that_was_held_up(self) -> None:
-        """The least time of all rounds counts."""
+        """The minimum of all rounds counts."""
         late = iter([0.0] * 7 + [5.0] + [0.0] * 100)
         function = self.function(lambda n: 1e-3 * n + next(late))
         self.assertEqual("n", self.monitor.assert_scales(function, SIZES, at_most="n").name)
 
     def test_one_size_that_is_off_in_every_round(self) -> None:
-        """Of six sizes one may be, for a reason of its own."""
+        """One outlier among six sizes is ignored."""
         function = self.function(lambda n: 1e-3 * n * (3 if n == 800 else 1))
         self.assertEqual("n", self.monitor.assert_scales(function, SIZES, at_most="n").name)
 
     def test_noise(self) -> None:
-        """With times that are a tenth off, a linear function is not taken for a quadratic one."""
+        """With 10% noise, a linear function is not taken for a quadratic one."""
         for seed in range(30):
             generator = random.Random(seed)
             function = self.function(lambda n, g=generator: 1e-4 * n * g.uniform(1, 1.1))  # type: ignore[misc]
@@ -101,7 +101,7 @@ class AssertScalesTest(ScalingTestCase):
                 self.monitor.assert_scales(square, SIZES, at_most="n log n")
 
     def test_setup_is_not_timed_and_is_called_before_each_call(self) -> None:
-        """The function is called with what it makes, once."""
+        """The function gets what setup returns, once for each call."""
         made: list[list[int]] = []
 
         def setup(size: int) -> list[int]:
@@ -119,20 +119,20 @@ class AssertScalesTest(ScalingTestCase):
         self.assertEqual([size / 1000 for size in SIZES], growth.seconds)
 
     def test_sizes_in_any_order_and_iterable(self) -> None:
-        """They are sorted, and each counts once."""
+        """Sizes may be any iterable; duplicates count once."""
         growth = self.monitor.assert_scales(
             self.function(lambda n: 1.0), iter([40, 10, 20, 10, 80]), at_most="1"
         )
         self.assertEqual([10, 20, 40, 80], growth.sizes)
 
     def test_names_of_classes(self) -> None:
-        """As people write them."""
+        """at_most accepts common spellings of a class."""
         function = self.function(lambda n: 1.0)
         for name in ("O(n)", "n**2", "n²", "n  log n", "O(n log n)", "n³"):
             self.assertEqual("1", self.monitor.assert_scales(function, SIZES, at_most=name).name)
 
     def test_a_deadline_before_every_size_was_timed(self) -> None:
-        """The error names the size that was not reached."""
+        """The timeout error names the size that was not reached."""
         moments = iter(range(0, 1000, 10))
         with (
             mock.patch("itf.measures.scaling.time.monotonic", lambda: next(moments)),
@@ -140,27 +140,35 @@ class AssertScalesTest(ScalingTestCase):
         ):
             self.monitor.assert_scales(self.function(lambda n: 1.0), SIZES, timeout=25)
         self.assertEqual(
-            "cannot tell how work grows: it was not called with size 400 within 25 s; "
-            "take smaller sizes",
+            "failed to find the complexity of work: it was not called with size 400 within 25 s; "
+            "use smaller sizes",
             str(caught.exception),
         )
 
     def test_mistakes(self) -> None:
-        """Each argument says what it should be."""
+        """The error about a wrong argument says what the argument must be."""
         good = self.function(lambda n: 1.0)
         scales: Any = self.monitor.assert_scales
         for call, kind, message in (
-            (lambda: scales(None, SIZES), TypeError, "function is a function to call, got None"),
-            (lambda: scales(good, 5), TypeError, "sizes are whole numbers, got 5"),
-            (lambda: scales(good, [1, 2, 3, "4"]), TypeError, "a size is a whole number, got '4'"),
-            (lambda: scales(good, [1, 2, 3]), ValueError, "sizes: at least 4 different ones"),
-            (lambda: scales(good, [0, 1, 2, 3]), ValueError, "sizes: at least 4 different ones"),
+            (lambda: scales(None, SIZES), TypeError, "function must be a function, got None"),
+            (lambda: scales(good, 5), TypeError, "sizes must be integers, got 5"),
+            (lambda: scales(good, [1, 2, 3, "4"]), TypeError, "a size must be an integer, got '4'"),
+            (lambda: scales(good, [1, 2, 3]), ValueError, "sizes must be at least 4"),
+            (lambda: scales(good, [0, 1, 2, 3]), ValueError, "sizes must be at least 4"),
             (lambda: scales(good, [10, 11, 12, 13]), ValueError, "at least 4 times the smallest"),
-            (lambda: scales(good, SIZES, at_most="fast"), ValueError, "at_most is one of '1', "),
-            (lambda: scales(good, SIZES, at_most=2), ValueError, "at_most is one of '1', "),
-            (lambda: scales(good, SIZES, rounds=0), ValueError, "rounds is a whole number from 1"),
-            (lambda: scales(good, SIZES, setup=3), TypeError, "setup is a function to call, got 3"),
-            (lambda: scales(good, SIZES, timeout="1"), TypeError, "timeout is a number, got '1'"),
+            (
+                lambda: scales(good, SIZES, at_most="fast"),
+                ValueError,
+                "at_most must be one of '1', ",
+            ),
+            (lambda: scales(good, SIZES, at_most=2), ValueError, "at_most must be one of '1', "),
+            (lambda: scales(good, SIZES, rounds=0), ValueError, "rounds must be an integer"),
+            (lambda: scales(good, SIZES, setup=3), TypeError, "setup must be a function, got 3"),
+            (
+                lambda: scales(good, SIZES, timeout="1"),
+                TypeError,
+                "timeout must be a number, got '1'",
+            ),
         ):
             with self.subTest(message), self.assertRaisesRegex(kind, message):
                 call()
@@ -168,13 +176,13 @@ class AssertScalesTest(ScalingTestCase):
 
 class FitTest(ScalingTestCase):
     def test_neither_part_is_negative(self) -> None:
-        """Times that fall with the size are constant, not a class with a negative factor."""
+        """Times that fall with the size are constant."""
         name, fits = fit([10, 20, 40, 80], [4.0, 3.0, 2.0, 1.0], 0.0)
         self.assertEqual("1", name)
         self.assertTrue(all(each.fixed >= 0 and each.factor >= 0 for each in fits.values()))
 
     def test_huge_sizes(self) -> None:
-        """Nothing overflows, also where 2^n would."""
+        """Sizes for which 2^n overflows are accepted."""
         sizes = [10**6, 10**7, 10**8, 10**9]
         name, _ = fit(sizes, [size * 1e-9 for size in sizes], 0.0)
         self.assertEqual("n", name)

@@ -14,8 +14,8 @@ from unittest import mock
 from itf import parallel_test_environment, performance_monitor
 from itf.descriptors import anonymous_file
 from itf.exceptions import FixtureError, TimingError, WorkerPicklingError
-from itf.measures import shared
-from itf.measures.samples import PEAK, TIME
+from itf.measures import sample_block, shared
+from itf.measures.operation_samples import PEAK, TIME
 from itf.measures.shared import SampleFile
 from tests.support import in_threads, run_script
 from tests.workers.worker_support import METHODS
@@ -24,7 +24,7 @@ DEADLINE = 60.0
 
 
 def measure_many(monitor: Any, count: int) -> None:
-    """Take samples, as a target that plain multiprocessing can send."""
+    """Take samples; a target that plain multiprocessing can pickle."""
     for _ in range(count):
         with monitor.measure("op"):
             pass
@@ -32,7 +32,7 @@ def measure_many(monitor: Any, count: int) -> None:
 
 class WorkersTest(unittest.TestCase):
     def test_samples_of_workers_come_home(self) -> None:
-        """Those of all workers and the test are one operation's, under every start method."""
+        """Samples of all workers are read with those of the test, for each start method."""
         for method in METHODS:
             with (
                 self.subTest(method),
@@ -41,7 +41,7 @@ class WorkersTest(unittest.TestCase):
             ):
 
                 def work(number: int, *, monitor: Any = monitor) -> int:
-                    for _ in range(1500):  # more than are kept apart
+                    for _ in range(1500):  # more than fit into the ring buffer
                         with monitor.measure("op"):
                             pass
                     with monitor.measure(f"only {number}"):
@@ -62,8 +62,8 @@ class WorkersTest(unittest.TestCase):
                 monitor.tearDown()
                 self.assertEqual(stats, monitor.get_all_stats())
 
-    def test_memory_and_suspended_time_of_workers(self) -> None:
-        """All that a sample may say comes home."""
+    def test_memory_of_workers(self) -> None:
+        """Samples of memory, and of `async with` blocks, are read as well."""
         for method in METHODS:
             with (
                 self.subTest(method),
@@ -85,18 +85,17 @@ class WorkersTest(unittest.TestCase):
                 stats = monitor.get_stats("op")
                 self.assertEqual(2, stats["memory"]["count"])
                 self.assertGreater(stats["memory"]["peak_average"], 1 << 20)
-                self.assertGreaterEqual(stats["suspended"], 0.002)
-                self.assertAlmostEqual(stats["total"], stats["running"] + stats["suspended"])
+                self.assertEqual(2, stats["count"])
 
     def test_a_worker_that_is_killed(self) -> None:
-        """What it has ended is there, whatever it was doing when it was killed."""
+        """All samples that ended before a SIGKILL are read."""
         for method in METHODS:
             with (
                 self.subTest(method),
                 performance_monitor() as monitor,
                 parallel_test_environment(start_method=method) as env,
             ):
-                told = env.create_queue("told", maxsize=2)  # it does not run far ahead
+                told = env.create_queue("told", maxsize=2)  # so that the worker waits for the test
 
                 def work(*, monitor: Any = monitor, told: Any = told) -> None:
                     number = 0
@@ -119,13 +118,13 @@ class WorkersTest(unittest.TestCase):
                         last = told.get(timeout=DEADLINE)
                     least += last
                 stats = monitor.get_stats("op")
-                # It may have taken some more since it told us last.
+                # The worker may have taken more samples since its last message.
                 self.assertGreaterEqual(stats["count"], least)
                 self.assertLess(stats["count"], least + 4 * 1400)
                 self.assertLessEqual(stats["min"] * stats["count"], stats["total"])
 
     def test_threads_of_a_worker(self) -> None:
-        """Eight threads of a worker lose none of their samples."""
+        """Eight threads of a worker lose no sample."""
         for method in METHODS:
             with (
                 self.subTest(method),
@@ -140,7 +139,7 @@ class WorkersTest(unittest.TestCase):
                 self.assertEqual(2 * 8 * 300, monitor.get_stats("op")["count"])
 
     def test_a_decorated_function(self) -> None:
-        """A function that `measure` decorates is sent with its monitor, and so is what it gave."""
+        """A decorated function and a timing can be sent to a worker."""
         for method in METHODS:
             with (
                 self.subTest(method),
@@ -163,7 +162,7 @@ class WorkersTest(unittest.TestCase):
                 self.assertEqual(3, monitor.get_stats("square")["memory"]["count"])
 
     def test_workers_of_workers(self) -> None:
-        """What a worker forks sends its samples home as well."""
+        """Samples of a process that a worker forks are read as well."""
         for method in METHODS:
             with (
                 self.subTest(method),
@@ -182,13 +181,13 @@ class WorkersTest(unittest.TestCase):
                         inner.run(lambda: measure_many(monitor, 1000), workers=1)
                     return int(monitor.get_stats("op")["count"])
 
-                # A worker knows what all workers have sent, and not what the test has.
+                # A worker reads the samples of all workers, and not those of the test.
                 measure_many(monitor, 5)
                 self.assertEqual([1110], env.run(work, workers=1, timeout=DEADLINE))
                 self.assertEqual(1115, monitor.get_stats("op")["count"])
 
     def test_reset_with_workers_that_run(self) -> None:
-        """What workers have sent is forgotten; what they send from then on counts."""
+        """reset drops the samples of workers; later samples count."""
         with performance_monitor() as monitor, parallel_test_environment() as env:
             ready, go = env.create_event("ready"), env.create_event("go")
 
@@ -209,7 +208,7 @@ class WorkersTest(unittest.TestCase):
             self.assertEqual(7, monitor.get_stats("op")["count"])
 
     def test_a_worker_that_outlives_the_monitor(self) -> None:
-        """It goes on without harm; nobody asks for what it times any more."""
+        """A worker may time operations after the monitor's end; they are ignored."""
         for method in METHODS:
             with self.subTest(method), parallel_test_environment(start_method=method) as env:
                 ready, go = env.create_event("ready"), env.create_event("go")
@@ -231,8 +230,8 @@ class WorkersTest(unittest.TestCase):
                 self.assertEqual(3, monitor.get_stats("op")["count"])
 
     def test_plain_multiprocessing(self) -> None:
-        """It needs no environment: what starts a process may send a monitor."""
-        # A process that has its descriptors asks this one's thread for them.
+        """A monitor can be sent to a process of plain multiprocessing."""
+        # multiprocessing passes descriptors through a thread of this process.
         self.addCleanup(resource_sharer.stop)
         for method in METHODS:
             context = multiprocessing.get_context(method)
@@ -244,7 +243,7 @@ class WorkersTest(unittest.TestCase):
                 self.assertEqual(50, monitor.get_stats("op")["count"])
 
     def test_a_pool(self) -> None:
-        """A pool whose processes are there already takes it, too."""
+        """A monitor can be sent to a pool whose processes run already."""
         self.addCleanup(resource_sharer.stop)
         with (
             performance_monitor() as monitor,
@@ -256,7 +255,7 @@ class WorkersTest(unittest.TestCase):
             self.assertEqual(100, monitor.get_stats("op")["count"])
 
     def test_mistakes(self) -> None:
-        """A worker cannot do what is the test's; a monitor that is not set up cannot be sent."""
+        """reset and the like fail in a worker; sending needs a monitor that is set up."""
         with performance_monitor() as monitor, parallel_test_environment() as env:
             for action, call in (
                 ("reset", monitor.reset),
@@ -292,12 +291,12 @@ class FileTest(unittest.TestCase):
         return os.fstat(self.file.descriptor.number).st_size
 
     def in_child(self, work: Any) -> None:
-        """Do something in a process of its own, that ends without ado."""
+        """Call a function in a forked child, which then exits without clean-up."""
         pid = os.fork()
         if not pid:
             code = 1
             try:
-                self.file.forked()
+                self.file.after_fork()
                 work()
                 code = 0
             finally:
@@ -309,22 +308,22 @@ class FileTest(unittest.TestCase):
             self.file.add(operation, series, value, 5, 9)
 
     def test_a_thousand_workers_take_no_more_room_than_one(self) -> None:
-        """Each takes over what the one before has left."""
+        """Each new process takes over the block of an ended one."""
         self.in_child(lambda: self.add(1))
         size = self.size()
         for _ in range(20):
             self.in_child(lambda: self.add(*range(1, 200)))
         self.assertEqual(size, self.size())
-        histogram = self.file.read()["op"].of(TIME)
-        self.assertEqual((1 + 20 * 199, 199), (histogram.count, histogram.most))
+        histogram = self.file.read()["op"].histogram(TIME)
+        self.assertEqual((1 + 20 * 199, 199), (histogram.count, histogram.maximum))
         self.assertEqual(1 + 20 * 199 * 100, histogram.total)
 
     def test_two_that_live_have_a_block_each(self) -> None:
-        """And so have two operations, and two series of one."""
+        """Live processes, operations and quantities have separate blocks."""
         reading, writing = os.pipe()
         pid = os.fork()
         if not pid:
-            self.file.forked()
+            self.file.after_fork()
             self.add(1)
             os.write(writing, b"x")
             signal.pause()
@@ -337,25 +336,27 @@ class FileTest(unittest.TestCase):
         os.close(reading)
         os.close(writing)
         found = self.file.read()
-        self.assertEqual(3, found["op"].of(TIME).total)
-        self.assertEqual(4, found["op"].of(PEAK).total)
-        self.assertEqual(3, found["other"].of(TIME).total)
-        self.assertEqual(4, len(list(self.file._places())))
+        self.assertEqual(3, found["op"].histogram(TIME).total)
+        self.assertEqual(4, found["op"].histogram(PEAK).total)
+        self.assertEqual(3, found["other"].histogram(TIME).total)
+        self.assertEqual(4, len(list(self.file._blocks())))
 
     def test_names_of_any_kind(self) -> None:
-        """Empty, very long, and with half a character in them."""
+        """Names may be empty, very long, or have lone surrogates."""
         for name in ("", "x" * 10_000, "\ud800", "ü\0\n"):
             self.add(7, operation=name)
         self.assertEqual({"", "x" * 10_000, "\ud800", "ü\0\n"}, set(self.file.read()))
 
     def test_numbers_of_any_kind(self) -> None:
-        """Below zero, and far too large."""
+        """Negative and too large numbers are stored, the latter limited."""
         self.add(-5, 0, 2**70, *range(2000), series=PEAK)
-        histogram = self.file.read()["op"].of(PEAK)
-        self.assertEqual((2003, -5, 2**63 - 1), (histogram.count, histogram.least, histogram.most))
+        histogram = self.file.read()["op"].histogram(PEAK)
+        self.assertEqual(
+            (2003, -5, 2**63 - 1), (histogram.count, histogram.minimum, histogram.maximum)
+        )
 
     def test_a_writer_that_died_while_it_made_a_block(self) -> None:
-        """Wherever that was, the others are read, and new ones can be made."""
+        """A death at any point of appending a block leaves the file usable."""
         for calls in range(3):
             with self.subTest(calls=calls):
                 self.add(1, operation=f"before {calls}")
@@ -379,19 +380,19 @@ class FileTest(unittest.TestCase):
                 self.in_child(work)
                 self.add(3, operation=f"after {calls}")
                 self.assertNotIn(f"dead {calls}", self.file.read())
-                self.assertEqual(3, self.file.read()[f"after {calls}"].of(TIME).total)
+                self.assertEqual(3, self.file.read()[f"after {calls}"].histogram(TIME).total)
         self.assertEqual(6, len(self.file.read()))
 
     def test_a_writer_that_died_while_it_wrote_a_sample(self) -> None:
-        """At every single store, all samples before it are there, and no half of it."""
-        count = 1030  # so that it dies while the histogram is filled, too
+        """A death at any line of the writer loses no earlier sample."""
+        count = 1030  # more than fit into the ring: the writer also folds them
         self.add(*range(1, count - 5))
-        before = self.file.read()["op"].of(TIME).settled()
+        before = self.file.read()["op"].histogram(TIME).state()
         for steps in range(1, 60):
             reading, writing = os.pipe()
             pid = os.fork()
             if not pid:
-                self.file.forked()
+                self.file.after_fork()
                 self.add(*range(count - 5, count - 5 + steps % 12))
                 os.write(writing, b"x")
                 self._die_after(steps)
@@ -402,19 +403,21 @@ class FileTest(unittest.TestCase):
             os.close(reading)
             os.close(writing)
             for samples in self.file.read().values():
-                histogram = samples.of(TIME)
+                histogram = samples.histogram(TIME)
                 self.assertEqual(histogram.count, sum(n for _, n in histogram.values()))
-                self.assertLessEqual(histogram.least * histogram.count, histogram.total)
-        self.assertGreater(self.file.read()["op"].of(TIME).count, sum(before.buckets.values()))
+                self.assertLessEqual(histogram.minimum * histogram.count, histogram.total)
+        self.assertGreater(
+            self.file.read()["op"].histogram(TIME).count, sum(before.buckets.values())
+        )
 
     def _die_after(self, steps: int) -> None:
-        """Have this process killed at a later line of the writer."""
+        """Kill this process at a later line of the writer."""
         import sys
 
         left = [steps]
 
         def trace(frame: Any, event: str, _: Any) -> Any:
-            if frame.f_code.co_filename != shared.__file__:
+            if frame.f_code.co_filename not in (shared.__file__, sample_block.__file__):
                 return None
             if event == "line":
                 left[0] -= 1
@@ -425,11 +428,11 @@ class FileTest(unittest.TestCase):
         sys.settrace(trace)
 
     def test_reading_while_it_is_written(self) -> None:
-        """What is read was so at one moment: the total belongs to the count."""
+        """A read during writing is consistent: the total belongs to the count."""
         ready, stop = os.pipe(), threading.Event()
         pid = os.fork()
         if not pid:
-            self.file.forked()
+            self.file.after_fork()
             os.write(ready[1], b"x")
             while True:
                 self.file.add("op", TIME, 3, 1, 2)
@@ -439,7 +442,7 @@ class FileTest(unittest.TestCase):
         while len(counts) < 200 and time.monotonic() < deadline:
             histogram = self.file.read().get("op")
             if histogram is not None:
-                times = histogram.of(TIME)
+                times = histogram.histogram(TIME)
                 counts.append(times.count)
                 self.assertEqual(3 * times.count, times.total)
         os.kill(pid, signal.SIGKILL)
@@ -451,7 +454,7 @@ class FileTest(unittest.TestCase):
         self.assertGreater(counts[-1], 1024)
 
     def test_a_handler_that_takes_a_sample_in_the_middle_of_one(self) -> None:
-        """Neither is lost, and neither waits for the other, also where a block is made."""
+        """A signal handler may add a sample while one is written."""
 
         def handler(*_: Any) -> None:
             self.add(1000)
@@ -465,24 +468,26 @@ class FileTest(unittest.TestCase):
         for _ in range(10_000):
             self.add(1)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        histogram = self.file.read()["op"].of(TIME)
+        histogram = self.file.read()["op"].histogram(TIME)
         self.assertEqual((10_000 + len(hits)), histogram.count)
         self.assertEqual(10_000 + 1000 * len(hits), histogram.total)
-        others = [each.of(TIME).count for name, each in self.file.read().items() if name != "op"]
+        others = [
+            each.histogram(TIME).count for name, each in self.file.read().items() if name != "op"
+        ]
         self.assertEqual(len(hits), sum(others))
 
     def test_one_who_holds_the_file_for_ever(self) -> None:
-        """A process that is stopped while it makes a block is told of, after a minute."""
+        """A paused process that holds the append lock is an error after the timeout."""
         reading, writing = os.pipe()
         pid = os.fork()
         if not pid:
-            self.file.forked()
-            with self.file._exclusive():
+            self.file.after_fork()
+            with self.file._append_lock():
                 os.write(writing, b"x")
                 signal.pause()
         os.read(reading, 1)
         with (
-            mock.patch("itf.measures.shared._PATIENCE", 0.01),
+            mock.patch("itf.measures.shared._APPEND_TIMEOUT", 0.01),
             self.assertRaisesRegex(
                 TimingError, "another process has been about to store a timing for 0.01 s; is it"
             ),
@@ -490,12 +495,12 @@ class FileTest(unittest.TestCase):
             self.add(1)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        self.add(1)  # the kernel has taken its lock from it
+        self.add(1)  # the kernel has released the lock of the dead process
         os.close(reading)
         os.close(writing)
 
     def test_nothing_is_left_open(self) -> None:
-        """A monitor with workers leaves no descriptor, and no warning."""
+        """A monitor with workers leaves no descriptor and no warning."""
         done = run_script("""
 import gc, os
 from itf import performance_monitor
