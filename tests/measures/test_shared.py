@@ -489,7 +489,7 @@ class FileTest(unittest.TestCase):
         with (
             mock.patch("itf.measures.shared._APPEND_TIMEOUT", 0.01),
             self.assertRaisesRegex(
-                TimingError, "another process has been about to store a timing for 0.01 s; is it"
+                TimingError, "^failed to store a timing within 0.01 s: another process has locked"
             ),
         ):
             self.add(1)
