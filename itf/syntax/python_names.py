@@ -33,9 +33,8 @@ _FOLLOWERS: Final = (
 def _pattern(ranges: str) -> re.Pattern[str]:
     """Return a pattern that finds the characters of ranges in hexadecimal."""
     bounds = (part.partition("-") for part in ranges.split())
-    return re.compile(
-        "[%s]" % "".join(f"{chr(int(a, 16))}-{chr(int(b or a, 16))}" for a, _, b in bounds)
-    )
+    spans = (f"{chr(int(first, 16))}-{chr(int(last or first, 16))}" for first, _, last in bounds)
+    return re.compile(f"[{''.join(spans)}]")
 
 
 _START: Final = _pattern(_STARTS)
