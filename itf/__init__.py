@@ -17,6 +17,7 @@
 #   descriptors.py           file descriptors that travel to a new process
 #   formats.py               the standard formats, to JSON and back
 #   notes.py  texts.py       notes on exceptions; what is shown of any object
+#   lazy_imports.py          names that a lazy import has not resolved yet
 #   exceptions.py            what itf raises
 #
 # Names are resolved at first use (PEP 562): `import itf` brings in neither
