@@ -297,8 +297,8 @@ def left():
     for name, module in [*sys.modules.items()]:
         if name.partition(".")[0] != "itf":
             for key, value in [*vars(module).items()]:
-                if isinstance(value, (type, type(left))) and str(value.__module__).startswith("itf.schedules."):
-                    if getattr(value, "__name__", "") != "interleave":
+                if isinstance(value, (type, type(left))) and key != "interleave":
+                    if str(value.__module__).startswith("itf.schedules."):
                         yield f"{name}.{key}"
 print(*left())
 """
