@@ -18,6 +18,7 @@
 #   formats.py               the standard formats, to JSON and back
 #   notes.py  texts.py       notes on exceptions; what is shown of any object
 #   lazy_imports.py          names that a lazy import has not resolved yet
+#   gil.py                   the warning that itf is untested without the GIL
 #   exceptions.py            what itf raises
 #
 # Names are resolved at first use (PEP 562): `import itf` brings in neither

@@ -27,6 +27,7 @@ from itf.fixtures.resource_monitoring import resource_monitor
 from itf.fixtures.sample_code import sample_code_files
 from itf.fixtures.workspace import temp_workspace
 from itf.frames import strip_own_frames
+from itf.gil import warn_without_gil
 from itf.guard.growth import assert_no_growth
 from itf.guard.guard import DEFAULT_GRACE, Guard
 from itf.guard.scopes import guard_class, guard_module
@@ -270,6 +271,7 @@ class IntegrationTestCase(
         """
 
         def begin_and_set_up(*args: Any) -> None:
+            warn_without_gil()
             guard = guard_for(self, self._itf_method_name)
             if guard is not None:
                 self.__dict__["_itf_guard"] = guard
