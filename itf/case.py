@@ -178,7 +178,10 @@ class IntegrationTestCase(
                 f"{type(error).__name__} did not propagate through {' -> '.join(modules)}; "
                 f"it went {taken}"
             )
-            raise self.failureException(self._formatMessage(msg, standard))
+            if msg is not None:
+                # As unittest puts them together.
+                standard = f"{standard} : {msg}" if self.longMessage else msg
+            raise self.failureException(standard)
 
     def inject_faults(self, target: Any, name: str, plan: FaultPlan) -> Injection:
         """Let calls of a function fail as a plan says, from now to the end of the test.
