@@ -17,17 +17,29 @@
 #   descriptors.py           file descriptors that travel to a new process
 #   formats.py               the standard formats, to JSON and back
 #   notes.py  texts.py       notes on exceptions; what is shown of any object
+#   lazy_imports.py          names that a lazy import has not resolved yet
+#   gil.py                   the warning that itf is untested without the GIL
 #   exceptions.py            what itf raises
 #
 # Names are resolved at first use (PEP 562): `import itf` brings in neither
 # multiprocessing nor asyncio nor json, nor unittest.
 
-from __future__ import annotations
+# This file has only syntax that Python 2.7 reads, so that an old Python gets to the
+# version check instead of a SyntaxError; types of functions stand in comments.
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - for whoever has no pip that looks at python_requires
+    raise ImportError(
+        "itf needs Python 3.11 or newer; this is " + ".".join(map(str, sys.version_info[:3]))
+    )
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any  # noqa: F401 - in the type comment of __getattr__
+
     # For type checkers, which do not see __getattr__; a test holds it to _MODULES.
     from itf.async_case import AsyncIntegrationTestCase as AsyncIntegrationTestCase
     from itf.case import IntegrationTestCase as IntegrationTestCase
@@ -205,16 +217,16 @@ _MODULES = {
     "thread_safe_counter": "itf.fixtures.counter",
 }
 
-__all__ = [*_MODULES]  # noqa: PLE0604 - the one list of names, also for __getattr__
+__all__ = list(_MODULES)  # the one list of names, also for __getattr__
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name):  # type: (str) -> Any
     if name not in _MODULES:
-        raise AttributeError(f"module 'itf' has no attribute {name!r}")
+        raise AttributeError("module 'itf' has no attribute " + repr(name))
     value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value  # asked for once
     return value
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+def __dir__():  # type: () -> list[str]
+    return sorted(set(globals()) | set(__all__))

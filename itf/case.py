@@ -27,6 +27,7 @@ from itf.fixtures.resource_monitoring import resource_monitor
 from itf.fixtures.sample_code import sample_code_files
 from itf.fixtures.workspace import temp_workspace
 from itf.frames import strip_own_frames
+from itf.gil import warn_without_gil
 from itf.guard.growth import assert_no_growth
 from itf.guard.guard import DEFAULT_GRACE, Guard
 from itf.guard.scopes import guard_class, guard_module
@@ -177,7 +178,10 @@ class IntegrationTestCase(
                 f"{type(error).__name__} did not propagate through {' -> '.join(modules)}; "
                 f"it went {taken}"
             )
-            raise self.failureException(self._formatMessage(msg, standard))
+            if msg is not None:
+                # As unittest puts them together.
+                standard = f"{standard} : {msg}" if self.longMessage else msg
+            raise self.failureException(standard)
 
     def inject_faults(self, target: Any, name: str, plan: FaultPlan) -> Injection:
         """Let calls of a function fail as a plan says, from now to the end of the test.
@@ -270,6 +274,7 @@ class IntegrationTestCase(
         """
 
         def begin_and_set_up(*args: Any) -> None:
+            warn_without_gil()
             guard = guard_for(self, self._itf_method_name)
             if guard is not None:
                 self.__dict__["_itf_guard"] = guard

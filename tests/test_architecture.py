@@ -44,7 +44,7 @@ LAYERS = [
     ["itf.formats"],
     ["itf.notes"],
     ["itf.texts"],
-    ["itf.exceptions"],
+    ["itf.exceptions", "itf.gil", "itf.lazy_imports"],
 ]
 
 

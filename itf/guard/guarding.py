@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final, get_args
 
 from itf.frames import site
+from itf.gil import warn_without_gil
 from itf.guard.company import SEES_COROUTINES, company
 from itf.guard.guard import DEFAULT_GRACE, Guard, GuardPolicy
 from itf.guard.leaks import IgnoreList, Leak
@@ -75,6 +76,7 @@ def leak_guard(
     Thread safety: blocks may stand at once in several threads; each is told of
     its own.
     """
+    warn_without_gil()
     _check(policy, grace)
     name = name or f"the block at {site()}"
     traced = trace_wanted() if trace is None else trace
@@ -243,6 +245,7 @@ class _GuardedTest:
         return guarded
 
     def _begin(self) -> None:
+        warn_without_gil()
         self._guard = self._make(type(self._test))
         self._guard.namer = self._test.id
         self._guard.parent = class_scope(type(self._test))

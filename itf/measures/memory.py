@@ -6,7 +6,7 @@ import os
 import threading
 import tracemalloc
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from itf.measures.samples import PEAK, RETAINED, Cell
 from itf.measures.timing import Timing, here
@@ -92,11 +92,9 @@ class MemoryTiming(Timing):
     _blocks: list[tuple[object, _Block]]
 
     @classmethod
-    def of(cls, cell: Cell) -> MemoryTiming:
+    def of(cls, cell: Cell) -> Self:
         """Return one whose samples go to this cell."""
-        timing = cls()
-        timing._cell = cell
-        timing._start = None
+        timing = super().of(cell)
         timing._blocks = []
         return timing
 
@@ -114,8 +112,9 @@ class MemoryTiming(Timing):
         super().__exit__(kind, error, traceback)
         place = here()
         # A generator may go on in another thread than it began in.
-        mine = [entry for entry in self._blocks if entry[0] == place] or self._blocks
-        block = mine[-1]
+        # Of a copy: other threads may leave and shorten the list meanwhile.
+        blocks = [*self._blocks]
+        block = next((entry for entry in reversed(blocks) if entry[0] == place), blocks[-1])
         self._blocks.remove(block)
         found = _meter.end(block[1])
         if found is not None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from itf.exceptions import TimingError
 from itf.measures.samples import SUSPENDED, Cell
@@ -17,18 +17,6 @@ __all__ = ["Timing", "current_task", "here"]
 __unittest = True
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-class _Starts:
-    """When those entered one `Timing` that are inside it at the same time."""
-
-    __slots__ = ("first", "others")
-
-    def __init__(self) -> None:
-        # Of the one that was there when the second one came.
-        self.first: int | None = None
-        # Of all others, by thread and task, the innermost last.
-        self.others: dict[tuple[int, object], list[int]] = {}
 
 
 class Timing:
@@ -42,28 +30,39 @@ class Timing:
     """
 
     # There is no __init__: calling one would cost as much as all the rest.
-    __slots__ = ("_cell", "_start")
+    __slots__ = ("_beside", "_cell", "_first", "_free")
 
     _cell: Cell
-    # None while nobody is inside.
-    _start: int | _Starts | None
+    # One item while nobody has the fast place, else empty.  A thread takes the place by
+    # `pop`, which is atomic, also without the GIL: of two threads one gets an IndexError.
+    _free: list[None]
+    # When the one in the fast place entered; only that one sets it.
+    _first: int | None
+    # When all others that are inside entered, by thread and task, the innermost last.
+    # None until there are any; changed with the recorder's lock held.
+    _beside: dict[tuple[int, object], list[int]] | None
 
     @classmethod
-    def of(cls, cell: Cell) -> Timing:
+    def of(cls, cell: Cell) -> Self:
         """Return one whose samples go to this cell."""
         timing = cls()
         timing._cell = cell
-        timing._start = None
+        timing._free = [None]
+        timing._first = timing._beside = None
         return timing
 
     def __enter__(self) -> None:
         now = time.perf_counter_ns()
-        # A thread is switched at calls and loops only.  None stands between
-        # the look and the store, so that of two threads one sees the other.
-        if self._start is not None:
-            self._enter_again(now)
+        # Who is beside does not take the fast place for an inner `with`.
+        if self._beside:
+            self._enter_beside(now)
             return
-        self._start = now
+        try:
+            self._free.pop()
+        except IndexError:
+            self._enter_beside(now)
+        else:
+            self._first = now
 
     def __exit__(
         self,
@@ -72,48 +71,47 @@ class Timing:
         traceback: TracebackType | None,
     ) -> None:
         end = time.perf_counter_ns()
-        try:
-            took = end - self._start  # type: ignore[operator]
-        except TypeError:
-            took = end - self._own_start()
-        else:
-            self._start = None
+        # Who is beside sees here that somebody is: so if nobody is, the one that
+        # leaves has the fast place, whatever other threads do meanwhile.
+        start = self._own_start() if self._beside else self._leave_fast_place()
         cell = self._cell
         cell.end = end
-        cell.add(took)
+        cell.add(end - start)
         if len(cell.samples) >= cell.limit:
             cell.fold()
 
-    def _enter_again(self, now: int) -> None:
+    def _enter_beside(self, now: int) -> None:
         with self._cell.recorder.lock:
-            starts = self._start
-            if not isinstance(starts, _Starts):
-                starts = _Starts()
-                # The other one may have left meanwhile; again no call between.
-                starts.first = self._start  # type: ignore[assignment]
-                self._start = starts
-            starts.others.setdefault(here(), []).append(now)
+            if self._beside is None:
+                self._beside = {}
+            self._beside.setdefault(here(), []).append(now)
 
     def _own_start(self) -> int:
         """Return when this thread and task entered, of several that are inside."""
         with self._cell.recorder.lock:
-            starts = self._start
-            if not isinstance(starts, _Starts):
-                raise TimingError(
-                    f"measure({self._cell.operation!r}) was left without having been entered; "
-                    "use it in a `with`"
-                )
+            beside = self._beside or {}
             key = here()
-            own = starts.others.get(key)
-            if own:
-                start = own.pop()
-                if not own:
-                    del starts.others[key]
-            else:
-                start, starts.first = cast(int, starts.first), None
-            if starts.first is None and not starts.others:
-                self._start = None
+            if key not in beside:
+                if self._first is not None or not beside:
+                    return self._leave_fast_place()
+                # A generator that goes on in another thread than it began in.
+                key = next(reversed(beside))
+            starts = beside[key]
+            start = starts.pop()
+            if not starts:
+                del beside[key]
             return start
+
+    def _leave_fast_place(self) -> int:
+        start = self._first
+        if start is None:
+            raise TimingError(
+                f"measure({self._cell.operation!r}) was left without having been entered; "
+                "use it in a `with`"
+            )
+        self._first = None
+        self._free.append(None)
+        return start
 
     async def __aenter__(self) -> None:
         from itf.measures.tasks import begin_block
@@ -143,7 +141,7 @@ class Timing:
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self).of, (self._cell,))
 
-    def fresh(self) -> Timing:
+    def fresh(self) -> Self:
         """Return another one for the same operation."""
         return self.of(self._cell)
 
