@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Literal
@@ -18,6 +17,7 @@ from itf.guard.processes import end_processes, reap_orphans
 from itf.guard.report import LeakReport
 from itf.guard.snapshot import Snapshot, differences, take_snapshot
 from itf.guard.tasks import cancel
+from itf.guard.warning_filters import are_in_effect, filters_here
 from itf.guard.watching import watch
 from itf.proc import children
 from itf.texts import safe_str
@@ -124,7 +124,7 @@ class Guard:
         try:
             if self._garbage is not None:
                 self._garbage.begin()
-            self._filters = warnings.filters
+            self._filters = filters_here()
             company.enter(self, self._follows)
         except BaseException:
             if self._garbage is not None and self._garbage.looks:
@@ -208,7 +208,7 @@ class Guard:
 
     def sees_warnings(self) -> bool:
         """Say whether a warning would be nobody's: no `catch_warnings` is around."""
-        return warnings.filters is self._filters
+        return are_in_effect(self._filters)
 
     def is_within(self, other: Guard) -> bool:
         """Say whether this guard stands within another one."""
