@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from itf.guard.company import company
 from itf.guard.garbage import Garbage, GarbageCheck, collect
+from itf.guard.interpreters import close_interpreter
 from itf.guard.leaks import IgnoreList, Leak
 from itf.guard.names import remove
 from itf.guard.origins import current_guard
@@ -36,7 +37,9 @@ DEFAULT_GRACE: Final = 0.5
 _FIRST_WAIT: Final = 1e-6
 
 # What may end by itself.  A setting stays as it is.
-_PASSING: Final = frozenset(("threads", "processes", "descriptors", "files", "tasks", "shared"))
+_PASSING: Final = frozenset(
+    ("threads", "processes", "interpreters", "descriptors", "files", "tasks", "shared")
+)
 
 
 # To ask the system for it takes longer than all else that begins a guard.
@@ -289,6 +292,11 @@ class Guard:
                     remove(leak.data)
                 except OSError as error:
                     leak.text += f"; it could not be removed: {error}"
+            elif leak.dimension == "interpreters":
+                try:
+                    close_interpreter(leak.data)
+                except Exception as error:  # noqa: BLE001 - the error has no public type before 3.14
+                    leak.text += f"; it could not be closed: {safe_str(error)}"
 
 
 _GARBAGE_NOUNS: Final = {

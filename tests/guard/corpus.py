@@ -346,6 +346,45 @@ def process_by_posix_spawn() -> Generator[None]:
     reap(child)
 
 
+# Interpreters
+
+
+if sys.version_info >= (3, 14):
+
+    @planted("1 interpreter", r"interpreter \d+")
+    def interpreter() -> Generator[None]:
+        from concurrent import interpreters
+
+        made = interpreters.create()
+        yield
+        with contextlib.suppress(interpreters.InterpreterNotFoundError):
+            made.close()
+
+    @planted("1 thread, 1 interpreter", r"interpreter \d+, is running; it could not be closed: ")
+    def interpreter_that_runs() -> Generator[None]:
+        from concurrent import interpreters
+
+        made = interpreters.create()
+        made.prepare_main(number=BEFORE.pipe[0])
+        thread = threading.Thread(target=made.exec, args=("import os; os.read(number, 1)",))
+        thread.start()
+        while not made.is_running():
+            pass
+        yield
+        os.write(BEFORE.pipe[1], b"x")
+        thread.join()
+        made.close()
+
+    @planted("1 thread, 1 interpreter", r"interpreter \d+")
+    def pool_of_interpreters() -> Generator[None]:
+        from concurrent.futures import InterpreterPoolExecutor
+
+        pool = InterpreterPoolExecutor(1)
+        pool.submit(pow, 2, 3).result(TIMEOUT)
+        yield
+        pool.shutdown()
+
+
 # Descriptors
 
 
