@@ -29,7 +29,9 @@ class InterpretersTest(unittest.TestCase):
 
     def leaks_of(self, body, **attributes):
         """Return what is said of a test, line by line, without the first and the advice."""
-        case = type("Case", (IntegrationTestCase,), {"test": body, "leak_grace": 0.05, **attributes})
+        case = type(
+            "Case", (IntegrationTestCase,), {"test": body, "leak_grace": 0.05, **attributes}
+        )
         result = run_method(case)
         self.assertEqual([], result.errors)
         lines = "".join(text for _, text in result.failures).splitlines()
@@ -183,7 +185,7 @@ class PrivateTest(unittest.TestCase):
 
     def test_without_the_private_functions(self):
         """Public means are used; without them nothing is seen."""
-        for changed in (types.ModuleType("_interpreters"), mock.Mock(list_all=lambda: [])):
+        for changed in (types.ModuleType("_interpreters"), mock.Mock(list_all=list)):
             with mock.patch.dict(sys.modules, _interpreters=changed):
                 self.assertIn(self.made.id, probe._by_public_means())
                 self.assertEqual(probe._by_public_means(), probe.look_at_interpreters())
