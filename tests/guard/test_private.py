@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 from itf.guard import company, environment, errors, kernel, names, quick, tasks
+from tests.support import run_script
 
 
 class QuickTest(unittest.TestCase):
@@ -81,6 +82,106 @@ class EnvironmentTest(unittest.TestCase):
         after = setting.read()
         self.assertEqual(b"x", after.data[b"MEANWHILE"])
         self.assertEqual((), after.behind)
+
+    def test_other_threads_write_between_any_two_lines_of_a_reading(self) -> None:
+        """What they have freed is not read: the C library's list moves as it grows."""
+        done = run_script(WRITE_MEANWHILE)
+        self.assertEqual((0, "[]\n", ""), (done.returncode, done.stdout, done.stderr))
+
+    def test_what_the_c_library_has_is_known(self) -> None:
+        """As its own programs see it; what is there twice, and what is empty, too."""
+        with mock.patch.dict(os.environ, {"EMPTY": "", "EQUALS": "a=b", "UMLAUT": "\xe4"}):
+            block = environment._read_c()
+            self.assertIsNotNone(block)
+            expected = subprocess.run(["env", "-0"], capture_output=True, check=True).stdout
+            self.assertEqual(sorted(expected.split(b"\0")), sorted((block or b"").split(b"\0")))
+            self.assertEqual(quick.environment(), environment._parsed(block or b""))
+        self.assertEqual({b"A": b"1"}, environment._parsed(b"A=1\0A=2\0"))
+
+    def test_without_the_function_of_glibc(self) -> None:
+        """Python's own is asked, from 3.14 on; before that nobody can look behind."""
+        block = environment._read_c()
+        with mock.patch.object(environment.ctypes, "PyDLL", side_effect=OSError):
+            reader = environment._find_reader()
+        if sys.version_info >= (3, 14):
+            self.assertIsNotNone(reader)
+        if reader is not None:
+            self.assertEqual(block, reader())
+        with (
+            mock.patch.object(environment.ctypes, "PyDLL", side_effect=OSError),
+            mock.patch.dict(sys.modules),
+        ):
+            sys.modules.pop("posix", None)
+            self.assertIsNone(environment._find_reader())
+
+    def test_where_nobody_can_look_behind(self) -> None:
+        """What `os.environ` has is compared, and of the C library nothing is said."""
+        setting = environment.Environment()
+        before = setting.read()
+        with mock.patch.object(environment, "_reader", None):
+            without = setting.read()
+            self.assertEqual(without, setting.read())
+            self.assertIsNone(without.behind)
+            with mock.patch.dict(os.environ, PLANTED="x"):
+                (change,) = setting.changes(before, setting.read())
+                self.assertEqual("PLANTED", change.name)
+        self.assertEqual([], list(setting.changes(without, setting.read())))
+
+    def test_without_the_gil_the_c_library_is_read_by_a_single_thread_alone(self) -> None:
+        """Nothing would keep another one from writing meanwhile."""
+        stop = threading.Event()
+        other = threading.Thread(target=stop.wait, args=(60,))
+        with mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True):
+            self.assertIsNotNone(environment._read_c())
+            other.start()
+            try:
+                self.assertIsNone(environment._read_c())
+            finally:
+                stop.set()
+                other.join()
+
+
+# With each line of a reading, a writer removes one of the variables that stand
+# before the others, and adds some at the end: the others move.
+WRITE_MEANWHILE = """
+import os, sys, threading
+from itf.guard import environment
+
+os.environ.clear()
+for name in ("FIRST", "SECOND"):
+    for number in range(100):
+        os.environ[f"{name}_{number}"] = "x"
+turn, done = threading.Semaphore(0), threading.Semaphore(0)
+
+def write():
+    for number in range(100):
+        if not turn.acquire(timeout=60) or stopped:
+            return
+        os.unsetenv(f"FIRST_{number}")
+        for other in range(10):
+            os.putenv(f"ADDED_{number}_{other}", "x" * 100)
+        done.release()
+
+def switch(frame, event, arg):
+    if frame.f_code.co_filename != environment.__file__ or not writer.is_alive():
+        return None
+    turn.release()
+    while not done.acquire(timeout=0.01) and writer.is_alive():
+        pass
+    return switch
+
+stopped = False
+writer = threading.Thread(target=write)
+writer.start()
+setting = environment.Environment()
+sys.settrace(switch)
+reading = setting.read()
+sys.settrace(None)
+stopped = True
+turn.release()
+writer.join()
+print(sorted({name.partition(b"_")[0].decode() for name, _ in reading.behind} - {"FIRST", "ADDED"}))
+"""
 
 
 class NamesTest(unittest.TestCase):

@@ -80,7 +80,7 @@ class BlockedOnTest(unittest.TestCase):
             """It is on its way."""
 
     def test_what_a_thread_was_started_with(self) -> None:
-        """A method, a closure, an argument by place or by name; on this Python, by private names."""
+        """A method, a closure, an argument: on this Python, under private names."""
         process = self.process
         stop = threading.Event()
 
