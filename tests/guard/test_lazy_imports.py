@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
+import tempfile
 import unittest
 
 from tests.support import run_script
@@ -81,6 +83,29 @@ class LazyImportsTest(unittest.TestCase):
             with self.subTest(mode):
                 done = run_script(SCRIPT, PYTHON_LAZY_IMPORTS=mode)
                 self.assertEqual((EXPECTED, ""), (done.stdout, done.stderr))
+
+    def test_a_function_of_the_module_that_is_imported_is_guarded(self) -> None:
+        """What `setUpModule` leaves is told, also where another module has it."""
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "helper.py").write_text(
+                "import os\ndef setUpModule(): os.environ['LEFT'] = 'x'\n", encoding="utf-8"
+            )
+            pathlib.Path(folder, "imported.py").write_text(
+                "import itf\nfrom helper import setUpModule\n"
+                "class Case(itf.IntegrationTestCase):\n    def test(self): pass\n",
+                encoding="utf-8",
+            )
+            script = (
+                "import sys, unittest\nsys.path.append(sys.argv[1])\n"
+                "result = unittest.TestResult()\n"
+                "unittest.defaultTestLoader.loadTestsFromName('imported').run(result)\n"
+                "print(*(text.splitlines()[-1] for _, text in result.errors))\n"
+            )
+            for mode in ("normal", "all"):
+                with self.subTest(mode):
+                    done = run_script(script, folder, PYTHON_LAZY_IMPORTS=mode)
+                    expected = "SUMMARY: 1 variable leaked by imported\n"
+                    self.assertEqual((expected, ""), (done.stdout, done.stderr))
 
     @unittest.skipIf(sys.version_info < (3, 15), "there are no lazy imports before 3.15")
     def test_the_variable_makes_imports_lazy(self) -> None:
