@@ -205,10 +205,11 @@ def _source_of(args: UnraisableHookArgs) -> object:
             for value in values.values():
                 if type(value) is types.CoroutineType:
                     return value
-        first = values.get(next(iter(frame.f_code.co_varnames), ""))
-        finalizer = getattr(type(first), "__del__", None)
-        if getattr(finalizer, "__code__", None) is frame.f_code:
-            return first
+        if frame.f_code.co_name == "__del__":
+            first = values.get(next(iter(frame.f_code.co_varnames), ""))
+            finalizer = getattr(type(first), "__del__", None)
+            if getattr(finalizer, "__code__", None) is frame.f_code:
+                return first
     return args.object
 
 
