@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Descriptor", "anonymous_file"]
 
 __unittest = True
+
+_close: Final = os.close
 
 
 class Descriptor:
@@ -26,11 +27,15 @@ class Descriptor:
         """Close it; if it is closed, do nothing."""
         number, self.number = self.number, -1
         if number >= 0:
-            os.close(number)
+            _close(number)
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError):
+        # No name of a module here: with lazy imports (3.15) it would be imported
+        # only now, which is too late when Python ends.
+        try:  # noqa: SIM105
             self.close()
+        except OSError:
+            pass
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Here, for Windows has not got it.

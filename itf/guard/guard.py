@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Literal
 
 from itf.guard.company import company
 from itf.guard.garbage import Garbage, GarbageCheck, collect
+from itf.guard.interpreters import close_interpreter
 from itf.guard.leaks import IgnoreList, Leak
 from itf.guard.names import remove
 from itf.guard.origins import current_guard
@@ -18,6 +18,7 @@ from itf.guard.processes import end_processes, reap_orphans
 from itf.guard.report import LeakReport
 from itf.guard.snapshot import Snapshot, differences, take_snapshot
 from itf.guard.tasks import cancel
+from itf.guard.warning_filters import are_in_effect, filters_here
 from itf.guard.watching import watch
 from itf.proc import children
 from itf.texts import safe_str
@@ -36,7 +37,9 @@ DEFAULT_GRACE: Final = 0.5
 _FIRST_WAIT: Final = 1e-6
 
 # What may end by itself.  A setting stays as it is.
-_PASSING: Final = frozenset(("threads", "processes", "descriptors", "files", "tasks", "shared"))
+_PASSING: Final = frozenset(
+    ("threads", "processes", "interpreters", "descriptors", "files", "tasks", "shared")
+)
 
 
 # To ask the system for it takes longer than all else that begins a guard.
@@ -124,7 +127,7 @@ class Guard:
         try:
             if self._garbage is not None:
                 self._garbage.begin()
-            self._filters = warnings.filters
+            self._filters = filters_here()
             company.enter(self, self._follows)
         except BaseException:
             if self._garbage is not None and self._garbage.looks:
@@ -208,7 +211,7 @@ class Guard:
 
     def sees_warnings(self) -> bool:
         """Say whether a warning would be nobody's: no `catch_warnings` is around."""
-        return warnings.filters is self._filters
+        return are_in_effect(self._filters)
 
     def is_within(self, other: Guard) -> bool:
         """Say whether this guard stands within another one."""
@@ -289,6 +292,11 @@ class Guard:
                     remove(leak.data)
                 except OSError as error:
                     leak.text += f"; it could not be removed: {error}"
+            elif leak.dimension == "interpreters":
+                try:
+                    close_interpreter(leak.data)
+                except Exception as error:  # noqa: BLE001 - the error has no public type before 3.14
+                    leak.text += f"; it could not be closed: {safe_str(error)}"
 
 
 _GARBAGE_NOUNS: Final = {

@@ -15,6 +15,7 @@ from itf.frames import site
 from itf.gil import warn_without_gil
 from itf.guard.company import SEES_COROUTINES, company
 from itf.guard.guard import DEFAULT_GRACE, Guard, GuardPolicy
+from itf.guard.interpreters import SEES_INTERPRETERS
 from itf.guard.leaks import IgnoreList, Leak
 from itf.guard.names import SEES_FILES, SEES_SHARED
 from itf.guard.report import LeakReport
@@ -272,6 +273,7 @@ def guard_capabilities() -> dict[str, bool]:
     return {
         "threads": True,
         "processes": children,
+        "interpreters": SEES_INTERPRETERS,
         "descriptors": linux or os.path.isdir("/dev/fd"),
         "files": SEES_FILES,
         "tasks": SEES_COROUTINES,

@@ -19,6 +19,7 @@ Tell = Callable[[], str]
 DIMENSIONS: Final = (
     "threads",
     "processes",
+    "interpreters",
     "descriptors",
     "files",
     "tasks",

@@ -6,6 +6,7 @@ What `setUpClass` makes belongs to the class, and is looked for after
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import unittest
@@ -102,7 +103,11 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
         cls: A class of the module, whose policy counts.
     """
     module: Any = sys.modules.get(name)
-    function = getattr(module, "__dict__", {}).get("setUpModule")
+    function = None
+    if "setUpModule" in getattr(module, "__dict__", {}):
+        # In the dict there may be a lazy import (3.15); one that fails fails for unittest.
+        with contextlib.suppress(ImportError):
+            function = getattr(module, "setUpModule", None)
     if not callable(function) or hasattr(function, "_itf_guarded"):
         return
 

@@ -297,6 +297,7 @@ class InterruptTest(unittest.TestCase):
             from itf.workers.home import Home
             from itf.workers.processes import new_process
             from itf.workers.stopping import close_home, stop_processes
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored
             home = Home()
             def idle():
                 threading.Event().wait(60)
