@@ -39,7 +39,7 @@ LAYERS = [
     ],
     ["itf.timeline"],
     ["itf.frames"],
-    ["itf.forks", "itf.descriptors", "itf.pending", "itf.wrapping"],
+    ["itf.forks", "itf.descriptors", "itf.pending", "itf.wrapping", "itf.signatures"],
     ["itf.proc"],
     ["itf.formats"],
     ["itf.notes"],

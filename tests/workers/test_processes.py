@@ -245,7 +245,7 @@ class BadInputTest(WorkerTestCase):
                     ),
                 )
                 self.assertEqual(
-                    "worker 'w1' cannot call work(first: 'int', second: 'int') -> 'None' "
+                    "worker 'w1' cannot call work(first, second) "
                     f"with args={args} and kwargs={kwargs}: {problem}",
                     text,
                 )
