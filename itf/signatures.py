@@ -57,7 +57,7 @@ def _signature_of_call(function: Any, follow_wrapped: bool) -> inspect.Signature
     `inspect` takes an object that has both ``__call__`` and ``__get__`` for a
     method written in C; asgiref's, and so Django's, ``async_to_sync`` makes such objects.
     """
-    call = getattr(type(function), "__call__", None)
+    call = inspect.getattr_static(type(function), "__call__", None)
     if not isinstance(call, types.FunctionType):
         return None
     bound = _without_annotations(types.MethodType(call, function), follow_wrapped)

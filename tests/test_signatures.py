@@ -119,7 +119,7 @@ class SignatureTest(unittest.TestCase):
         """Neither one that fails nor one that does something, whatever holds the function."""
         evaluated: list[int] = []
         space: dict[str, Any] = {"record": evaluated.append}
-        exec(compile(SOURCE, "<lazy>", "exec", dont_inherit=True), space)  # noqa: S102
+        exec(compile(SOURCE, "<lazy>", "exec", dont_inherit=True), space)
         function, seen, made = space["function"], space["seen"], space["Class"](1, 2)
         wrapper = functools.wraps(function)(lambda *args: None)
         for expected, found in (
