@@ -70,7 +70,10 @@ def _text(owner: Any, name: str, value: Any) -> str:
     known = texts.get(name)
     if type(known) is str:
         return known
-    return value.__qualname__ if isinstance(value, type) else safe_repr(value)
+    # As `annotationlib.type_repr` of Python 3.14.
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    return safe_repr(value)
 
 
 def _get(function: Callable[..., dict[str, Any]], owner: Any, **options: Any) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dis
+import importlib
 import importlib.machinery
 import sys
 import types
@@ -77,10 +79,21 @@ def used_submodules(code: types.CodeType, captured: Mapping[str, Any]) -> list[s
     for package in packages:
         for name in sorted(names):
             submodule = f"{package}.{name}"
+            _import_lazy(submodule)
             if submodule in sys.modules and can_be_imported(submodule):
                 found.append(submodule)
                 packages.append(submodule)  # it may be a package in its turn
     return found
+
+
+def _import_lazy(name: str) -> None:
+    """Import a module that a lazy import of Python 3.15 has promised, by itself or as a package."""
+    promised = getattr(sys, "lazy_modules", ())
+    if name in sys.modules or not any(f"{lazy}.".startswith(f"{name}.") for lazy in promised):
+        return
+    # Where this fails, it fails again in the worker, at the line that uses it.
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
 
 
 def _all_names(code: types.CodeType) -> set[str]:
