@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from itf.workers.roster import Roster
+from tests.support import fork
 
 __all__ = ["DEADLINE", "DyingSemaphore", "PrimitivesTestCase", "die", "linger", "stop_myself"]
 
@@ -110,7 +111,7 @@ class PrimitivesTestCase(unittest.TestCase):
         with warnings.catch_warnings():
             # From 3.12 on, of a fork beside other threads: what these tests are about.
             warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
+            pid = fork()
         if not pid:
             code = 1
             try:

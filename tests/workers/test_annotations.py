@@ -6,7 +6,7 @@ import sys
 import threading
 import typing
 import unittest
-from typing import Any
+from typing import Any, ClassVar
 
 from itf.workers.annotations import sendable_annotations
 from tests.workers.worker_support import METHODS, WorkerTestCase
@@ -71,7 +71,7 @@ class TravelTest(WorkerTestCase):
 
     maxDiff = None
     # A forked worker has the objects themselves, with Python's own laziness.
-    spawning = [method for method in METHODS if method != "fork"]
+    spawning: ClassVar = [method for method in METHODS if method != "fork"]
 
     def test_values(self) -> None:
         """Types are types there, a local class is the one that was sent, the unknown is text."""

@@ -1,4 +1,4 @@
-"""Classes of others are told apart by identity, whatever their metaclass says of ``==`` and ``hash``."""
+"""Classes are told apart by identity, whatever a metaclass says of ``==`` and ``hash``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ touched: list[str] = []
 
 
 class Touchy(type):
-    """A metaclass whose classes have no hash, and whose ``==`` and names say that they were used."""
+    """A metaclass whose classes have no hash, and whose ``==`` is noticed."""
 
     def __eq__(cls, other: object) -> bool:
         touched.append("==")

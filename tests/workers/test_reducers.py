@@ -187,7 +187,8 @@ class LazyImportTest(WorkerTestCase):
         for refusal in (lines[2], lines[4]):
             self.assertRegex(
                 refusal,
-                r"^cannot send 'itf_lazy_missing' \(.*\), a global used by broken at script\.py:\d+, "
+                r"^cannot send 'itf_lazy_missing' \(.*\), "
+                r"a global used by broken at script\.py:\d+, "
                 r"to a new process; No module named 'itf_lazy_missing'; make it there",
             )
 
