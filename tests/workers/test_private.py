@@ -15,6 +15,7 @@ from itf.workers.private import (
     count_of,
     forget_count,
     is_this_thread,
+    is_zero,
     semaphore_at,
     semaphore_named,
     value_of,
@@ -63,6 +64,12 @@ class PrivateNamesTest(unittest.TestCase):
             self.assertEqual(0, value_of(self.handle))
         self.assertEqual(0, value_of(object()))
 
+    def test_whether_it_is_at_zero(self) -> None:
+        """It is while it is acquired."""
+        self.assertFalse(is_zero(self.handle))
+        with self.lock:
+            self.assertTrue(is_zero(self.handle))
+
     def test_is_this_thread(self) -> None:
         """True in the thread that has asked, false in any other one."""
         is_mine = is_this_thread()
@@ -86,6 +93,7 @@ class PrivateNamesTest(unittest.TestCase):
         for name, use in (
             ("SemLock._count", lambda: count_of(object())),
             ("SemLock._after_fork", lambda: forget_count(object())),
+            ("SemLock._is_zero", lambda: is_zero(object())),
             ("Lock._semlock", lambda: semaphore_named(object())),
         ):
             with self.subTest(name), self.assertRaisesRegex(WorkerError, f"has no {name}, on "):
