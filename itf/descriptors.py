@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Descriptor", "anonymous_file"]
@@ -28,9 +28,15 @@ class Descriptor:
         if number >= 0:
             os.close(number)
 
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            self.close()
+    def __del__(self, close: Callable[[int], object] = os.close) -> None:
+        # By a name that is bound here: when Python ends, no module is sure to be
+        # there, nor can one that was imported lazily be imported any more.
+        number, self.number = self.number, -1
+        if number >= 0:
+            try:  # noqa: SIM105 - no other module, for the same reason
+                close(number)
+            except OSError:
+                pass  # somebody else has closed it
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Here, for Windows has not got it.
