@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 __all__ = ["Descriptor", "anonymous_file"]
 
 __unittest = True
-
-_close: Final = os.close
 
 
 class Descriptor:
@@ -27,15 +26,17 @@ class Descriptor:
         """Close it; if it is closed, do nothing."""
         number, self.number = self.number, -1
         if number >= 0:
-            _close(number)
+            os.close(number)
 
-    def __del__(self) -> None:
-        # No name of a module here: with lazy imports (3.15) it would be imported
-        # only now, which is too late when Python ends.
-        try:  # noqa: SIM105
-            self.close()
-        except OSError:
-            pass
+    def __del__(self, close: Callable[[int], object] = os.close) -> None:
+        # At interpreter exit, module globals may be gone, and a lazy import (3.15) can
+        # no longer be resolved. So os.close is bound as a default, and nothing else is used.
+        number, self.number = self.number, -1
+        if number >= 0:
+            try:  # noqa: SIM105 - contextlib may be gone, too
+                close(number)
+            except OSError:
+                pass  # closed by somebody else
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Here, for Windows has not got it.
