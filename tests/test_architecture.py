@@ -24,7 +24,9 @@ LAYERS = [
     ["itf.runner"],
     ["itf.report"],
     ["itf.async_case"],
+    ["itf.async_test_run"],
     ["itf.case"],
+    ["itf.test_run"],
     ["itf.fixtures"],
     [
         "itf.interfaces",

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from itf.guard.company import company
 from itf.guard.garbage import Garbage, GarbageCheck, collect
-from itf.guard.leaks import IgnoreList, Leak
+from itf.guard.leaks import DEFAULT_GRACE, IgnoreList, Leak
 from itf.guard.names import remove
 from itf.guard.origins import current_guard
 from itf.guard.processes import end_processes, reap_orphans
@@ -27,9 +27,6 @@ __all__ = ["Guard", "GuardPolicy"]
 __unittest = True
 
 GuardPolicy = Literal["fail", "warn"]
-
-DEFAULT_GRACE: Final = 0.5
-"""Seconds that what is on its way out may take, in all."""
 
 # The first wait before a second look.  What ends by itself has mostly ended
 # after some of these; each next one is twice as long.

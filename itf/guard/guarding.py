@@ -13,8 +13,8 @@ from typing import Any, Final, get_args
 
 from itf.frames import site
 from itf.guard.company import SEES_COROUTINES, company
-from itf.guard.guard import DEFAULT_GRACE, Guard, GuardPolicy
-from itf.guard.leaks import IgnoreList, Leak
+from itf.guard.guard import Guard, GuardPolicy
+from itf.guard.leaks import DEFAULT_GRACE, IgnoreList, Leak
 from itf.guard.names import SEES_FILES, SEES_SHARED
 from itf.guard.report import LeakReport
 from itf.guard.scopes import class_scope, guard_class, guard_module
