@@ -113,7 +113,7 @@ class IntegrationTestCase(
     )
 
     _itf_method_name: str
-    # What a run of this class is made of.
+    # The class of a run's state. `guard_suite` knows by it that a test has a detector.
     _itf_run_type: ClassVar[type[TestRun]] = TestRun
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
