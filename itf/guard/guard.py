@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from itf.guard.company import company
 from itf.guard.garbage import Garbage, GarbageCheck, collect
 from itf.guard.interpreters import close_interpreter
-from itf.guard.leaks import IgnoreList, Leak
+from itf.guard.leaks import DEFAULT_GRACE, IgnoreList, Leak
 from itf.guard.names import remove
 from itf.guard.origins import current_guard
 from itf.guard.processes import end_processes, reap_orphans
@@ -28,9 +28,6 @@ __all__ = ["Guard", "GuardPolicy"]
 __unittest = True
 
 GuardPolicy = Literal["fail", "warn"]
-
-DEFAULT_GRACE: Final = 0.5
-"""Seconds that what is on its way out may take, in all."""
 
 # The first wait before a second look.  What ends by itself has mostly ended
 # after some of these; each next one is twice as long.
@@ -98,9 +95,6 @@ class Guard:
         self._garbage = garbage
         self._errors: list[Leak] = []
         self._had_children = False
-        self._was_equal = False
-        self._follows: Hashable = None
-        self._clean: Hashable = None
         self._pid = 0
         self._filters: Any = None
         self.before: Snapshot | None = None
@@ -110,13 +104,8 @@ class Guard:
         """Whose leaks they are."""
         return self.namer()
 
-    def begin(self, follows: Hashable = None) -> None:
-        """Look before.
-
-        Args:
-            follows: As in `Company.enter`.
-        """
-        self._follows = None if self._garbage is not None or self._trace else follows
+    def begin(self) -> None:
+        """Take the snapshot before."""
         self._pid = _pid
         self._outer = current_guard.get()
         if self.parent is None:
@@ -128,7 +117,7 @@ class Guard:
             if self._garbage is not None:
                 self._garbage.begin()
             self._filters = filters_here()
-            company.enter(self, self._follows)
+            company.enter(self)
         except BaseException:
             if self._garbage is not None and self._garbage.looks:
                 self._garbage.end()
@@ -154,11 +143,8 @@ class Guard:
                 for leak in leaks:
                     leak.text = leak.tell()
                 self._put_back(leaks)
-            elif self._was_equal:
-                # What is allowed, or came to its end in the grace, is not equal.
-                self._clean = self._follows
         finally:
-            self._leave(before)
+            self._leave()
             if self._garbage is not None:
                 # In the order in which they were put in: its hooks are below ours.
                 dropped = self._dropped(self._garbage)
@@ -177,7 +163,7 @@ class Guard:
         try:
             _restore(self._counted(differences(before, take_snapshot())))
         finally:
-            self._leave(before)
+            self._leave()
             if self._garbage is not None:
                 self._garbage.end()
 
@@ -191,9 +177,8 @@ class Guard:
         leaks = [_garbage_leak(found) for found in garbage.end()]
         return [leak for leak in leaks if not self._is_allowed(leak)]
 
-    def _leave(self, before: Snapshot) -> None:
-        company.leave(self, before, self._clean)
-        self._follows = self._clean = None  # it may hold what has run the test
+    def _leave(self) -> None:
+        company.leave(self)
         self._step_back()
 
     def _step_back(self) -> None:
@@ -225,8 +210,7 @@ class Guard:
     def _left_behind(self, before: Snapshot) -> list[Leak]:
         after = take_snapshot()
         self._had_children = bool(after.kernel.children)
-        self._was_equal = after == before
-        if self._was_equal and not self._errors:
+        if after == before and not self._errors:
             return []
         leaks = self._counted(differences(before, after))
         if any(leak.dimension in _PASSING for leak in leaks):

@@ -14,9 +14,9 @@ from typing import Any, Final, get_args
 from itf.frames import site
 from itf.gil import warn_without_gil
 from itf.guard.company import SEES_COROUTINES, company
-from itf.guard.guard import DEFAULT_GRACE, Guard, GuardPolicy
+from itf.guard.guard import Guard, GuardPolicy
 from itf.guard.interpreters import SEES_INTERPRETERS
-from itf.guard.leaks import IgnoreList, Leak
+from itf.guard.leaks import DEFAULT_GRACE, IgnoreList, Leak
 from itf.guard.names import SEES_FILES, SEES_SHARED
 from itf.guard.report import LeakReport
 from itf.guard.scopes import class_scope, guard_class, guard_module
@@ -143,9 +143,7 @@ def outlives_test(why: str) -> Generator[None]:
     try:
         yield
     finally:
-        if before is None:
-            company.forget()
-        else:
+        if before is not None:
             company.declare(before)
 
 
@@ -194,7 +192,10 @@ def guard_suite(
         )
 
     for test in _tests_of(suite):
-        if isinstance(test, unittest.TestCase) and not hasattr(test, "_itf_guard"):
+        if not isinstance(test, unittest.TestCase):
+            continue
+        # An IntegrationTestCase has a detector of its own, and a test is guarded once.
+        if not hasattr(test, "_itf_run_type") and "_itf_guard" not in vars(test):
             guard_module(type(test).__module__, make, type(test))
             guard_class(type(test), make)
             _GuardedTest(test, make)

@@ -12,16 +12,18 @@ import sys
 import unittest
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from itf.guard.guard import Guard
-from itf.guard.report import LeakReport
+# Every import of `IntegrationTestCase` imports this module, and few of them need a detector.
+if TYPE_CHECKING:
+    from itf.guard.guard import Guard
+    from itf.guard.report import LeakReport
 
 __all__ = ["class_scope", "guard_class", "guard_module"]
 
 __unittest = True
 
-_MakeGuard = Callable[[type[Any]], Guard | None]
+_MakeGuard = Callable[[type[Any]], "Guard | None"]
 
 # Where a class keeps the guard around it, for as long as it runs.
 _SCOPE: Final = "_itf_class_scope"
