@@ -17,18 +17,29 @@
 #   descriptors.py           file descriptors that travel to a new process
 #   formats.py               the standard formats, to JSON and back
 #   notes.py  texts.py       notes on exceptions; what is shown of any object
+#   lazy_imports.py          names that a lazy import has not resolved yet
+#   gil.py                   the warning that itf is untested without the GIL
 #   exceptions.py            what itf raises
 #
 # Names are resolved at first use (PEP 562): `import itf` brings in neither
 # multiprocessing nor asyncio nor json, nor unittest.
 
-from __future__ import annotations
+# This file has only syntax that Python 2.7 reads, so that an old Python gets to the
+# version check instead of a SyntaxError.
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - for whoever has no pip that looks at python_requires
+    raise ImportError(
+        "itf needs Python 3.11 or newer; this is " + ".".join(map(str, sys.version_info[:3]))
+    )
+
+from typing import TYPE_CHECKING
+
+from itf._lazy_names import resolve_at_first_use
 
 if TYPE_CHECKING:
-    # For type checkers, which do not see __getattr__; a test holds it to _MODULES.
+    # For type checkers, which do not see __getattr__. A test compares it with _NAMES.
     from itf.async_case import AsyncIntegrationTestCase as AsyncIntegrationTestCase
     from itf.case import IntegrationTestCase as IntegrationTestCase
     from itf.exceptions import (
@@ -132,89 +143,108 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = {
-    "AsyncDeadlockError": "itf.exceptions",
-    "AsyncIntegrationTestCase": "itf.async_case",
-    "AsyncTestRunner": "itf.fixtures.async_runner",
-    "ConfigChangeEvent": "itf.formats",
-    "ConfigChangeObserver": "itf.interfaces.config_change",
-    "ConfigChangeTracker": "itf.fixtures.config_tracking",
-    "ConfigCycleError": "itf.exceptions",
-    "CounterTimeoutError": "itf.exceptions",
-    "ErrorContext": "itf.formats",
-    "ErrorPropagationMixin": "itf.interfaces.error_propagation",
-    "ErrorTrackingContext": "itf.fixtures.error_tracking",
-    "Exploration": "itf.schedules.interleaving",
-    "FailedOrder": "itf.fixtures.async_orders",
-    "FaultInjectionError": "itf.exceptions",
-    "FaultPlan": "itf.faults.plan",
-    "FaultTimeoutError": "itf.exceptions",
-    "Fixture": "itf.fixtures.base",
-    "FixtureError": "itf.exceptions",
-    "FormatError": "itf.exceptions",
-    "InjectedFaultError": "itf.exceptions",
-    "IntegrationTestCase": "itf.case",
-    "InterleavingDeadlockError": "itf.exceptions",
-    "InterleavingError": "itf.exceptions",
-    "InterleavingTimeoutError": "itf.exceptions",
-    "ItfError": "itf.exceptions",
-    "LeakReport": "itf.guard.report",
-    "MockParserError": "itf.exceptions",
-    "MockParserFactory": "itf.fixtures.mock_parser",
-    "Mutation": "itf.generating.mutations",
-    "ParallelTestEnvironment": "itf.fixtures.parallel_environment",
-    "PerformanceMonitor": "itf.fixtures.performance",
-    "ResourceError": "itf.exceptions",
-    "ResourceMonitor": "itf.fixtures.resource_monitoring",
-    "ResourceRecord": "itf.formats",
-    "ResourceTracker": "itf.interfaces.resource_tracking",
-    "SampleCodeFiles": "itf.fixtures.sample_code",
-    "TaskTimeoutError": "itf.exceptions",
-    "TempWorkspace": "itf.fixtures.workspace",
-    "TestFileGenerator": "itf.fixtures.file_generator",
-    "ThreadSafeCounter": "itf.fixtures.counter",
-    "Timeline": "itf.timeline",
-    "TimelineEvent": "itf.formats",
-    "TimingError": "itf.exceptions",
-    "WorkerDiedError": "itf.exceptions",
-    "WorkerError": "itf.exceptions",
-    "WorkerPicklingError": "itf.exceptions",
-    "WorkerTimeoutError": "itf.exceptions",
-    "WorkspaceError": "itf.exceptions",
-    "WorkspaceEscapeError": "itf.exceptions",
-    "assert_no_growth": "itf.guard.growth",
-    "async_test_runner": "itf.fixtures.async_runner",
-    "config_change_tracker": "itf.fixtures.config_tracking",
-    "error_tracking_context": "itf.fixtures.error_tracking",
-    "event_from_json": "itf.formats",
-    "event_to_json": "itf.formats",
-    "fixture": "itf.fixtures.declaration",
-    "guard_capabilities": "itf.guard.guarding",
-    "guard_suite": "itf.guard.guarding",
-    "inject_faults": "itf.faults.injection",
-    "interleave": "itf.schedules.interleaving",
-    "leak_guard": "itf.guard.guarding",
-    "mock_parser_factory": "itf.fixtures.mock_parser",
-    "outlives_test": "itf.guard.guarding",
-    "parallel_test_environment": "itf.fixtures.parallel_environment",
-    "performance_monitor": "itf.fixtures.performance",
-    "resource_monitor": "itf.fixtures.resource_monitoring",
-    "sample_code_files": "itf.fixtures.sample_code",
-    "temp_workspace": "itf.fixtures.workspace",
-    "test_file_generator": "itf.fixtures.file_generator",
-    "thread_safe_counter": "itf.fixtures.counter",
+# Each module, and the public names that it defines.
+_NAMES = {
+    "itf.async_case": ("AsyncIntegrationTestCase",),
+    "itf.case": ("IntegrationTestCase",),
+    "itf.exceptions": (
+        "AsyncDeadlockError",
+        "ConfigCycleError",
+        "CounterTimeoutError",
+        "FaultInjectionError",
+        "FaultTimeoutError",
+        "FixtureError",
+        "FormatError",
+        "InjectedFaultError",
+        "InterleavingDeadlockError",
+        "InterleavingError",
+        "InterleavingTimeoutError",
+        "ItfError",
+        "MockParserError",
+        "ResourceError",
+        "TaskTimeoutError",
+        "TimingError",
+        "WorkerDiedError",
+        "WorkerError",
+        "WorkerPicklingError",
+        "WorkerTimeoutError",
+        "WorkspaceError",
+        "WorkspaceEscapeError",
+    ),
+    "itf.faults.injection": ("inject_faults",),
+    "itf.faults.plan": ("FaultPlan",),
+    "itf.fixtures.async_orders": ("FailedOrder",),
+    "itf.fixtures.async_runner": (
+        "AsyncTestRunner",
+        "async_test_runner",
+    ),
+    "itf.fixtures.base": ("Fixture",),
+    "itf.fixtures.config_tracking": (
+        "ConfigChangeTracker",
+        "config_change_tracker",
+    ),
+    "itf.fixtures.counter": (
+        "ThreadSafeCounter",
+        "thread_safe_counter",
+    ),
+    "itf.fixtures.declaration": ("fixture",),
+    "itf.fixtures.error_tracking": (
+        "ErrorTrackingContext",
+        "error_tracking_context",
+    ),
+    "itf.fixtures.file_generator": (
+        "TestFileGenerator",
+        "test_file_generator",
+    ),
+    "itf.fixtures.mock_parser": (
+        "MockParserFactory",
+        "mock_parser_factory",
+    ),
+    "itf.fixtures.parallel_environment": (
+        "ParallelTestEnvironment",
+        "parallel_test_environment",
+    ),
+    "itf.fixtures.performance": (
+        "PerformanceMonitor",
+        "performance_monitor",
+    ),
+    "itf.fixtures.resource_monitoring": (
+        "ResourceMonitor",
+        "resource_monitor",
+    ),
+    "itf.fixtures.sample_code": (
+        "SampleCodeFiles",
+        "sample_code_files",
+    ),
+    "itf.fixtures.workspace": (
+        "TempWorkspace",
+        "temp_workspace",
+    ),
+    "itf.formats": (
+        "ConfigChangeEvent",
+        "ErrorContext",
+        "ResourceRecord",
+        "TimelineEvent",
+        "event_from_json",
+        "event_to_json",
+    ),
+    "itf.generating.mutations": ("Mutation",),
+    "itf.guard.growth": ("assert_no_growth",),
+    "itf.guard.guarding": (
+        "guard_capabilities",
+        "guard_suite",
+        "leak_guard",
+        "outlives_test",
+    ),
+    "itf.guard.report": ("LeakReport",),
+    "itf.interfaces.config_change": ("ConfigChangeObserver",),
+    "itf.interfaces.error_propagation": ("ErrorPropagationMixin",),
+    "itf.interfaces.resource_tracking": ("ResourceTracker",),
+    "itf.schedules.interleaving": (
+        "Exploration",
+        "interleave",
+    ),
+    "itf.timeline": ("Timeline",),
 }
 
-__all__ = [*_MODULES]  # noqa: PLE0604 - the one list of names, also for __getattr__
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'itf' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
-    globals()[name] = value  # asked for once
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = resolve_at_first_use(__name__, _NAMES)

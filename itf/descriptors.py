@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["Descriptor", "anonymous_file"]
@@ -28,9 +28,15 @@ class Descriptor:
         if number >= 0:
             os.close(number)
 
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            self.close()
+    def __del__(self, close: Callable[[int], object] = os.close) -> None:
+        # At interpreter exit, module globals may be gone, and a lazy import (3.15) can
+        # no longer be resolved. So os.close is bound as a default, and nothing else is used.
+        number, self.number = self.number, -1
+        if number >= 0:
+            try:  # noqa: SIM105 - contextlib may be gone, too
+                close(number)
+            except OSError:
+                pass  # closed by somebody else
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Here, for Windows has not got it.

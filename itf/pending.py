@@ -28,7 +28,9 @@ def pending_tasks(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
     That takes as long as a test's other costs; at the end of a test there is
     mostly no task in this process, done or not.
     """
-    tasks: Any = sys.modules["asyncio.tasks"]
+    tasks: Any = sys.modules.get("asyncio.tasks")
+    if tasks is None:
+        return set()  # with lazy imports: nobody has made a task yet
     for name in _KEPT_IN or ("",):  # a name that nothing has: then asyncio is asked
         if getattr(tasks, name, True):
             found: set[asyncio.Task[Any]] = tasks.all_tasks(loop)

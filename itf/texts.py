@@ -6,9 +6,12 @@ import itertools
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-__all__ = ["REDACTED", "is_secret_key", "safe_repr", "safe_str", "told_items"]
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs  # known to type checkers alone
+
+__all__ = ["REDACTED", "is_secret_key", "safe_repr", "safe_str", "told_items", "unraisable_text"]
 
 __unittest = True
 
@@ -106,6 +109,23 @@ def safe_str(error: BaseException) -> str:
         return str(error)
     except Exception as failure:  # noqa: BLE001 - whatever a user's __str__ raises, the error is kept
         return f"<exception str() failed: {type(failure).__qualname__}>"
+
+
+def unraisable_text(args: UnraisableHookArgs) -> str:
+    """Say where an error comes from that Python could not raise: what it did, and with what.
+
+    Up to 3.13 the object is in the arguments.  Since then the message mostly names
+    it, and there is no object.
+    """
+    if args.object is not None:
+        return f"{args.err_msg or 'Exception ignored in'}: {safe_repr(args.object)}"
+    if args.err_msg:
+        # Python has put the repr of an object into it.
+        text = _SECRET_FIELD.sub(rf"\1{REDACTED}", args.err_msg)
+        return text if len(text) <= _MAX_REPR else f"{text[: _MAX_REPR - 3]}..."
+    if args.exc_traceback is not None:
+        return f"Exception ignored in: {args.exc_traceback.tb_frame.f_code.co_qualname}"
+    return "Exception ignored"
 
 
 def is_secret_key(key: object) -> bool:

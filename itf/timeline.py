@@ -175,8 +175,7 @@ class Timeline:
         def note(what: Any) -> None:
             nonlocal running
             if running is None and "asyncio" in modules:
-                # None as long as it is only half imported, in another thread.
-                running = getattr(modules["asyncio"], "_get_running_loop", None)
+                running = _running_loop(modules["asyncio"])
             # Most have no loop here, which is asked for at once: it costs less.
             task = None if running is None or running() is None else current_task_name()
             put((number(), (now(), here.thread, task, _process, kind, describe, what)))
@@ -319,6 +318,25 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"
 
 
+def _running_loop(asyncio: Any) -> Callable[[], object] | None:
+    """Return a function that returns this thread's running loop, None where there is none.
+
+    Its private one, or else a slower one.  None is returned while asyncio is only
+    half imported, in another thread.
+    """
+    quick: Callable[[], object] | None = getattr(asyncio, "_get_running_loop", None)
+    if quick is not None or not hasattr(asyncio, "get_running_loop"):
+        return quick
+
+    def ask() -> object:
+        try:
+            return asyncio.get_running_loop()
+        except RuntimeError:
+            return None
+
+    return ask
+
+
 def current_task_name() -> str | None:
     """Return the name of the asyncio task that runs here, None outside asyncio."""
     # Where nobody has imported asyncio there is no task, and itf must not be
@@ -328,7 +346,8 @@ def current_task_name() -> str | None:
         return None
     try:
         # A tenth of what current_task takes to say by an error that there is none.
-        if asyncio._get_running_loop() is None:
+        running = _running_loop(asyncio)
+        if running is None or running() is None:
             return None
         task = asyncio.current_task()
     except (RuntimeError, AttributeError):

@@ -10,10 +10,12 @@ import sys
 import tempfile
 import threading
 import unittest
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 __all__ = [
+    "fork",
     "in_threads",
     "is_open",
     "mixed_in",
@@ -28,6 +30,17 @@ _ROOT = pathlib.Path(__file__).parent.parent
 
 # Far more than any of it takes: who waits this long hangs.
 _TIMEOUT = 60
+
+
+def fork() -> int:
+    """Fork, also beside threads.
+
+    Where warnings are errors, Python 3.15 raises that there are threads in the parent, when
+    the child exists.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def run_case(case: unittest.TestCase) -> unittest.TestResult:

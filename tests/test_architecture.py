@@ -24,7 +24,9 @@ LAYERS = [
     ["itf.runner"],
     ["itf.report"],
     ["itf.async_case"],
+    ["itf.async_test_run"],
     ["itf.case"],
+    ["itf.test_run"],
     ["itf.fixtures"],
     [
         "itf.interfaces",
@@ -39,13 +41,17 @@ LAYERS = [
     ],
     ["itf.timeline"],
     ["itf.await_chain", "itf.frames"],
-    ["itf.forks", "itf.descriptors", "itf.pending", "itf.wrapping"],
+    ["itf.forks", "itf.descriptors", "itf.pending", "itf.wrapping", "itf.signatures"],
     ["itf.proc"],
     ["itf.formats"],
     ["itf.notes"],
     ["itf.texts"],
-    ["itf.exceptions"],
+    ["itf.exceptions", "itf.gil", "itf.lazy_imports", "itf._lazy_names"],
 ]
+
+
+# Of the standard library in later Pythons than the oldest: imported where they are there.
+LATER_MODULES = {"annotationlib"}  # 3.14
 
 
 def unit_of(module: str) -> str:
@@ -105,7 +111,7 @@ class ImportsTest(unittest.TestCase):
 
     def test_only_the_standard_library_is_imported(self) -> None:
         """At run time, and by the tests."""
-        allowed = {*sys.stdlib_module_names, "itf", "tests"}
+        allowed = {*sys.stdlib_module_names, *LATER_MODULES, "itf", "tests"}
         paths = [*PACKAGE.rglob("*.py"), *pathlib.Path(__file__).parent.rglob("*.py")]
         self.assertGreater(len(paths), len(MODULES))
         for path in paths:
@@ -157,24 +163,44 @@ class NamesTest(unittest.TestCase):
                 }
                 self.assertEqual(set(), defined - set(names))
 
-    def test_the_face_names_what_type_checkers_see(self) -> None:
+    def test_packages_export_what_type_checkers_see(self) -> None:
         """The lazy names, `__all__`, `dir()` and the imports for type checkers agree."""
-        seen = {
-            alias.asname: node.module
-            for node in ast.walk(tree_of("itf"))
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-            if alias.asname
-        }
-        self.assertEqual(sorted(seen), sorted(itf.__all__))
-        for name, module in seen.items():
-            self.assertIs(getattr(itf, name), getattr(importlib.import_module(module), name))
-        self.assertLessEqual(set(itf.__all__), set(dir(itf)))
+        for package in ("itf", "itf.fixtures", "itf.interfaces"):
+            loaded = importlib.import_module(package)
+            seen = {
+                alias.asname: node.module
+                for node in ast.walk(tree_of(package))
+                if isinstance(node, ast.ImportFrom)
+                for alias in node.names
+                if alias.asname
+            }
+            with self.subTest(package):
+                self.assertEqual(sorted(seen), sorted(loaded.__all__))
+                for name, module in seen.items():
+                    defined = getattr(importlib.import_module(str(module)), name)
+                    self.assertIs(defined, getattr(loaded, name))
+                self.assertLessEqual(set(loaded.__all__), set(dir(loaded)))
+
+    def test_names_can_be_imported_from_the_packages(self) -> None:
+        """All fixtures are in itf.fixtures, all interfaces in itf.interfaces."""
+        import itf.fixtures
+        import itf.interfaces
+
+        self.assertLessEqual(
+            {"temp_workspace", "TempWorkspace", "fixture", "Fixture"}, {*itf.fixtures.__all__}
+        )
+        self.assertEqual(
+            ["ConfigChangeObserver", "ErrorPropagationMixin", "ResourceTracker"],
+            itf.interfaces.__all__,
+        )
+        self.assertIs(itf.fixtures.temp_workspace, itf.temp_workspace)
 
     def test_an_unknown_name_is_an_attribute_error(self) -> None:
         """As of any module."""
         with self.assertRaisesRegex(AttributeError, "module 'itf' has no attribute 'nothing'"):
-            _ = itf.nothing  # type: ignore[attr-defined]
+            _ = itf.nothing
+        with self.assertRaisesRegex(ImportError, "cannot import name 'nothing'"):
+            from itf.fixtures import nothing  # noqa: F401
 
     def test_every_public_name_is_documented(self) -> None:
         """Every public class and function has a docstring of its own."""

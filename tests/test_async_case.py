@@ -287,6 +287,7 @@ class LoopTest(Base):
 import asyncio, unittest, itf
 class Case(itf.AsyncIntegrationTestCase):
     async def test(self):
+        asyncio.get_running_loop().slow_callback_duration = 60
         await asyncio.to_thread(int)
 for _ in range(3):
     Case("test").debug()

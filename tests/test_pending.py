@@ -72,3 +72,13 @@ class PendingTasksTest(unittest.TestCase):
             with mock.patch.object(pending, "_KEPT_IN", names):
                 self.assertEqual({task}, self.check())
         self.loop.run_until_complete(task)
+
+    def test_where_nobody_has_made_a_task(self) -> None:
+        """There is none, though there is a loop: with lazy imports, asyncio is there in part."""
+        with mock.patch.dict(sys.modules):
+            del sys.modules["asyncio.tasks"]
+            self.assertEqual(set(), pending_tasks(self.loop))
+
+
+if __name__ == "__main__":
+    unittest.main()

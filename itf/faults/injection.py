@@ -14,6 +14,7 @@ from itf.faults.layer import Blank, Layer
 from itf.faults.plan import FaultPlan
 from itf.faults.site import Site, label_of, put, take
 from itf.forks import lock_of
+from itf.gil import warn_without_gil
 from itf.texts import safe_repr
 from itf.timeline import TimelineOwner
 
@@ -72,6 +73,7 @@ class Injection(TimelineOwner):
             AttributeError: The target has no such attribute.
             FaultInjectionError: It cannot be replaced, or not by a function.
         """
+        warn_without_gil()
         with lock_of(self):
             self._was_started = True
             if self._site is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from itf.exceptions import FaultInjectionError
+from itf.signatures import signature_of
 from itf.texts import safe_repr
 
 __all__ = ["PASS_ON", "Strikes", "wrap"]
@@ -226,10 +227,10 @@ def _shape_of(function: types.FunctionType, skipped: int) -> _Shape | None:
 
 def _shape_of_builtin(function: Any) -> _Shape | None:
     """Return the parameters of a function in C, if it needs all of them, by position."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:
-        return None  # it does not say
+    signature = signature_of(function)
+    if signature is None:
+        return None
+    parameters = signature.parameters.values()
     for parameter in parameters:
         if parameter.kind is not parameter.POSITIONAL_ONLY or parameter.default is not _UNSAID:
             return None

@@ -2,7 +2,9 @@
 
 kernel, settings, environment, names, tasks  what is there now, in microseconds
 snapshot                                     all of it, and what has come since
-threads, processes, descriptors              what is told of each, and their end
+threads, processes, descriptors,
+interpreters                                 what is told of each, and their end
+warning_filters                              where `warnings` keeps its filters
 origins, watching                            who made it, and where
 errors                                       what nobody can catch
 garbage, last_words                          what a test leaves to the collector

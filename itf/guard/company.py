@@ -54,19 +54,9 @@ class Company:
         self._told: set[Hashable] = set()
         # Threads that were told as leaks of tests that are over.
         self._lost: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
-        # What the guard that went last has seen last, and for whom that holds; as
-        # long as it does, the subreaper stays switched on.
-        self._last: tuple[tuple[Hashable, int], Snapshot] | None = None
 
-    def enter(self, guard: Guard, follows: Hashable = None) -> None:
-        """Let a guard stand, and look before.
-
-        Args:
-            guard: The guard.
-            follows: Where nothing but the runner has run since the end of the
-                guard with the same value here, in this thread: what that one saw
-                last is what this one would see.  None if that is not sure.
-        """
+    def enter(self, guard: Guard) -> None:
+        """Register a guard as active, and take its snapshot before."""
         with self._lock:
             standing = self._standing
             if standing and standing[-1] is not guard.parent:
@@ -74,27 +64,16 @@ class Company:
             self._hooks.put_in(guard)
             self._standing.append(guard)
             self._hosts.add(threading.get_native_id())
-            last, self._last = self._last, None
-            if last is None:
-                subreaper.acquire()
-            # Under the lock: whoever comes next must find it.
-            if last is not None and follows and last[0] == (follows, threading.get_ident()):
-                guard.before = last[1]
-                return
+            subreaper.acquire()
+            # Under the lock, so that a guard that begins next finds the snapshot.
             try:
                 guard.before = take_snapshot()
             except BaseException:  # Ctrl-C, at the worst moment
-                self.leave(guard, None)
+                self.leave(guard)
                 raise
 
-    def leave(self, guard: Guard, before: Snapshot | None, follows: Hashable = None) -> None:
-        """A guard has looked for the last time.
-
-        Args:
-            guard: The guard.
-            before: Its look before; None if it has none.
-            follows: As in `enter`, if all is as it was before; None otherwise.
-        """
+    def leave(self, guard: Guard) -> None:
+        """Remove a guard that has taken its last snapshot."""
         with self._lock:
             if guard in self._standing:
                 self._standing.remove(guard)
@@ -106,13 +85,7 @@ class Company:
                 alone = not self._standing or all(map(guard.is_within, self._standing))
                 if alone:
                     self._hooks.take_out(guard, last=not self._standing)
-                last, self._last = self._last, None
-                if last is not None:
-                    subreaper.release()
-                if before is not None and follows is not None and alone:
-                    self._last = ((follows, threading.get_ident()), before)
-                else:
-                    subreaper.release()
+                subreaper.release()
                 if guard.in_company:
                     watch.release(trace=False)
                 if not self._standing:
@@ -175,20 +148,11 @@ class Company:
 
         For guards that stand, that is; to those that come it is not new.
         """
-        # It may have been made between two tests, by a thread of the class's.
-        self.forget()
         for leak in differences(before, take_snapshot()):
             origin = origins.of(*_origin_key(leak))
             owner = origin.guard() if origin is not None and origin.guard is not None else None
             if owner is None or owner is origins.guard_here():
                 self.tell(leak)
-
-    def forget(self) -> None:
-        """What was seen last holds no longer: somebody else may have run since."""
-        with self._lock:
-            last, self._last = self._last, None
-            if last is not None:
-                subreaper.release()
 
     def is_host(self, leak: Leak) -> bool:
         """Say whether a leak is a thread in which tests run: the runner's, not a test's.
@@ -201,7 +165,6 @@ class Company:
     def renew(self) -> None:
         """Make the lock anew, in a forked child: another thread may have held it."""
         self._lock = threading.RLock()
-        self._last = None  # the parent's threads and descriptors
 
     def _begin_company(self, first: Guard) -> None:
         """From here on one that stood alone does not any more; what is there is its own."""

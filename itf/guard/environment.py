@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from itf.guard.changes import Change
@@ -15,13 +16,6 @@ from itf.texts import REDACTED, is_secret_key, safe_repr
 __all__ = ["Environment"]
 
 __unittest = True
-
-_POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
-
-# No process has as many variables; where the list should end and does not,
-# somebody else is writing in it.
-_MOST: Final = 100_000
-
 
 _OF_READLINE: Final = (b"LINES", b"COLUMNS")
 
@@ -34,13 +28,13 @@ class _Reading(NamedTuple):
         mapping: What is `os.environ`.
         data: What is in it.
         behind: What the C library has that `os.environ` does not know of; the
-            value is None for what it lacks.
+            value is None for what it lacks.  None where nobody could look.
     """
 
     identity: int
     mapping: Any
     data: dict[Any, Any]
-    behind: tuple[tuple[bytes, bytes | None], ...]
+    behind: tuple[tuple[bytes, bytes | None], ...] | None
 
 
 class Environment:
@@ -50,35 +44,27 @@ class Environment:
     """
 
     def __init__(self) -> None:
-        # The C library's list of pointers, and what was read when it was so:
+        # The C library's variables, and what was read when they were so:
         # together, for several threads may read at once.
-        self._last: tuple[bytes, _Reading] | None = None
+        self._last: tuple[bytes | None, _Reading] | None = None
 
     def read(self) -> _Reading:
-        """Return what it is now.
-
-        Whatever changes a variable past `os.environ` replaces one of the C
-        library's pointers: as long as they, and what `os.environ` holds, are the
-        same, so is the last reading.
-        """
-        if self._last is not None and _libc_environ is not None:
+        """Return what it is now: the last reading, as long as nothing has changed."""
+        # The C library's first: if another thread sets a variable now, the next
+        # reading finds them changed.
+        block = _read_c()
+        if self._last is not None:
             seen, last = self._last
-            address = _libc_environ.value
             if (
                 last.mapping is os.environ
-                and address
-                and seen
-                and ctypes.string_at(address, len(seen)) == seen
+                and block == seen
                 and last.data == getattr(os.environ, "_data", None)
             ):
                 return last
-        # The pointers first: if another thread sets a variable now, the next
-        # reading finds them changed.
-        theirs, pointers = _read_libc()
         data = environment()
-        behind = () if _libc_environ is None else _behind(theirs, data)
+        behind = None if block is None else _behind(_parsed(block), data)
         reading = _Reading(id(os.environ), os.environ, data, behind)
-        self._last = pointers, reading
+        self._last = block, reading
         return reading
 
     def changes(self, before: _Reading, after: _Reading) -> Iterable[Change]:
@@ -95,6 +81,8 @@ class Environment:
             if old != new:
                 name = _text(key)
                 yield Change(name, _shown(name, old), _shown(name, new), _Putter(name, old))
+        if before.behind is None or after.behind is None:
+            return
         known = dict(before.behind)
         for raw, value in after.behind:
             if raw not in known or known[raw] != value:
@@ -140,34 +128,62 @@ class _Putter:
             os.environ[self.name] = _text(self.value)
 
 
-def _find_libc_environ() -> ctypes.c_void_p | None:
+def _find_reader() -> Callable[[], bytes] | None:
+    """Return what copies the C library's variables in one call; None if nothing does.
+
+    Whoever reads them one by one may find that another thread has freed them in
+    between.  A single call of C that keeps the GIL excludes `os.putenv`, which
+    keeps it too.
+    """
     if sys.platform != "linux":
         return None
     try:
-        return ctypes.c_void_p.in_dll(ctypes.CDLL(None), "environ")
-    except (OSError, ValueError):
-        return None
+        library = ctypes.PyDLL(None)
+        return functools.partial(
+            _copy, library.argz_create, library.free, ctypes.c_void_p.in_dll(library, "environ")
+        )
+    except (AttributeError, OSError, ValueError):
+        pass  # a C library other than glibc
+    create = getattr(sys.modules.get("posix"), "_create_environ", None)  # since 3.14
+    return None if create is None else lambda: _joined(create())
 
 
-_libc_environ: Final = _find_libc_environ()
+def _copy(argz_create: Any, free: Any, variables: ctypes.c_void_p) -> bytes:
+    """Return the variables with a null byte behind each; by a function of glibc."""
+    block, size = ctypes.c_void_p(), ctypes.c_size_t()
+    if not variables or argz_create(variables, ctypes.byref(block), ctypes.byref(size)):
+        return b""  # there is none, or no memory
+    try:
+        return ctypes.string_at(block, size.value)
+    finally:
+        free(block)
 
 
-def _read_libc() -> tuple[dict[bytes, bytes], bytes]:
-    """Return the C library's variables, and the pointers to them."""
+def _joined(variables: dict[bytes, bytes]) -> bytes:
+    return b"".join(b"%s=%s\0" % pair for pair in variables.items())
+
+
+def _parsed(block: bytes) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    address = _libc_environ.value if _libc_environ is not None else None
-    if not address:
-        return found, b""
-    count = 0
-    while count < _MOST:
-        entry = ctypes.c_char_p.from_address(address + count * _POINTER).value
-        if entry is None:
-            break
+    for entry in block.split(b"\0")[:-1]:
         key, _, value = entry.partition(b"=")
         # Of a name that is there twice, the first counts.
         found.setdefault(key, value)
-        count += 1
-    return found, ctypes.string_at(address, (count + 1) * _POINTER)
+    return found
+
+
+_reader: Callable[[], bytes] | None = _find_reader()
+
+
+def _read_c() -> bytes | None:
+    """Return the C library's variables; None where nobody may look.
+
+    Without the GIL nothing keeps other threads from changing them meanwhile.
+    """
+    has_gil = getattr(sys, "_is_gil_enabled", None)
+    if _reader is None or not (has_gil is None or has_gil() or len(sys._current_frames()) == 1):
+        return None
+    return _reader()
 
 
 def _text(value: bytes | str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from itf.frames import exception_tree, site
 from itf.guard.leaks import Leak
-from itf.texts import safe_repr, safe_str
+from itf.texts import safe_str, unraisable_text
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -91,8 +91,7 @@ class ErrorHooks:
         error = args.exc_value
         if error is not None:
             # What is being finalized must not be kept; its text may be.
-            what = f"{args.err_msg or 'Exception ignored in'}: {safe_repr(args.object)}:"
-            leak = _error_leak(what, type(error).__name__, error)
+            leak = _error_leak(f"{unraisable_text(args)}:", type(error).__name__, error)
             if self._taken(leak, None):
                 for exception, _, _ in exception_tree(error):
                     traceback.clear_frames(exception.__traceback__)

@@ -7,6 +7,7 @@ import gc
 import os
 import threading
 import time
+import types
 import warnings
 import weakref
 from collections import Counter
@@ -300,7 +301,7 @@ class _Watch:
 
     def take(self, category: type[BaseException], text: str, where: str, source: object) -> bool:
         """Keep a warning for the check that it is to be blamed on; say whether there is one."""
-        kind = _kind_of(category, text)
+        kind = _kind_of(category, text, source)
         if kind is None:
             return False
         by_collector = self.collecting == threading.get_ident()
@@ -358,9 +359,11 @@ def collect() -> bool:
         pause = min(pause * 2, 0.01)
 
 
-def _kind_of(category: type[BaseException], text: str) -> GarbageKind | None:
+def _kind_of(category: type[BaseException], text: str, source: object) -> GarbageKind | None:
     if issubclass(category, ResourceWarning):
         return "resource"
-    if issubclass(category, RuntimeWarning) and NEVER_AWAITED.match(text):
+    if issubclass(category, RuntimeWarning) and (
+        type(source) is types.CoroutineType or NEVER_AWAITED.match(text)
+    ):
         return "coroutine"
     return None

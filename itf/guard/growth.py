@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator, Iterable
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from itf.gil import warn_without_gil
 from itf.guard.garbage import collect, heap_is_frozen
 from itf.guard.growth_report import Grown, report
 from itf.guard.names import names
@@ -105,6 +106,7 @@ def assert_no_growth(
 
     Thread safety: one call at a time; another at the same time may hide what grows.
     """
+    warn_without_gil()
     _check_function(function)
     rounds, warmup = _number("rounds", rounds, _FEWEST_ROUNDS), _number("warmup", warmup, 0)
     caller = _Caller(function, rounds, warmup)
@@ -165,6 +167,8 @@ class _Suspects:
         self.containers: list[Any] = []
         self.caches: list[Any] = []
         for thing, length in _containers():
+            if thing is lengths:
+                continue  # filled by assert_no_growth itself; since 3.14 every dict is tracked
             more = length - lengths.get(id(thing), length)
             if type(thing) is _LRU_CACHE:
                 if more > 0 and _LRU_CACHE.cache_info(thing).maxsize is not None:

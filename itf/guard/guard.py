@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, Literal
 
 from itf.guard.company import company
 from itf.guard.garbage import Garbage, GarbageCheck, collect
-from itf.guard.leaks import IgnoreList, Leak
+from itf.guard.interpreters import close_interpreter
+from itf.guard.leaks import DEFAULT_GRACE, IgnoreList, Leak
 from itf.guard.names import remove
 from itf.guard.origins import current_guard
 from itf.guard.processes import end_processes, reap_orphans
 from itf.guard.report import LeakReport
 from itf.guard.snapshot import Snapshot, differences, take_snapshot
 from itf.guard.tasks import cancel
+from itf.guard.warning_filters import are_in_effect, filters_here
 from itf.guard.watching import watch
 from itf.proc import children
 from itf.texts import safe_str
@@ -28,15 +29,14 @@ __unittest = True
 
 GuardPolicy = Literal["fail", "warn"]
 
-DEFAULT_GRACE: Final = 0.5
-"""Seconds that what is on its way out may take, in all."""
-
 # The first wait before a second look.  What ends by itself has mostly ended
 # after some of these; each next one is twice as long.
 _FIRST_WAIT: Final = 1e-6
 
 # What may end by itself.  A setting stays as it is.
-_PASSING: Final = frozenset(("threads", "processes", "descriptors", "files", "tasks", "shared"))
+_PASSING: Final = frozenset(
+    ("threads", "processes", "interpreters", "descriptors", "files", "tasks", "shared")
+)
 
 
 # To ask the system for it takes longer than all else that begins a guard.
@@ -95,9 +95,6 @@ class Guard:
         self._garbage = garbage
         self._errors: list[Leak] = []
         self._had_children = False
-        self._was_equal = False
-        self._follows: Hashable = None
-        self._clean: Hashable = None
         self._pid = 0
         self._filters: Any = None
         self.before: Snapshot | None = None
@@ -107,13 +104,8 @@ class Guard:
         """Whose leaks they are."""
         return self.namer()
 
-    def begin(self, follows: Hashable = None) -> None:
-        """Look before.
-
-        Args:
-            follows: As in `Company.enter`.
-        """
-        self._follows = None if self._garbage is not None or self._trace else follows
+    def begin(self) -> None:
+        """Take the snapshot before."""
         self._pid = _pid
         self._outer = current_guard.get()
         if self.parent is None:
@@ -124,8 +116,8 @@ class Guard:
         try:
             if self._garbage is not None:
                 self._garbage.begin()
-            self._filters = warnings.filters
-            company.enter(self, self._follows)
+            self._filters = filters_here()
+            company.enter(self)
         except BaseException:
             if self._garbage is not None and self._garbage.looks:
                 self._garbage.end()
@@ -151,11 +143,8 @@ class Guard:
                 for leak in leaks:
                     leak.text = leak.tell()
                 self._put_back(leaks)
-            elif self._was_equal:
-                # What is allowed, or came to its end in the grace, is not equal.
-                self._clean = self._follows
         finally:
-            self._leave(before)
+            self._leave()
             if self._garbage is not None:
                 # In the order in which they were put in: its hooks are below ours.
                 dropped = self._dropped(self._garbage)
@@ -174,7 +163,7 @@ class Guard:
         try:
             _restore(self._counted(differences(before, take_snapshot())))
         finally:
-            self._leave(before)
+            self._leave()
             if self._garbage is not None:
                 self._garbage.end()
 
@@ -188,9 +177,8 @@ class Guard:
         leaks = [_garbage_leak(found) for found in garbage.end()]
         return [leak for leak in leaks if not self._is_allowed(leak)]
 
-    def _leave(self, before: Snapshot) -> None:
-        company.leave(self, before, self._clean)
-        self._follows = self._clean = None  # it may hold what has run the test
+    def _leave(self) -> None:
+        company.leave(self)
         self._step_back()
 
     def _step_back(self) -> None:
@@ -208,7 +196,7 @@ class Guard:
 
     def sees_warnings(self) -> bool:
         """Say whether a warning would be nobody's: no `catch_warnings` is around."""
-        return warnings.filters is self._filters
+        return are_in_effect(self._filters)
 
     def is_within(self, other: Guard) -> bool:
         """Say whether this guard stands within another one."""
@@ -222,8 +210,7 @@ class Guard:
     def _left_behind(self, before: Snapshot) -> list[Leak]:
         after = take_snapshot()
         self._had_children = bool(after.kernel.children)
-        self._was_equal = after == before
-        if self._was_equal and not self._errors:
+        if after == before and not self._errors:
             return []
         leaks = self._counted(differences(before, after))
         if any(leak.dimension in _PASSING for leak in leaks):
@@ -289,6 +276,11 @@ class Guard:
                     remove(leak.data)
                 except OSError as error:
                     leak.text += f"; it could not be removed: {error}"
+            elif leak.dimension == "interpreters":
+                try:
+                    close_interpreter(leak.data)
+                except Exception as error:  # noqa: BLE001 - the error has no public type before 3.14
+                    leak.text += f"; it could not be closed: {safe_str(error)}"
 
 
 _GARBAGE_NOUNS: Final = {

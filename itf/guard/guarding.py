@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from typing import Any, Final, get_args
 
 from itf.frames import site
+from itf.gil import warn_without_gil
 from itf.guard.company import SEES_COROUTINES, company
-from itf.guard.guard import DEFAULT_GRACE, Guard, GuardPolicy
-from itf.guard.leaks import IgnoreList, Leak
+from itf.guard.guard import Guard, GuardPolicy
+from itf.guard.interpreters import SEES_INTERPRETERS
+from itf.guard.leaks import DEFAULT_GRACE, IgnoreList, Leak
 from itf.guard.names import SEES_FILES, SEES_SHARED
 from itf.guard.report import LeakReport
 from itf.guard.scopes import class_scope, guard_class, guard_module
@@ -75,6 +77,7 @@ def leak_guard(
     Thread safety: blocks may stand at once in several threads; each is told of
     its own.
     """
+    warn_without_gil()
     _check(policy, grace)
     name = name or f"the block at {site()}"
     traced = trace_wanted() if trace is None else trace
@@ -140,9 +143,7 @@ def outlives_test(why: str) -> Generator[None]:
     try:
         yield
     finally:
-        if before is None:
-            company.forget()
-        else:
+        if before is not None:
             company.declare(before)
 
 
@@ -191,7 +192,10 @@ def guard_suite(
         )
 
     for test in _tests_of(suite):
-        if isinstance(test, unittest.TestCase) and not hasattr(test, "_itf_guard"):
+        if not isinstance(test, unittest.TestCase):
+            continue
+        # An IntegrationTestCase has a detector of its own, and a test is guarded once.
+        if not hasattr(test, "_itf_run_type") and "_itf_guard" not in vars(test):
             guard_module(type(test).__module__, make, type(test))
             guard_class(type(test), make)
             _GuardedTest(test, make)
@@ -243,6 +247,7 @@ class _GuardedTest:
         return guarded
 
     def _begin(self) -> None:
+        warn_without_gil()
         self._guard = self._make(type(self._test))
         self._guard.namer = self._test.id
         self._guard.parent = class_scope(type(self._test))
@@ -269,6 +274,7 @@ def guard_capabilities() -> dict[str, bool]:
     return {
         "threads": True,
         "processes": children,
+        "interpreters": SEES_INTERPRETERS,
         "descriptors": linux or os.path.isdir("/dev/fd"),
         "files": SEES_FILES,
         "tasks": SEES_COROUTINES,

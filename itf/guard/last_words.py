@@ -10,9 +10,10 @@ import tracemalloc
 import types
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from itf.frames import module_of
+from itf.guard.warning_filters import all_filters, filters_here
 from itf.texts import safe_repr, safe_str
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ _WATCHED: Final = (
 # From the hook outwards to the function of `warnings` that holds the message;
 # there may be a hook of another in between.
 _FRAMES_TO_MESSAGE: Final = 8
+
+# The files that the code of `warnings` is in; which ones depends on the version.
+_FILES_OF_WARNINGS: Final = frozenset(
+    code.co_filename
+    for function in (warnings.WarningMessage.__init__, warnings.catch_warnings.__enter__)
+    if (code := getattr(function, "__code__", None)) is not None
+)
 
 _OWN: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARY: Final = os.path.dirname(os.__file__) + os.sep
@@ -98,9 +106,9 @@ class LastWords:
 
         def take_unraisable(args: UnraisableHookArgs) -> bool:
             text = safe_str(args.exc_value) if args.exc_value else ""
-            return take(args.exc_type, text, _place_of(args), args.object)
+            return take(args.exc_type, text, _place_of(args), _source_of(args))
 
-        self.filters = warnings.filters
+        self.lists = all_filters()
         self.entries = _put_filters(renew=renew)
         self.hooks = [
             _Hook(warnings, "showwarning", take_warning),
@@ -110,6 +118,7 @@ class LastWords:
     def renew(self) -> None:
         """Be first, and let those through again that were shown before this."""
         _put_filters(renew=True)
+        self.lists += all_filters()
 
     def displaced(self) -> tuple[str, ...]:
         """Say which hooks of ours are not on top any more."""
@@ -122,20 +131,24 @@ class LastWords:
 
     def is_on_top(self) -> bool:
         """Say whether nothing stands over ours."""
-        first = warnings.filters[: len(self.entries)]
-        return first == self.entries and all(hook.is_on_top() for hook in self.hooks)
+        first = filters_here()[: len(self.entries)]
+        return bool(first == self.entries) and all(hook.is_on_top() for hook in self.hooks)
 
     def remove(self) -> None:
         """Take ours out, and leave what others put there since."""
         for hook in self.hooks:
             hook.remove()
-        # A copy of the list may be in place by now, left there by a
-        # catch_warnings; it goes back to the first list when it is left.
-        copied = warnings.filters is not self.filters
-        for filters in (self.filters, warnings.filters) if copied else (self.filters,):
-            for entry in self.entries:
-                if entry in filters:
-                    cast(list[Any], filters).remove(entry)
+        # A copy of a list may be in place by now, left there by a catch_warnings;
+        # it goes back to the first list when it is left.
+        lists = {id(filters): filters for filters in (*self.lists, *all_filters())}
+        for filters in lists.values():
+            _take_out(filters, self.entries)
+
+
+def _take_out(filters: list[Any], entries: list[Any]) -> None:
+    for entry in entries:
+        if entry in filters:
+            filters.remove(entry)
 
 
 _entries: list[Any] = []
@@ -149,12 +162,16 @@ def _put_filters(*, renew: bool) -> list[Any]:
             place and has shown.  It does so for all warnings, whence not for
             each test; under our filters nothing is noted as shown.
     """
+    lists = all_filters()
     if renew or not _entries:
+        here, *lists = lists
         for message, category in _WATCHED:
             warnings.filterwarnings("always", message, category)
-        _entries[:] = warnings.filters[: len(_WATCHED)]
-    else:
-        warnings.filters[:0] = _entries  # type: ignore[index]
+        _entries[:] = here[: len(_WATCHED)]
+        for filters in lists:
+            _take_out(filters, _entries)
+    for filters in lists:
+        filters[:0] = _entries
     return list(_entries)
 
 
@@ -168,13 +185,32 @@ def _source_of_warning() -> object:
     for _ in range(_FRAMES_TO_MESSAGE):
         if frame is None:
             return None
-        values = frame.f_locals.values() if module_of(frame) == "warnings" else ()
-        for value in values:
+        for value in frame.f_locals.values() if _is_of_warnings(frame) else ():
             if isinstance(value, warnings.WarningMessage):
                 source: object = value.source
                 return source
         frame = frame.f_back
     return None
+
+
+def _source_of(args: UnraisableHookArgs) -> object:
+    """Return what something unraisable is about; None if that cannot be seen.
+
+    Up to 3.13 the object that is freed, or its `__del__`, is in the arguments;
+    since then there is at most its name, in a text.
+    """
+    for frame, _ in traceback.walk_tb(args.exc_traceback):
+        values = frame.f_locals
+        if _is_between(frame):
+            for value in values.values():
+                if type(value) is types.CoroutineType:
+                    return value
+        if frame.f_code.co_name == "__del__":
+            first = values.get(next(iter(frame.f_code.co_varnames), ""))
+            finalizer = getattr(type(first), "__del__", None)
+            if getattr(finalizer, "__code__", None) is frame.f_code:
+                return first
+    return args.object
 
 
 def _place_of(args: UnraisableHookArgs) -> str:
@@ -197,7 +233,12 @@ def _place_of_drop() -> str:
 
 def _is_between(frame: types.FrameType) -> bool:
     """Say whether a frame stands between the user's code and our hook."""
-    return module_of(frame).partition(".")[0] in ("itf", "warnings")
+    return module_of(frame).partition(".")[0] == "itf" or _is_of_warnings(frame)
+
+
+def _is_of_warnings(frame: types.FrameType) -> bool:
+    """Say whether a frame runs code of `warnings`, in whichever module that is."""
+    return frame.f_code.co_filename in _FILES_OF_WARNINGS
 
 
 def made_at(thing: object) -> str:

@@ -9,16 +9,20 @@ from typing import Any, Final
 
 from itf.texts import safe_repr
 
-__all__ = ["DIMENSIONS", "IgnoreList", "Leak", "Tell"]
+__all__ = ["DEFAULT_GRACE", "DIMENSIONS", "IgnoreList", "Leak", "Tell"]
 
 __unittest = True
 
 Tell = Callable[[], str]
 """Makes a text, when somebody wants to read it."""
 
+# Seconds, in all, for what ends by itself soon after a test; most of it takes less than 0.01.
+DEFAULT_GRACE: Final = 0.5
+
 DIMENSIONS: Final = (
     "threads",
     "processes",
+    "interpreters",
     "descriptors",
     "files",
     "tasks",

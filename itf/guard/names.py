@@ -15,7 +15,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from itf.guard.leaks import Leak
@@ -206,7 +206,7 @@ def _watch_temporary_files() -> bool:
     return True
 
 
-def _remember_candidate(candidate: str, wanted: dict[str, Any]) -> None:
+def _remember_candidate(candidate: str, wanted: Mapping[str, Any]) -> None:
     """Remember the path that a function of `tempfile`, with these variables, makes of a name."""
     folder = wanted.get("dir")
     prefix = wanted.get("prefix", wanted.get("pre"))

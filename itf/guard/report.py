@@ -15,6 +15,7 @@ __unittest = True
 _ADVICE: Final = {
     "threads": "join threads",
     "processes": "wait for processes",
+    "interpreters": "close interpreters",
     "descriptors": "close descriptors",
     "files": "remove files",
     "shared": "unlink shared memory",

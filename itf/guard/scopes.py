@@ -6,21 +6,24 @@ What `setUpClass` makes belongs to the class, and is looked for after
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import unittest
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from itf.guard.guard import Guard
-from itf.guard.report import LeakReport
+# Every import of `IntegrationTestCase` imports this module, and few of them need a detector.
+if TYPE_CHECKING:
+    from itf.guard.guard import Guard
+    from itf.guard.report import LeakReport
 
 __all__ = ["class_scope", "guard_class", "guard_module"]
 
 __unittest = True
 
-_MakeGuard = Callable[[type[Any]], Guard | None]
+_MakeGuard = Callable[[type[Any]], "Guard | None"]
 
 # Where a class keeps the guard around it, for as long as it runs.
 _SCOPE: Final = "_itf_class_scope"
@@ -102,7 +105,11 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
         cls: A class of the module, whose policy counts.
     """
     module: Any = sys.modules.get(name)
-    function = getattr(module, "__dict__", {}).get("setUpModule")
+    function = None
+    if "setUpModule" in getattr(module, "__dict__", {}):
+        # In the dict there may be a lazy import (3.15); one that fails fails for unittest.
+        with contextlib.suppress(ImportError):
+            function = getattr(module, "setUpModule", None)
     if not callable(function) or hasattr(function, "_itf_guarded"):
         return
 

@@ -17,6 +17,7 @@ from itf.guard.environment import Environment
 from itf.guard.log_settings import LogSettings
 from itf.guard.quick import blocked, locale_name
 from itf.guard.signals import SignalHandlers, Timers, restore_blocked, signals_text
+from itf.guard.warning_filters import CONTEXT_AWARE, ContextFilters
 from itf.texts import safe_repr
 
 __all__ = ["ENVIRONMENT", "SETTINGS", "changes_of", "read_settings"]
@@ -297,6 +298,7 @@ ENVIRONMENT: Final = Environment()
 SETTINGS: Final[tuple[Setting, ...]] = (
     _Plain(),
     _Lists(),
+    *([ContextFilters()] if CONTEXT_AWARE else ()),
     _Modules(),
     LogSettings(),
     SignalHandlers(),

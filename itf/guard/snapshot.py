@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from itf.guard.changes import Change
 from itf.guard.descriptors import new_descriptors
+from itf.guard.interpreters import look_at_interpreters, new_interpreters
 from itf.guard.kernel import Look, kernel
 from itf.guard.leaks import Leak
 from itf.guard.names import names
@@ -25,6 +26,7 @@ class Snapshot(NamedTuple):
     """What the process looked like at one moment; equal as long as nothing has changed."""
 
     kernel: Look
+    interpreters: frozenset[int]
     names: int
     tasks: Pending
     environment: Any
@@ -33,7 +35,14 @@ class Snapshot(NamedTuple):
 
 def take_snapshot() -> Snapshot:
     """Look at the whole process."""
-    return Snapshot(kernel.look(), names.last, look_at_tasks(), ENVIRONMENT.read(), read_settings())
+    return Snapshot(
+        kernel.look(),
+        look_at_interpreters(),
+        names.last,
+        look_at_tasks(),
+        ENVIRONMENT.read(),
+        read_settings(),
+    )
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[Leak]:
@@ -47,6 +56,8 @@ def differences(before: Snapshot, after: Snapshot) -> list[Leak]:
     found = [*new_threads(old.threads, new.threads)]
     if old.children != new.children:
         found += new_processes(old.children, new.children)
+    if before.interpreters != after.interpreters:
+        found += new_interpreters(before.interpreters, after.interpreters)
     if old.descriptors is not new.descriptors and old.descriptors != new.descriptors:
         found += new_descriptors(old.descriptors, new.descriptors, _harmless_pipes(new.children))
     if before.names != after.names:

@@ -8,7 +8,6 @@ import warnings
 import weakref
 from typing import Any, Final
 
-from itf.guard.company import company
 from itf.guard.garbage import GarbageCheck
 from itf.guard.guard import Guard
 from itf.guard.guarding import trace_wanted
@@ -68,7 +67,6 @@ class Terms:
             cls.addClassCleanup(self._end_class)
 
     def _end_class(self) -> None:
-        company.forget()
         cls = self._cls()
         ran, self._ran, self._awaits_end = self._ran, set(), False
         if cls is None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import os
 import threading
 from collections.abc import Iterator
-from types import FrameType
 from typing import Final
 
 from itf.frames import where_is
@@ -14,7 +13,7 @@ from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.guard.tasks import executor_threads
 
-__all__ = ["blocked_on", "new_threads", "thread_frame"]
+__all__ = ["blocked_on", "new_threads"]
 
 __unittest = True
 
@@ -59,21 +58,63 @@ def _native_name(native: int) -> str:
     return f"thread {native}"
 
 
-def thread_frame(thread: threading.Thread) -> FrameType | None:
-    """Return the innermost frame of a thread; None if it runs no Python."""
-    return sys._current_frames().get(thread.ident or 0)
-
-
 def blocked_on(thread: threading.Thread | None, pids: frozenset[int]) -> int | None:
-    """Return which of these processes a thread waits for or works on, as its frames show."""
-    frame = thread_frame(thread) if thread is not None else None
-    while frame is not None:
-        for value in list(frame.f_locals.values()):
-            pid = _pid_of(value, pids)
-            if pid is not None:
-                return pid
-        frame = frame.f_back
+    """Return which of these processes a thread waits for or works on.
+
+    The kernel says what it waits for; what it works on is among what it was
+    started with.  Its local variables are not looked at: they belong to a frame
+    that runs, and without the GIL nobody else may read them.
+    """
+    if thread is None:
+        return None
+    waited_for = _waited_for(thread.native_id)
+    if waited_for in pids:
+        return waited_for
+    for value in _started_with(thread):
+        pid = _pid_of(value, pids)
+        if pid is not None:
+            return pid
     return None
+
+
+# The numbers of the system calls wait4(pid, ...) and waitid(type, id, ...).
+_WAIT_CALLS: Final = {"x86_64": ("61", "247"), "aarch64": ("260", "95")}
+
+# The kernel shows whole registers, of which an int is the lower half.
+_PID_MASK: Final = 0xFFFFFFFF
+
+_MACHINE: Final = os.uname().machine if hasattr(os, "uname") else ""
+
+
+def _waited_for(native: int | None) -> int | None:
+    """Return the process that a thread waits for in a system call; None if that is not known."""
+    try:
+        with _open(f"/proc/self/task/{native}/syscall") as file:
+            call = file.read().split()
+    except OSError:
+        return None  # not Linux, or the thread has ended
+    wait4, waitid = _WAIT_CALLS.get(_MACHINE, ("", ""))
+    if call[0] == wait4:
+        return int(call[1], 16) & _PID_MASK
+    if call[0] == waitid and int(call[1], 16) & _PID_MASK == os.P_PID:
+        return int(call[2], 16) & _PID_MASK
+    return None  # it runs, or waits for something else
+
+
+def _started_with(thread: threading.Thread) -> Iterator[object]:
+    """Walk what a thread was given: its attributes, and what its target is called with.
+
+    There is no public way to the target and its arguments.
+    """
+    attributes = vars(thread).copy()
+    yield from attributes.values()
+    target = attributes.get("_target")
+    yield getattr(target, "__self__", None)
+    for cell in getattr(target, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # nothing is in it yet
+            yield cell.cell_contents
+    yield from attributes.get("_args") or ()
+    yield from (attributes.get("_kwargs") or {}).values()
 
 
 def _pid_of(value: object, pids: frozenset[int]) -> int | None:

@@ -95,6 +95,10 @@ def _note_child(args: tuple[Any, ...], result: Any) -> None:
         origins.remember("process", pid, None, _CALLER)
 
 
+def _note_interpreter(args: tuple[Any, ...], number: Any) -> None:
+    origins.remember("interpreter", number, None, _CALLER)
+
+
 def _note_setting(name: str | Callable[[Any], str]) -> _Note:
     def note(args: tuple[Any, ...], result: Any) -> None:
         told = name if isinstance(name, str) else name(args[0])
@@ -147,6 +151,10 @@ def _methods() -> Iterator[tuple[Any, str, Callable[[Any], Any]]]:
     yield ThreadPoolExecutor, "submit", _submitted
     yield socket.socket, "__init__", _made_socket
     yield subprocess.Popen, "__init__", _started_process
+    # By now `concurrent.futures` has imported it, wherever there is such a module.
+    interpreters = sys.modules.get("_interpreters")
+    if interpreters is not None and hasattr(interpreters, "create"):
+        yield interpreters, "create", lambda original: _Watched(original, _note_interpreter)
     process = sys.modules.get("multiprocessing.process")
     if process is not None:
         yield process.BaseProcess, "start", _started_process
@@ -187,7 +195,7 @@ def _submitted(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         guard = origins.guard_here()
-        if guard is None:
+        if guard is None or _runs_elsewhere(self):
             return original(self, fn, *args, **kwargs)
 
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -200,6 +208,13 @@ def _submitted(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(self, run, *args, **kwargs)
 
     return submit
+
+
+def _runs_elsewhere(pool: Any) -> bool:
+    """Say whether a pool of threads runs functions in interpreters, which take none of ours."""
+    module = sys.modules.get("concurrent.futures.interpreter")
+    kind = getattr(module, "InterpreterPoolExecutor", None)
+    return kind is not None and isinstance(pool, kind)
 
 
 def _made_socket(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,28 @@
-"""The three interfaces, as mixins for any class: errors, configuration, resources."""
+"""The three interfaces: mixins for any class, for errors, configuration and resources."""
 
-# error_propagation.py   errors on their way across modules
-# config_change.py       configuration that changes at run time
-# resource_tracking.py   who owns what, and what leaked
-# callbacks.py           callbacks in the order in which they were registered
-# watched_config.py      mappings and lists that tell of their changes
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from itf._lazy_names import resolve_at_first_use
+
+if TYPE_CHECKING:
+    # For type checkers, which do not see __getattr__. A test compares it with _NAMES.
+    from itf.interfaces.config_change import (
+        ConfigChangeObserver as ConfigChangeObserver,
+    )
+    from itf.interfaces.error_propagation import (
+        ErrorPropagationMixin as ErrorPropagationMixin,
+    )
+    from itf.interfaces.resource_tracking import (
+        ResourceTracker as ResourceTracker,
+    )
+
+# Each module, and the public names that it defines.
+_NAMES = {
+    "itf.interfaces.config_change": ("ConfigChangeObserver",),
+    "itf.interfaces.error_propagation": ("ErrorPropagationMixin",),
+    "itf.interfaces.resource_tracking": ("ResourceTracker",),
+}
+
+__getattr__, __dir__, __all__ = resolve_at_first_use(__name__, _NAMES)

@@ -6,7 +6,7 @@ import os
 import threading
 import tracemalloc
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from itf.measures.operation_samples import PEAK, RETAINED
 from itf.measures.samples import SampleBuffer
@@ -100,11 +100,9 @@ class MemoryTiming(Timing):
     _blocks: list[tuple[object, _Block]]
 
     @classmethod
-    def of(cls, cell: SampleBuffer) -> MemoryTiming:
+    def of(cls, buffer: SampleBuffer) -> Self:
         """Return a timing whose samples go to this buffer."""
-        timing = cls()
-        timing._cell = cell
-        timing._start = None
+        timing = super().of(buffer)
         timing._blocks = []
         return timing
 
@@ -121,12 +119,13 @@ class MemoryTiming(Timing):
     ) -> None:
         super().__exit__(kind, error, traceback)
         key = here()
-        # A generator may have started the block in another thread.
-        candidates = [entry for entry in self._blocks if entry[0] == key] or self._blocks
-        block = candidates[-1]
+        # A copy, because other threads may leave their blocks meanwhile.
+        blocks = [*self._blocks]
+        # A generator may have started its block in another thread: then take the last one.
+        block = next((entry for entry in reversed(blocks) if entry[0] == key), blocks[-1])
         self._blocks.remove(block)
         measured = _meter.end(block[1])
         if measured is not None:
-            recorder, operation = self._cell.recorder, self._cell.operation
+            recorder, operation = self._buffer.recorder, self._buffer.operation
             recorder.add(operation, PEAK, measured[0])
             recorder.add(operation, RETAINED, measured[1])

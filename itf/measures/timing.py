@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from itf.exceptions import TimingError
 from itf.measures.decorating import timed
@@ -20,18 +20,6 @@ __unittest = True
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class _Starts:
-    """When those entered one `Timing` that are inside it at the same time."""
-
-    __slots__ = ("first", "others")
-
-    def __init__(self) -> None:
-        # Of the one that was there when the second one came.
-        self.first: int | None = None
-        # Of all others, by thread and task, the innermost last.
-        self.others: dict[tuple[int, object], list[int]] = {}
-
-
 class Timing:
     """Context manager and decorator, returned by `PerformanceMonitor.measure`.
 
@@ -42,29 +30,41 @@ class Timing:
     Thread safety: all methods, from any thread.
     """
 
-    # There is no __init__: calling one would cost as much as all the rest.
-    __slots__ = ("_cell", "_start")
+    # There is no __init__, because calling one would double the cost of a sample.
+    __slots__ = ("_buffer", "_fast_slot", "_first_start", "_other_starts")
 
-    _cell: SampleBuffer
-    # None while nobody is inside.
-    _start: int | _Starts | None
+    _buffer: SampleBuffer
+    # Has one item while the fast slot is free, otherwise none. A thread takes the slot by
+    # `pop`, which is atomic, also without the GIL: a second thread gets an IndexError.
+    _fast_slot: list[None]
+    # When the block in the fast slot was entered. Only its own thread sets this.
+    _first_start: int | None
+    # When all other running blocks were entered, by thread and task, the innermost last.
+    # None until there are any. Only changed while the recorder's lock is held.
+    _other_starts: dict[tuple[int, object], list[int]] | None
 
     @classmethod
-    def of(cls, cell: SampleBuffer) -> Timing:
+    def of(cls, buffer: SampleBuffer) -> Self:
         """Return a timing whose samples go to this buffer."""
         timing = cls()
-        timing._cell = cell
-        timing._start = None
+        timing._buffer = buffer
+        timing._fast_slot = [None]
+        timing._first_start = timing._other_starts = None
         return timing
 
     def __enter__(self) -> None:
         now = time.perf_counter_ns()
-        # A thread is switched at calls and loops only.  None stands between
-        # the look and the store, so that of two threads one sees the other.
-        if self._start is not None:
-            self._enter_again(now)
+        # A thread that has an entry in _other_starts must not use the fast slot for an
+        # inner block: __exit__ looks into _other_starts first.
+        if self._other_starts:
+            self._enter_slowly(now)
             return
-        self._start = now
+        try:
+            self._fast_slot.pop()
+        except IndexError:
+            self._enter_slowly(now)
+        else:
+            self._first_start = now
 
     def __exit__(
         self,
@@ -73,48 +73,47 @@ class Timing:
         traceback: TracebackType | None,
     ) -> None:
         end = time.perf_counter_ns()
-        try:
-            took = end - self._start  # type: ignore[operator]
-        except TypeError:
-            took = end - self._own_start()
-        else:
-            self._start = None
-        cell = self._cell
-        cell.last_end = end
-        cell.add(took)
-        if len(cell.samples) >= cell.limit:
-            cell.fold()
+        # A thread with an entry in _other_starts sees at least its own entry here. So if
+        # there is no entry, this thread has the fast slot, whatever other threads do.
+        start = self._pop_start() if self._other_starts else self._leave_fast_slot()
+        buffer = self._buffer
+        buffer.last_end = end
+        buffer.add(end - start)
+        if len(buffer.samples) >= buffer.limit:
+            buffer.fold()
 
-    def _enter_again(self, now: int) -> None:
-        with self._cell.recorder.lock:
-            starts = self._start
-            if not isinstance(starts, _Starts):
-                starts = _Starts()
-                # The other one may have left meanwhile; again no call between.
-                starts.first = self._start  # type: ignore[assignment]
-                self._start = starts
-            starts.others.setdefault(here(), []).append(now)
+    def _enter_slowly(self, now: int) -> None:
+        with self._buffer.recorder.lock:
+            if self._other_starts is None:
+                self._other_starts = {}
+            self._other_starts.setdefault(here(), []).append(now)
 
-    def _own_start(self) -> int:
-        """Return when this thread and task entered, of several that are inside."""
-        with self._cell.recorder.lock:
-            starts = self._start
-            if not isinstance(starts, _Starts):
-                raise TimingError(
-                    f"measure({self._cell.operation!r}) was left without having been entered; "
-                    "use it in a `with`"
-                )
+    def _pop_start(self) -> int:
+        """Return the start of the innermost block of this thread and task, and remove it."""
+        with self._buffer.recorder.lock:
+            others = self._other_starts or {}
             key = here()
-            own = starts.others.get(key)
-            if own:
-                start = own.pop()
-                if not own:
-                    del starts.others[key]
-            else:
-                start, starts.first = cast(int, starts.first), None
-            if starts.first is None and not starts.others:
-                self._start = None
+            if key not in others:
+                if self._first_start is not None or not others:
+                    return self._leave_fast_slot()
+                # A generator entered the block in another thread than this one.
+                key = next(reversed(others))
+            starts = others[key]
+            start = starts.pop()
+            if not starts:
+                del others[key]
             return start
+
+    def _leave_fast_slot(self) -> int:
+        start = self._first_start
+        if start is None:
+            raise TimingError(
+                f"measure({self._buffer.operation!r}) was left without having been entered; "
+                "use it in a `with`"
+            )
+        self._first_start = None
+        self._fast_slot.append(None)
+        return start
 
     async def __aenter__(self) -> None:
         self.__enter__()
@@ -132,11 +131,11 @@ class Timing:
         return timed(self.new, function)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (type(self).of, (self._cell,))
+        return (type(self).of, (self._buffer,))
 
-    def new(self) -> Timing:
+    def new(self) -> Self:
         """Return a new timing for the same operation."""
-        return self.of(self._cell)
+        return self.of(self._buffer)
 
 
 def here() -> tuple[int, object]:

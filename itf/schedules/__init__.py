@@ -8,6 +8,7 @@
 # primitives.py     the lock, condition and queue that stand in for them
 # standing_in.py    ... the clock, sleep, start and join of a thread
 # tracing.py        where code may be interrupted, and who is called there
+# opcodes.py        ... before which instructions
 # scheduler.py      one thread at a time: whose turn it is, who waits, who waits in vain
 # active.py         ... which one runs now
 # tasks.py          ... where each of them stands

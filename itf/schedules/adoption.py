@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Final
 
+from itf.lazy_imports import lazy_names, resolve_modules
 from itf.schedules import primitives, standing_in
 from itf.schedules.slots import slots_of, swap_item
 from itf.schedules.tracing import Scope
@@ -36,12 +37,24 @@ _CLOCKS: Final = (
 # lies further away is used as it is, and waited for as if it were outside.
 _MOST_OBJECTS: Final = 20_000
 
+# Where `concurrent.futures.thread` keeps the lock; a name that is not there is passed over.
+_POOLS_LOCK: Final = "_global_shutdown_lock"
+
 # What has nothing in it.
 _ATOMS: Final = (
     type(None), bool, int, float, complex, str, bytes, bytearray, range, slice
 )  # fmt: skip
 
 _OWN: Final = (primitives.Lock, primitives.SimpleQueue)
+
+
+def _log_handlers(logging: Any) -> list[Any]:
+    """Return all handlers of `logging`; those of loggers, where it keeps no list of all."""
+    references = getattr(logging, "_handlerList", None)
+    if references is not None:
+        return [handler for reference in [*references] if (handler := reference()) is not None]
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    return [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
 
 
 class _SetInOrder(dict[Any, None]):
@@ -75,11 +88,15 @@ class Adoption:
             *((real, standing_in.clock(real, scope.has_frame)) for real in _CLOCKS),
         ]
         self._stand_ins = {id(real): stand_in for real, stand_in in pairs}
+        self._reals = {id(stand_in): real for real, stand_in in pairs}
         self._clocks = {id(real) for real in _CLOCKS}
 
     def of_modules(self) -> ExitStack:
         """Exchange what modules have, and return what puts it back."""
+        # Else these modules would find the exchanged objects when they are first used.
+        resolve_modules("itf", "logging", *primitives.BUILT_ON)
         undo = ExitStack()
+        undo.callback(self._restore_imported, {*sys.modules}, _lazy_names_of_modules())
         # threading knows the lock of the C level by a private name, too, which is let alone.
         for name in ("Lock", "RLock", "Condition"):
             self._exchange(undo, threading, name)
@@ -107,21 +124,39 @@ class Adoption:
             swap_item(vars(module), name, real, stand_in)
             undo.callback(swap_item, vars(module), name, stand_in, real)
 
+    def _restore_imported(self, known: set[str], lazy: list[tuple[dict[str, Any], str]]) -> None:
+        """Put the real objects into names that were imported while they were exchanged.
+
+        Args:
+            known: The names of the modules that were loaded before.
+            lazy: The names that were lazy imports before, each with its namespace.
+        """
+        imported = [
+            (vars(module), name)
+            for module_name, module in [*sys.modules.items()]
+            if module_name not in known and isinstance(module, types.ModuleType)
+            for name in [*vars(module)]
+        ]
+        for names, name in [*imported, *lazy]:
+            value = names.get(name)
+            real = self._reals.get(id(value))
+            if real is not None:
+                swap_item(names, name, value, real)
+
     def _exchange_locks(self, undo: ExitStack) -> None:
         """Exchange the locks of the standard library under which the user's code may run."""
         keepers: list[tuple[dict[str, Any], str]] = []
         pools = sys.modules.get("concurrent.futures.thread")
         if pools is not None:
             # Held while a pool starts a thread, which then may be its turn.
-            keepers.append((vars(pools), "_global_shutdown_lock"))
+            keepers.append((vars(pools), _POOLS_LOCK))
             # What it joins its threads in the order of.
             vars(pools)["set"] = _SetInOrder
             undo.callback(vars(pools).pop, "set", None)
         logging = sys.modules.get("logging")
         if logging is not None:
             # Held while a handler asks the objects of a message for their text.
-            handlers = [reference() for reference in [*logging._handlerList]]
-            keepers += [(vars(handler), "lock") for handler in handlers if handler is not None]
+            keepers += [(vars(handler), "lock") for handler in _log_handlers(logging)]
         for names, name in keepers:
             real = names.get(name)
             stand_in = primitives.managed(real, name)
@@ -132,6 +167,11 @@ class Adoption:
     def of_objects(self, functions: Iterable[Any]) -> ExitStack:
         """Exchange what the functions can reach, and return what puts it back."""
         return _Walk(self._scope, self._stand_ins).walk(functions)
+
+
+def _lazy_names_of_modules() -> list[tuple[dict[str, Any], str]]:
+    modules = [m for m in [*sys.modules.values()] if isinstance(m, types.ModuleType)]
+    return [(vars(module), name) for module in modules for name in lazy_names(vars(module))]
 
 
 class _Walk:

@@ -21,6 +21,7 @@ from itf.exceptions import (
     InterleavingTimeoutError,
 )
 from itf.frames import strip_own_frames
+from itf.gil import warn_without_gil
 from itf.notes import add_note
 from itf.schedules.active import active, current_task
 from itf.schedules.adoption import Adoption
@@ -148,6 +149,7 @@ def interleave(
 
     Thread safety: any thread may call it; calls of several threads follow one another.
     """
+    warn_without_gil()
     check_functions(functions, setup, check)
     check_numbers(runs, seed, timeout)
     scope = Scope(codes_of(functions), names_of(trace))

@@ -77,8 +77,10 @@ def _site(place: Place) -> str:
 
 
 def _instruction(place: Place) -> str:
+    offset = place.offset or 0
     for instruction in dis.get_instructions(place.code):
-        if instruction.offset == place.offset:
+        # The offset may be that of an EXTENDED_ARG, which is a part of the instruction after it.
+        if instruction.offset >= offset and instruction.opname != "EXTENDED_ARG":
             return f"{instruction.opname} {instruction.argrepr}".strip()
     return f"instruction {place.offset}"
 

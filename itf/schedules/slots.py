@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import threading
 import types
 from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from typing import Any, Final
+
+from itf.lazy_imports import is_lazy, resolved_item
 
 __all__ = ["Slot", "slots_of", "swap_item"]
 
@@ -16,6 +19,9 @@ __unittest = True
 # What is kept, what it is called in a report, and a function that puts another
 # in its place if it still lies there; None where nothing can be exchanged.
 Slot = tuple[Any, str, Callable[[Any, Any], None] | None]
+
+# Built in since Python 3.15, and no subclass of dict.
+_FROZEN_DICT: Final[type] = getattr(builtins, "frozendict", dict)
 
 _IsUsers = Callable[[type | types.ModuleType], bool]
 
@@ -58,6 +64,9 @@ def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912
     elif issubclass(kind, tuple | set | frozenset | deque):
         for value in [*found]:
             yield value, "", None
+    elif issubclass(kind, _FROZEN_DICT):
+        for value in [*found.values()]:
+            yield value, "", None
     else:
         yield from _of_object(found, is_users)
 
@@ -77,10 +86,25 @@ def _of_function(function: types.FunctionType) -> Iterator[Slot]:
     yield from _of_items(function.__kwdefaults__ or {})
     yield getattr(function, "__wrapped__", None), "", None
     names = function.__globals__
+    used = {*_names_in(code)}
     for variable in _names_in(code):
         if variable in names:
+            value = resolved_item(names, variable)
+            if is_lazy(value):
+                continue
+            if isinstance(value, types.ModuleType):
+                _resolve_used(value, used)
             swap = functools.partial(swap_item, names, variable)
-            yield names[variable], f"{names.get('__name__', '')}.{variable}", swap
+            yield value, f"{names.get('__name__', '')}.{variable}", swap
+
+
+def _resolve_used(module: types.ModuleType, used: set[str]) -> None:
+    """Resolve the lazy imports of a module that a function may use as its attributes.
+
+    The others stay as they are: nothing of the run needs them to be imported.
+    """
+    for name in sorted(used & vars(module).keys()):
+        resolved_item(vars(module), name)
 
 
 def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
@@ -120,6 +144,8 @@ def _of_partial(found: functools.partial[Any]) -> Iterator[Slot]:
 
 def _of_names(names: dict[str, Any], prefix: str) -> Iterator[Slot]:
     for name, value in [*names.items()]:
+        if is_lazy(value):
+            continue
         yield value, f"{prefix}{name}", functools.partial(swap_item, names, name)
 
 

@@ -31,6 +31,10 @@ __unittest = True
 _allocate_lock: Final = threading.Lock
 _real_start: Final = threading.Thread.start
 
+# Where threading keeps whether a thread is a daemon.  Where it does not, a thread says
+# that it is one, and those that it starts are daemons, too.
+_DAEMONIC: Final = "_daemonic"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -189,9 +193,13 @@ def start_as_daemon(thread: threading.Thread, *, daemon: bool) -> None:
         thread: The thread.
         daemon: What it is said to be, and those that it starts inherit.
     """
-    # Not thread.daemon, which cannot be set any more once it is started.
-    thread._daemonic = True  # type: ignore[attr-defined]
+    # By the private name, for thread.daemon cannot be set any more once it is started.
+    if not hasattr(thread, _DAEMONIC):
+        thread.daemon = True
+        _real_start(thread)
+        return
+    setattr(thread, _DAEMONIC, True)
     try:
         _real_start(thread)
     finally:
-        thread._daemonic = daemon  # type: ignore[attr-defined]
+        setattr(thread, _DAEMONIC, daemon)

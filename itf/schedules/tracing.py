@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import pathlib
 import sys
 import sysconfig
@@ -12,29 +11,16 @@ from typing import Any, Final
 
 from itf.frames import module_of
 from itf.schedules.active import current_task
+from itf.schedules.opcodes import points_of
 from itf.schedules.tasks import Place
 
-__all__ = ["Scope", "Watch", "points_of", "watch"]
+__all__ = ["Scope", "Watch", "watch"]
 
 __unittest = True
 
 _ITF: Final = str(pathlib.Path(__file__).parents[1])
 _STANDARD: Final = tuple({str(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")})
 _INSTALLED: Final = {"site-packages", "dist-packages"}
-
-# Instructions that touch nothing another thread could see: the order in which
-# two threads do them makes no difference, so nobody is interrupted before one.
-# Jumps back are not among them: a loop without end must come by here, to be ended.
-_LOCAL: Final = frozenset(
-    """
-    CACHE COPY COPY_FREE_VARS END_FOR EXTENDED_ARG JUMP_FORWARD KW_NAMES LOAD_CLOSURE
-    LOAD_CONST LOAD_FAST LOAD_FAST_AND_CLEAR LOAD_FAST_CHECK LOAD_FAST_LOAD_FAST MAKE_CELL
-    MAKE_FUNCTION NOP POP_EXCEPT POP_JUMP_FORWARD_IF_NONE POP_JUMP_FORWARD_IF_NOT_NONE
-    POP_JUMP_IF_NONE POP_JUMP_IF_NOT_NONE POP_TOP PRECALL PUSH_EXC_INFO PUSH_NULL RESUME
-    RETURN_CONST RETURN_GENERATOR RETURN_VALUE SET_FUNCTION_ATTRIBUTE STORE_FAST
-    STORE_FAST_LOAD_FAST STORE_FAST_STORE_FAST SWAP
-    """.split()  # noqa: SIM905 - as text it can be read
-)
 
 
 class Scope:
@@ -92,15 +78,6 @@ class Scope:
         while found is not None and not self.has_frame(found):
             found = found.f_back
         return None if found is None else Place.of(found)
-
-
-def points_of(code: CodeType) -> frozenset[int]:
-    """Return the offsets of the instructions before which another thread may come."""
-    return frozenset(
-        instruction.offset
-        for instruction in dis.get_instructions(code)
-        if instruction.opname not in _LOCAL
-    )
 
 
 class Watch:

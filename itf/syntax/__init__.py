@@ -15,6 +15,7 @@ parsers of `itf.mock_parser_factory` give them, and fail as a test wants.
 # Python is parsed in full:
 #
 # python_lines.py            bytes to tokens, a logical line at a time
+# python_names.py            which words are names
 # python_reader.py           one token after the other; parts that wait for others
 # python_strings.py  python_brackets.py  python_expressions.py  python_types.py
 # python_simple.py  python_statements.py

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 
-from itf.syntax.python_grammar import PYTHON
 from itf.syntax.python_reader import NAMES, DamageError, Steps
 from itf.syntax.python_strings import StringParser
 
@@ -98,7 +97,7 @@ class BracketParser(StringParser):
         """Parse a set, a dictionary, or a comprehension that makes one."""
         builder, low = self.builder, self.builder.mark()
         self.shift()
-        pairs, others, body = 0, 0, "set_comprehension"
+        pairs, others = 0, 0
         while self.begins_expression or self.kind == "**":
             start = builder.mark()
             if self.kind == "**":
@@ -110,18 +109,17 @@ class BracketParser(StringParser):
                 node = yield self.element()
                 others += 1
                 if self.kind == ":":
-                    pairs, others, body = pairs + 1, others - 1, "dictionary_comprehension"
+                    pairs, others = pairs + 1, others - 1
                     self.shift()
                     builder.set_field(node, "key")
                     builder.set_field((yield self.element()), "value")
                     node = builder.node("pair", start)
             if self.kind in ("for", "async") and pairs + others == 1:
-                if builder.kind_of(node) == PYTHON.ids["dictionary_splat"]:
-                    raise DamageError
                 builder.set_field(node, "body")
                 yield self._clauses()
                 self.expect("}")
-                return builder.node(body, low)
+                kind = "dictionary_comprehension" if pairs else "set_comprehension"
+                return builder.node(kind, low)
             if self.kind != ",":
                 break
             self.shift()

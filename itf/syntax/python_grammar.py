@@ -1,4 +1,16 @@
-"""What nodes of Python source are called: tree-sitter-python's names."""
+"""What nodes of Python source are called: tree-sitter-python's names.
+
+Where Python has syntax that tree-sitter-python 0.25 does not parse, the nodes
+are those of the nearest construct that it does parse:
+
+- ``lazy import a``, ``lazy from a import b`` (3.15): the statement's first
+  child is the token ``lazy``, as ``async`` is that of a function.
+- ``{**a for a in b}`` (3.15): a ``dictionary_comprehension`` with a
+  ``dictionary_splat`` as its body.
+- ``case +1`` (3.15): the token ``+`` before the number, as ``-`` is.
+- ``[T = int]`` (3.13): the token ``=`` and a ``type`` after the parameter.
+- ``x: a[:]``: a ``subscript`` with a ``slice``, as outside annotations.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +23,7 @@ __all__ = ["PYTHON"]
 _TOKENS: Final = words(
     "False None True and as assert async await break case class continue def del elif else except "
     "exec finally for from global if import in is lambda match nonlocal not or pass print raise "
-    "return try type while with yield __future__ _ "
+    "return try type lazy while with yield __future__ _ "
     "( ) [ ] { } , : ; . -> = := @ + - * / // % ** << >> & | ^ ~ < <= == != <> > >= "
     "+= -= *= /= //= %= **= <<= >>= &= |= ^= @= \\"
 )

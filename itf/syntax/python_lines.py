@@ -6,6 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from itf.syntax.grammar import words
+from itf.syntax.python_names import is_name
 
 __all__ = ["Comment", "Line", "PythonLines"]
 
@@ -17,7 +18,7 @@ _KEYWORDS: Final = {
         "and as assert async await break class continue def del elif else except finally for from "
         "global if import in is lambda nonlocal not or pass raise return try while with yield "
         # These are names, too; which of the two is for the parser to say.
-        "match type print exec"
+        "match type lazy print exec"
     )
 } | {b"None": "none", b"True": "true", b"False": "false"}
 
@@ -76,16 +77,9 @@ _CONVERSION: Final = re.compile(rb"![A-Za-z]+")
 # and everything from there on would be lost in them.
 _BEGINS_STATEMENT: Final = re.compile(
     rb"[ \t]*+(?:(?:def|class|return|while|with|try|raise|assert|del|pass|break|continue|global"
-    rb"|nonlocal|import|except|finally|elif)\b|async[ \t]+(?:def|with)\b)"
+    rb"|nonlocal|import|except|finally|elif)\b|async[ \t]+(?:def|with)\b"
+    rb"|lazy[ \t]+(?:import|from)\b)"
 )
-
-
-def _is_name(word: bytes) -> bool:
-    """Say whether bytes, some of them above 127, are a name to Python."""
-    try:
-        return word.decode().isidentifier()
-    except UnicodeDecodeError:
-        return False
 
 
 class Comment(NamedTuple):
@@ -192,7 +186,7 @@ class PythonLines:
             self._position = end
             if group == _WORD:
                 word = source[start:end]
-                known = word.isascii() or _is_name(word)
+                known = word.isascii() or is_name(word)
                 kinds.append(keywords.get(word, "identifier") if known else "stray")
                 starts.append(start)
                 ends.append(end)

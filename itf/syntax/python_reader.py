@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from itf.syntax.building import TreeBuilder
 from itf.syntax.grammar import ERROR, words
@@ -15,7 +15,7 @@ __all__ = ["NAMES", "DamageError", "PythonReader", "Steps", "run"]
 __unittest = True
 
 # Names, also those that are keywords in some places only.
-NAMES: Final = frozenset({"identifier", "match", "type", "print", "exec"})
+NAMES: Final = frozenset({"identifier", "match", "type", "lazy", "print", "exec"})
 
 # The number of the kind of node that each token becomes.
 _LEAVES: Final = (
@@ -37,6 +37,9 @@ _LOOKAHEAD: Final = 2
 _MAY_BE_MISSING: Final = frozenset({":", ")", "]", "}"})
 _OPENERS: Final = frozenset("([{")
 _CLOSERS: Final = frozenset(")]}")
+# What a slice's colon follows, or is followed by, where a bound is missing.
+_BEFORE_COLON: Final = frozenset({"[", ",", ":"})
+_AFTER_COLON: Final = frozenset({"]", ","})
 # Where something ends that should have been closed before.
 _ENDS: Final = frozenset({"end", "string_end"})
 
@@ -74,6 +77,13 @@ def run(steps: Steps) -> int:
             steps, value, damage = inner, None, None
 
 
+class _Brackets(NamedTuple):
+    """What is known of the brackets of a logical line, by the index of the opening one."""
+
+    closers: dict[int, int]
+    open_slices: set[int]  # those with a slice that lacks a bound
+
+
 class PythonReader:
     """The current token, what comes after it, and what has been made of those before.
 
@@ -97,7 +107,7 @@ class PythonReader:
         line = self.line = self._lines.next_line()
         self._own_comments.extend(line.comments)
         self._kinds, self._starts, self._ends = line.kinds, line.starts, line.ends
-        self._closers: dict[int, int] | None = None
+        self._brackets: _Brackets | None = None
         self._at = -1
         self._advance()
 
@@ -187,10 +197,7 @@ class PythonReader:
 
     def after_brackets(self) -> list[str]:
         """Return the kinds of up to two tokens after the brackets that open next."""
-        opener = self._at + 1
-        while self._kinds[opener] in _EXTRAS:
-            opener += 1
-        return self._beyond(self._closer(opener))
+        return self._beyond(self._closer(self._next_opener()))
 
     def brackets(self) -> tuple[str, set[str]]:
         """Return the token after the brackets that open here, and those right inside them."""
@@ -203,12 +210,26 @@ class PythonReader:
             depth += kind in _OPENERS
         return self._beyond(closer)[0], inside
 
+    def has_open_slice(self) -> bool:
+        """Say whether a slice in the brackets that open next lacks a bound: ``[:]``, ``[a:]``."""
+        return self._next_opener() in self._known_brackets().open_slices
+
     def _closer(self, opener: int) -> int:
         """Return where the brackets close that open at some place; if nowhere, the line's end."""
-        if self._closers is None:
+        return self._known_brackets().closers.get(opener, len(self._kinds) - 1)
+
+    def _next_opener(self) -> int:
+        """Return where the bracket after the current token is."""
+        at = self._at + 1
+        while self._kinds[at] in _EXTRAS:
+            at += 1
+        return at
+
+    def _known_brackets(self) -> _Brackets:
+        if self._brackets is None:
             # All at once: to look for each would take the square of their number.
-            self._closers = _closers(self._kinds)
-        return self._closers.get(opener, len(self._kinds) - 1)
+            self._brackets = _brackets(self._kinds)
+        return self._brackets
 
     def _beyond(self, at: int) -> list[str]:
         """Return the kinds of up to two tokens after some place; at the line's end, ``end``."""
@@ -259,12 +280,26 @@ class PythonReader:
         builder.node("ERROR", low)
 
 
-def _closers(kinds: list[str]) -> dict[int, int]:
-    """Return where the brackets close that open at each place; of broken ones, none."""
-    found, waiting = {}, []
+def _brackets(kinds: list[str]) -> _Brackets:
+    """Return what is known of a line's brackets; broken ones have no closing one."""
+    found = _Brackets({}, set())
+    waiting: list[int] = []
+    lambdas: list[int] = []  # of each that has no colon yet, how many brackets are open
+    last = ""
     for at, kind in enumerate(kinds):
-        if kind in _OPENERS:
+        if kind in _EXTRAS:
+            continue
+        if kind == ":" and lambdas[-1:] == [len(waiting)]:
+            lambdas.pop()
+        elif waiting and (
+            (kind == ":" and last in _BEFORE_COLON) or (kind in _AFTER_COLON and last == ":")
+        ):
+            found.open_slices.add(waiting[-1])
+        if kind == "lambda":
+            lambdas.append(len(waiting))
+        elif kind in _OPENERS:
             waiting.append(at)
         elif kind in _CLOSERS and waiting:
-            found[waiting.pop()] = at
+            found.closers[waiting.pop()] = at
+        last = kind
     return found

@@ -193,9 +193,16 @@ class SimpleParser(TypeParser):
             self.identifier()
         return self.builder.node(f"{kind}_statement", low)
 
+    def _lazy(self) -> Steps:
+        """Parse a statement that begins with the name ``lazy``, or with the keyword."""
+        parse = {"import": self._import, "from": self._import_from}.get(self.following())
+        return (yield self._expression_statement() if parse is None else parse())
+
     def _import(self) -> Steps:
         yield from ()
         low = self.builder.mark()
+        if self.kind == "lazy":
+            self.shift_keyword("lazy")
         self.shift()
         self._imported()
         return self.builder.node("import_statement", low)
@@ -220,8 +227,13 @@ class SimpleParser(TypeParser):
     def _import_from(self) -> Steps:
         yield from ()
         builder, low = self.builder, self.builder.mark()
+        lazy = self.kind == "lazy"
+        if lazy:
+            self.shift_keyword("lazy")
         self.shift()
         if self.kind == "identifier" and self.text() == b"__future__":
+            if lazy:
+                raise DamageError  # an error of syntax to Python, too
             kind = "future_import_statement"
             self.shift_keyword("__future__")
         else:
@@ -264,4 +276,5 @@ _SIMPLE: Final[dict[str, Callable[[SimpleParser], Steps]]] = {
     "nonlocal": SimpleParser._declaration,
     "import": SimpleParser._import,
     "from": SimpleParser._import_from,
+    "lazy": SimpleParser._lazy,
 }

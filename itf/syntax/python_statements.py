@@ -201,6 +201,8 @@ class _StatementParser(SimpleParser):
                 if self.kind != ",":
                     break
                 self.shift()
+                if self.kind == ":":
+                    break
         self.expect(":")
         yield self._block(indent)
         return builder.node("except_clause", low)

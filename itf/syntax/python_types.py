@@ -16,6 +16,7 @@ __unittest = True
 _AFTER_GENERIC: Final = frozenset({"end", ",", ")", "]", "=", ":", "|", ";"})
 _CONSTANTS: Final = frozenset({"none", "true", "false"})
 _NUMBERS: Final = frozenset({"integer", "float"})
+_SIGNS: Final = frozenset({"+", "-"})
 
 
 class TypeParser(ExpressionParser):
@@ -55,7 +56,7 @@ class TypeParser(ExpressionParser):
             node = builder.node("type", low)
         if constrained and self.kind == ":":
             self.shift()
-            yield self.type()
+            yield self.type(constrained=True)  # `a[b:c:d]`
             builder.node("constrained_type", low)
             node = builder.node("type", low)
         return node
@@ -65,7 +66,7 @@ class TypeParser(ExpressionParser):
 
         An expression such as `a[b](c)` is a type to Python, too.
         """
-        if self.kind not in NAMES or self.following() != "[":
+        if self.kind not in NAMES or self.following() != "[" or self.has_open_slice():
             return False
         after = self.after_brackets()
         return after[0] in _AFTER_GENERIC or (after[0] == "." and after[-1] in NAMES)
@@ -158,15 +159,10 @@ class TypeParser(ExpressionParser):
         if self.kind in NAMES and self.following() == "=":
             self.identifier()
             self.shift()
-            yield self._simple_pattern()
+            yield self._union_pattern()
             builder.node("keyword_pattern", low)
-            return builder.node("case_pattern", low)
-        yield self._simple_pattern()
-        if self.kind == "|":
-            while self.kind == "|":
-                self.shift()
-                yield self._simple_pattern()
-            builder.node("union_pattern", low)
+        else:
+            yield self._union_pattern()
         node = builder.node("case_pattern", low)
         if self.kind == "as":
             self.shift()
@@ -175,11 +171,22 @@ class TypeParser(ExpressionParser):
             node = builder.node("case_pattern", low)
         return node
 
+    def _union_pattern(self) -> Steps:
+        """Parse a pattern, or several with ``|`` between them."""
+        builder, low = self.builder, self.builder.mark()
+        node = yield self._simple_pattern()
+        if self.kind != "|":
+            return node
+        while self.kind == "|":
+            self.shift()
+            yield self._simple_pattern()
+        return builder.node("union_pattern", low)
+
     def _simple_pattern(self) -> Steps:  # noqa: PLR0911 - one pattern a line
         builder, low, kind = self.builder, self.builder.mark(), self.kind
         if kind in _CONSTANTS:
             return self.shift()
-        if kind in _NUMBERS or kind == "-":
+        if kind in _NUMBERS or kind in _SIGNS:
             return self._number_pattern(low)
         if kind == "string_start":
             return (yield self.strings())
@@ -220,14 +227,13 @@ class TypeParser(ExpressionParser):
 
     def _number_pattern(self, low: int) -> int:
         builder = self.builder
-        node = -1
-        if self.kind == "-":
-            node = self.shift()
+        if self.kind in _SIGNS:
+            self.shift()
         if self.kind not in _NUMBERS:
             raise DamageError
         number = self.shift()
-        if self.kind not in ("+", "-"):
-            return number if node < 0 else node
+        if self.kind not in _SIGNS:
+            return number
         self.shift()
         if self.kind not in _NUMBERS:
             raise DamageError
@@ -253,9 +259,11 @@ class TypeParser(ExpressionParser):
         builder, low = self.builder, self.builder.mark()
         self.shift()
         while self.kind != "}":
+            start = builder.mark()
             key = yield self._simple_pattern()
             if builder.kind_of(key) != PYTHON.ids["splat_pattern"]:
-                builder.set_field(key, "key")
+                for part in builder.top(start):  # a sign and its number are two nodes
+                    builder.set_field(part, "key")
                 self.expect(":")
                 builder.set_field((yield self.case_pattern()), "value")
             if self.kind != ",":

@@ -111,7 +111,12 @@ class AnonymousFile:
         if descriptor >= 0:
             os.close(descriptor)
 
-    __del__ = close
+    def __del__(self, close: Callable[[int], object] = os.close) -> None:
+        # By a name that is bound here: when Python ends, a module that was
+        # imported lazily cannot be imported any more.
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            close(descriptor)
 
 
 def write_text(memory: memoryview, offset: int, size: int, text: str) -> None:

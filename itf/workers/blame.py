@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import types
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from itf.exceptions import WorkerPicklingError
 from itf.texts import safe_repr, safe_str
-from itf.workers.captured import is_importable, used_globals
+from itf.workers.captured import is_importable, resolved, used_globals
+from itf.workers.identity import IdentityMap
 
 __all__ = ["Place", "Refusal", "advice_for", "find_culprit", "place_of_function"]
 
@@ -81,9 +81,11 @@ class Refusal(Exception):  # noqa: N818 - it never leaves the pickler
 
 def advice_for(kind: type) -> str | None:
     """Return what to do instead of sending a value of this type, None if it may be sent."""
-    if kind not in _known:
-        _known[kind] = _find_advice(kind)
-    return _known[kind]
+    known = _known.get(kind)
+    if known is None:
+        known = (_find_advice(kind),)
+        _known.set(kind, known)
+    return known[0]
 
 
 def _find_advice(kind: type) -> str | None:
@@ -98,7 +100,7 @@ def _find_advice(kind: type) -> str | None:
 
 
 # Asked for every object that is sent.
-_known: weakref.WeakKeyDictionary[type, str | None] = weakref.WeakKeyDictionary()
+_known: IdentityMap[tuple[str | None]] = IdentityMap()
 
 _TYPES: Final = [name.partition(".")[2] for name in _ADVICE if name.startswith("types.")]
 
@@ -135,7 +137,7 @@ def find_culprit(
         places = _inside(culprit)
     if culprit is None:
         return WorkerPicklingError(
-            f"cannot send what worker {worker!r} needs {where}: {safe_str(error)}", worker
+            f"cannot send what worker {worker!r} needs {where}: {_reason(error)}", worker
         )
     kind = type(culprit.value)
     what = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
@@ -152,7 +154,11 @@ def _advice(kind: type, error: Exception) -> str:
         return advice
     if "fork context" in str(error):
         return _FORK_ADVICE
-    return f"{safe_str(error)}; make it there, or pass what it is made of"
+    return f"{_reason(error)}; make it there, or pass what it is made of"
+
+
+def _reason(error: Exception) -> str:
+    return safe_str(error) or f"it raised {type(error).__qualname__}"
 
 
 def _inside(place: Place) -> Iterator[Place]:
@@ -224,7 +230,7 @@ def _inside_function(function: types.FunctionType) -> Iterator[Place]:
         yield Place(name, value, f"a default of {where}")
     for name in sorted(used_globals(code)):
         if name in function.__globals__:
-            yield Place(name, function.__globals__[name], f"a global used by {where}")
+            yield Place(name, resolved(function.__globals__[name]), f"a global used by {where}")
     for name, value in function.__dict__.items():
         yield Place(f"{function.__name__}.{name}", value, f"an attribute of {where}")
 

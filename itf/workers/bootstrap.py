@@ -62,5 +62,5 @@ class Birth:
             os.dup2(stream.number, number)
             stream.close()
         # Ctrl-C in a forkserver's terminal is for its workers, too, as for forked ones.
-        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and self.environment is not None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and self.environment is not None:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dis
+import importlib
 import importlib.machinery
 import sys
 import types
 import weakref
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
-__all__ = ["can_be_imported", "changed_globals", "is_importable", "used_globals", "used_submodules"]
+from itf.workers.identity import IdentityMap
+
+__all__ = [
+    "LAZY_IMPORT",
+    "can_be_imported",
+    "changed_globals",
+    "is_bound_to",
+    "is_importable",
+    "resolved",
+    "used_globals",
+    "used_submodules",
+]
 
 __unittest = True
+
+LAZY_IMPORT: Final[type | None] = getattr(types, "LazyImportType", None)
+"""The type of what ``lazy import`` puts into a module until the name is used (Python 3.15)."""
 
 _GLOBAL_OPERATIONS: Final = frozenset(
     {
@@ -28,8 +44,8 @@ _GLOBAL_OPERATIONS: Final = frozenset(
 # Going through the bytecode costs some 3 µs an instruction, and one function
 # is often started many times.
 _used: weakref.WeakKeyDictionary[types.CodeType, frozenset[str]] = weakref.WeakKeyDictionary()
-_imported: weakref.WeakKeyDictionary[types.ModuleType, bool] = weakref.WeakKeyDictionary()
-_sources: weakref.WeakKeyDictionary[types.ModuleType, _Source] = weakref.WeakKeyDictionary()
+_imported: IdentityMap[bool] = IdentityMap()
+_sources: IdentityMap[_Source] = IdentityMap()
 
 
 def used_globals(code: types.CodeType) -> frozenset[str]:
@@ -63,10 +79,21 @@ def used_submodules(code: types.CodeType, captured: Mapping[str, Any]) -> list[s
     for package in packages:
         for name in sorted(names):
             submodule = f"{package}.{name}"
+            _import_lazy(submodule)
             if submodule in sys.modules and can_be_imported(submodule):
                 found.append(submodule)
                 packages.append(submodule)  # it may be a package in its turn
     return found
+
+
+def _import_lazy(name: str) -> None:
+    """Import a module that a lazy import of Python 3.15 has promised, by itself or as a package."""
+    promised = getattr(sys, "lazy_modules", ())
+    if name in sys.modules or not any(f"{lazy}.".startswith(f"{name}.") for lazy in promised):
+        return
+    # Where this fails, it fails again in the worker, at the line that uses it.
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
 
 
 def _all_names(code: types.CodeType) -> set[str]:
@@ -84,7 +111,8 @@ def can_be_imported(name: str) -> bool:
         return False
     known = _imported.get(module)
     if known is None:
-        known = _imported[module] = _find(name, module)
+        known = _find(name, module)
+        _imported.set(module, known)
     return known
 
 
@@ -125,6 +153,26 @@ def is_importable(value: Any) -> bool:
     return found is value and can_be_imported(module)
 
 
+def is_bound_to(value: Any, module: Any, name: Any) -> bool:
+    """Say whether a module that a new process can import has a value under a name."""
+    if not isinstance(module, str) or not isinstance(name, str):
+        return False
+    return getattr(sys.modules.get(module), name, None) is value and can_be_imported(module)
+
+
+def resolved(value: Any) -> Any:
+    """Return what a lazy import stands for; the lazy import itself if it cannot be imported.
+
+    Python does so where code uses a global, and not where a module's dict is read.
+    """
+    if LAZY_IMPORT is None or type(value) is not LAZY_IMPORT:
+        return value
+    try:
+        return cast(Any, value).resolve()
+    except Exception:  # noqa: BLE001 - an import may fail in any way; whoever sends it is told
+        return value
+
+
 def changed_globals(function: types.FunctionType) -> Iterator[str]:
     """Yield the globals that a function uses and that are not what its module says.
 
@@ -142,11 +190,14 @@ def changed_globals(function: types.FunctionType) -> Iterator[str]:
         # function or class that stands under its own name.
         if isinstance(value, types.ModuleType):
             continue
+        if LAZY_IMPORT is not None and type(value) is LAZY_IMPORT:
+            continue  # nobody has used it, nor changed it
         if getattr(value, "__name__", None) == name and is_importable(value):
             continue
         source = _sources.get(module)
         if source is None:
-            source = _sources[module] = _Source(module)
+            source = _Source(module)
+            _sources.set(module, source)
         if source.contradicts(name, value):
             yield name
 

@@ -21,6 +21,7 @@ from multiprocessing.context import set_spawning_popen
 from typing import Any, Final, cast
 
 from itf.exceptions import WorkerError
+from itf.workers.forking import launch
 
 __all__ = ["POPENS", "choose_start_method"]
 
@@ -150,7 +151,7 @@ class _OwnEnd:
 class _ForkPopen(_OwnEnd, popen_fork.Popen):
     def _launch(self, process: Any) -> None:
         _require_room(process.name)
-        super()._launch(process)  # type: ignore[misc]  # the stubs have the public part alone
+        launch(self, process)
         self.watch()
 
 

@@ -43,7 +43,7 @@ from itf.exceptions import WorkerError, WorkerTimeoutError
 from itf.workers.arena import SEATS, Tenant
 from itf.workers.favour import FAVOUR_SIZE, Favour, favoured_holder
 from itf.workers.lock_handle import Acquire, LockHandle, make_handle
-from itf.workers.private import semaphore_at
+from itf.workers.private import is_zero, semaphore_at
 from itf.workers.roster import CLEANERS, Roster
 from itf.workers.semaphores import SEMAPHORE_SIZE, SystemSemaphore, semaphore_value
 from itf.workers.waits import DEFAULT_TIMEOUT, Deadline, check_name, check_timeout
@@ -191,6 +191,22 @@ class SharedLock:
         traceback: TracebackType | None,
     ) -> None:
         self.release()
+
+    def locked(self) -> bool:
+        """Say whether it is held, by anybody.
+
+        One whose holder has died is, until somebody who wants it has recovered it.
+        """
+        self._roster.check_open()
+        place = self._entry.offset + _FAVOUR
+        while True:
+            favoured = favoured_holder(self._roster, place)
+            if favoured is not None:
+                return bool(favoured)
+            held = is_zero(self.semaphore.handle())
+            # While the lock favours somebody, the semaphore is at 0 as well.
+            if not held or favoured_holder(self._roster, place) is None:
+                return held
 
     def by_this_thread(self) -> LockHandle:
         """Return the handle of this thread, which is made at its first use."""

@@ -15,9 +15,6 @@ __all__ = ["dumps", "loads"]
 
 __unittest = True
 
-# What no reducer of multiprocessing has a say in.
-_PLAIN: Final = frozenset({int, str, float, bool, type(None)})
-
 # A pickler that has written more than this is not kept: its buffer would be, too.
 _KEPT: Final = 64 << 10
 
@@ -35,7 +32,9 @@ def dumps(obj: Any) -> tuple[bytes, bool]:
     kind = type(obj)
     if kind is bytes:
         return obj, False
-    if kind in _PLAIN:
+    # What no reducer of multiprocessing has a say in.  By identity, for a class
+    # of the user's may have no hash.
+    if kind is int or kind is str or kind is float or kind is bool or obj is None:
         return pickle.dumps(obj, pickle.HIGHEST_PROTOCOL), True
     try:
         pickler, buffer = _idle.pop()

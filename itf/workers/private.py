@@ -17,6 +17,7 @@ __all__ = [
     "count_of",
     "forget_count",
     "is_this_thread",
+    "is_zero",
     "semaphore_at",
     "semaphore_named",
     "value_of",
@@ -80,6 +81,18 @@ def value_of(handle: Any) -> int:
         return int(handle._get_value())
     except (AttributeError, NotImplementedError):
         return 0
+
+
+def is_zero(handle: Any) -> bool:
+    """Say whether a handle's semaphore is at 0, so that nobody can acquire it now.
+
+    Raises:
+        WorkerError: This Python cannot say.
+    """
+    try:
+        return bool(handle._is_zero())
+    except AttributeError:
+        raise _unknown("SemLock._is_zero") from None
 
 
 def is_this_thread() -> Callable[[], bool]:

@@ -147,6 +147,14 @@ class WorkerProcess(Worker, BaseProcess):
         if self.is_alive():
             super().kill()
 
+    def interrupt(self) -> None:
+        """Ask the process to end, with SIGINT, as Ctrl-C does; how it ends is then no failure."""
+        self._itf_require_started("interrupt()")
+        self._ask_to_end()
+        pid = self.pid
+        if pid is not None and self.is_alive():
+            os.kill(pid, signal.SIGINT)
+
     def pause(self) -> None:
         """Stop the process where it is, until `resume`."""
         self._signal("pause()", signal.SIGSTOP)

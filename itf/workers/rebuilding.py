@@ -15,9 +15,10 @@ import marshal
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, ForwardRef
 
 from itf.exceptions import WorkerError
+from itf.workers.identity import IdentityMap
 
 if TYPE_CHECKING:
     import unittest
@@ -26,14 +27,17 @@ __all__ = [
     "fill_class",
     "fill_function",
     "find_class",
+    "itself",
     "make_cached_function",
     "make_cached_property",
     "make_case",
     "make_cell",
     "make_class",
     "make_enum",
+    "make_forward_reference",
     "make_function",
     "make_namespace",
+    "make_sentinel",
     "module_namespace",
     "origin_of",
 ]
@@ -41,7 +45,7 @@ __all__ = [
 __unittest = True
 
 # Which class of the process that sent it a class stands for, by the id it has there.
-_origins: dict[type, int] = {}
+_origins: IdentityMap[int] = IdentityMap()
 
 
 def module_namespace(name: str) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def make_class(
 ) -> type:
     """Make a class that has its bases, and nothing else yet."""
     made: type = kind(name, bases, namespace)
-    _origins[made] = origin
+    _origins.set(made, origin)
     _publish(made)
     return made
 
@@ -127,7 +131,7 @@ def make_enum(
             namespace[key] = value
 
     made = types.new_class(name, bases, {}, fill)
-    _origins[made] = origin
+    _origins.set(made, origin)
     _publish(made)
     return made
 
@@ -144,7 +148,8 @@ def origin_of(known: type) -> int:
 
     In a forked process that is its own: the class was there before the fork.
     """
-    return _origins.get(known, id(known))
+    origin = _origins.get(known)
+    return id(known) if origin is None else origin
 
 
 def find_class(base: type, module: str, qualname: str, origin: int) -> type:
@@ -153,22 +158,36 @@ def find_class(base: type, module: str, qualname: str, origin: int) -> type:
     Raises:
         WorkerError: There is none (any more): it was made in the other process.
     """
-    waiting, seen = [base], {base}
+    # All classes of the process may come by: nothing of theirs is called, no
+    # metaclass's `==` or `hash`, and no attribute that it computes.
+    waiting, seen = [base], {id(base)}
     alike: list[type] = []
     for kind in waiting:
         known: type
         for known in type.__subclasses__(kind):
-            if known in seen:
+            if id(known) in seen:
                 continue
-            seen.add(known)
+            seen.add(id(known))
             waiting.append(known)
-            if known.__qualname__ == qualname and known.__module__ == module:
+            if _name_of(known) == (module, qualname):
                 if id(known) == origin:
                     return known
                 alike.append(known)
     if len(alike) == 1:
         return alike[0]
     raise WorkerError(f"this process has no class {qualname!r} of module {module!r}")
+
+
+def _name_of(known: type) -> tuple[str | None, str]:
+    """Return the module of a class, None if it says nothing like that, and its qualified name."""
+    module = _MODULE.__get__(known)
+    # Not a subclass of str, whose == may be anything.
+    return (module if type(module) is str else None), _QUALNAME.__get__(known)
+
+
+# What `type` itself says, whatever a metaclass has under these names.
+_MODULE: Final[Any] = vars(type)["__module__"]
+_QUALNAME: Final[Any] = vars(type)["__qualname__"]
 
 
 def make_cached_function(
@@ -186,6 +205,23 @@ def make_cached_property(
     made = functools.cached_property(function)
     made.__set_name__(object, name)
     return made
+
+
+def make_sentinel(name: str, module: str) -> Any:
+    """Make a sentinel that cannot be imported here."""
+    made: Any = vars(builtins)["sentinel"](name)
+    made.__module__ = module
+    return made
+
+
+def make_forward_reference(text: str, module: Any, is_class: bool) -> ForwardRef:
+    """Make a reference to what an annotation names."""
+    return ForwardRef(text, module=module, is_class=is_class)
+
+
+def itself(value: Any) -> Any:
+    """Return a value: what a lazy import stands for."""
+    return value
 
 
 def make_case(cls: type[unittest.TestCase], method_name: str) -> unittest.TestCase:

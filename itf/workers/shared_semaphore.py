@@ -107,6 +107,10 @@ class SharedSemaphore(Tenant):
         """Return `value`, by the name that `multiprocessing` gives it."""
         return self.value
 
+    def locked(self) -> bool:
+        """Say whether no permit is free."""
+        return self.value <= 0
+
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
         """Take a permit.
 

@@ -9,30 +9,38 @@ be sent; and one pickle keeps what is shared shared.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import functools
-import importlib
-import inspect
 import io
 import marshal
 import pickle
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
 from itf.frames import module_of, user_frame
 from itf.workers import rebuilding
+from itf.workers.annotations import sendable_annotations
 from itf.workers.blame import Place, Refusal, advice_for, find_culprit
 from itf.workers.captured import (
     can_be_imported,
     changed_globals,
+    is_bound_to,
     is_importable,
+    resolved,
     used_globals,
     used_submodules,
+)
+from itf.workers.reducers import (
+    SENTINEL,
+    content_of,
+    is_hashable,
+    reduce_case,
+    reduce_enum,
+    reduce_singleton_type,
+    reducer_of,
 )
 
 __all__ = ["HomePickler", "ShippingPickler", "pack", "pickling_error", "unpack"]
@@ -144,13 +152,20 @@ class ShippingPickler(ForkingPickler):
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self._namespaces: dict[int, _Namespace] = {}
         self.changed: list[tuple[types.FunctionType, str]] = []
+        # Whether a value can be sent, by its id; the value is kept with it, so
+        # that the id stays its own.
+        self._sendable: dict[int, tuple[bool, Any]] = {}
 
     def reducer_override(self, value: Any) -> Any:
         """Take apart what `pickle` cannot, and refuse what must not be sent."""
         kind = type(value)
-        reduce = _REDUCERS.get(kind)
+        if kind is types.FunctionType:
+            return self.reduce_function(value)
+        reduce = reducer_of(value)
         if reduce is not None:
-            return reduce(self, value)
+            return reduce(value)
+        if kind is SENTINEL:
+            return self.reduce_sentinel(value)
         if isinstance(value, type):
             return NotImplemented if is_importable(value) else self.reduce_class(value)
         if advice_for(kind) is not None:
@@ -161,8 +176,25 @@ class ShippingPickler(ForkingPickler):
             and isinstance(value, case)
             and vars(object)["__reduce__"] is getattr(kind, "__reduce__", None)
         ):
-            return _reduce_case(value)
-        return NotImplemented
+            return reduce_case(value)
+        # pickle looks for its class in a dict of reducers first.
+        return NotImplemented if is_hashable(kind) else value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+
+    def can_send(self, value: Any) -> bool:
+        """Say whether a value that is of no great use could be sent with the rest."""
+        known = self._sendable.get(id(value))
+        if known is None:
+            # A class whose annotations name the class itself depends on the rest of them.
+            self._sendable[id(value)] = (True, value)
+            trial = type(self)(io.BytesIO())
+            trial._sendable = self._sendable
+            try:
+                trial.dump(value)
+                known = (True, value)
+            except Exception:  # noqa: BLE001 - whatever a user's __reduce__ raises
+                known = (False, value)
+            self._sendable[id(value)] = known
+        return known[0]
 
     def namespace(self, names: dict[str, Any]) -> _Namespace:
         """Return the one namespace that all functions with these globals share."""
@@ -182,7 +214,7 @@ class ShippingPickler(ForkingPickler):
             self.changed += [(function, name) for name in changed_globals(function)]
         else:
             captured = {
-                name: function.__globals__[name]
+                name: resolved(function.__globals__[name])
                 for name in sorted(used_globals(function.__code__))
                 if name in function.__globals__
             }
@@ -194,12 +226,12 @@ class ShippingPickler(ForkingPickler):
             "__qualname__": function.__qualname__,
             "__module__": function.__module__,
             "__doc__": function.__doc__,
-            "__annotations__": _plain_annotations(function),
+            "__annotations__": sendable_annotations(function, self.can_send),
         }
         state = (
             attributes,
             dict(function.__dict__),
-            tuple(map(_content, cells)),
+            tuple(map(content_of, cells)),
             captured,
             submodules,
         )
@@ -213,12 +245,19 @@ class ShippingPickler(ForkingPickler):
             rebuilding.fill_function,
         )
 
+    def reduce_sentinel(self, value: Any) -> Any:
+        """Make a sentinel again that the new process cannot import."""
+        module, name = value.__module__, value.__name__
+        if is_bound_to(value, module, name):
+            return NotImplemented
+        return (rebuilding.make_sentinel, (name, module))
+
     def reduce_class(self, kind: type) -> Any:
         """Take a class apart that the new process cannot import."""
         if kind.__module__ == "builtins":
-            return _reduce_singleton_type(kind)
+            return reduce_singleton_type(kind)
         if issubclass(kind, enum.Enum):
-            return _reduce_enum(kind)
+            return reduce_enum(kind, sendable_annotations(kind, self.can_send))
         head = {
             name: kind.__dict__[name]
             for name in ("__module__", "__qualname__", "__doc__", "__slots__", "__orig_bases__")
@@ -231,8 +270,9 @@ class ShippingPickler(ForkingPickler):
             and name not in _MADE_BY_PYTHON
             and not isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType)
         }
-        if "__annotations__" in body:
-            body["__annotations__"] = _plain_annotations(kind)
+        annotations = sendable_annotations(kind, self.can_send)
+        if annotations:
+            body["__annotations__"] = annotations
         origin = rebuilding.origin_of(kind)
         return (
             rebuilding.make_class,
@@ -253,6 +293,10 @@ class ShippingPickler(ForkingPickler):
 class HomePickler(ShippingPickler):
     """The pickler for the way back: classes that came from there are sent by reference."""
 
+    def reduce_sentinel(self, value: Any) -> Any:
+        """Leave it to pickle, which names it: another sentinel would not be the same."""
+        return NotImplemented
+
     def reduce_class(self, kind: type) -> Any:
         """Name a class by the nearest base that both processes can import."""
         base = next(base for base in kind.__mro__ if is_importable(base) or base is object)
@@ -264,7 +308,9 @@ class HomePickler(ShippingPickler):
 _MADE_BY_PYTHON: Final = frozenset(
     {
         "__abstractmethods__",
+        # Sent in a form of their own.
         "__annotate_func__",
+        "__annotations__",
         "__annotations_cache__",
         "__dict__",
         "__firstlineno__",
@@ -276,124 +322,3 @@ _MADE_BY_PYTHON: Final = frozenset(
         "_itf_class_scope",
     }
 )
-
-
-def _plain_annotations(owner: Any) -> dict[str, Any]:
-    """Return the annotations that can be sent; nobody needs the others in a worker."""
-    try:
-        annotations = inspect.get_annotations(owner)
-    except Exception:  # noqa: BLE001 - Python 3.14 evaluates them here, and they may say anything
-        return {}
-    return {
-        name: value
-        for name, value in annotations.items()
-        if value is None
-        or isinstance(value, str)
-        or (isinstance(value, type) and is_importable(value))
-    }
-
-
-def _content(cell: types.CellType) -> tuple[Any, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:
-        return ()  # not yet bound
-
-
-def _reduce_cell(_: ShippingPickler, __: types.CellType) -> _Reduced:
-    # Its content goes with the functions that share it: a recursive function
-    # is in a cell of its own.
-    return (rebuilding.make_cell, ())
-
-
-def _reduce_method(_: ShippingPickler, method: types.MethodType) -> _Reduced:
-    # Not by name, as pickle does: a private name is another on its class.
-    return (types.MethodType, (method.__func__, method.__self__))
-
-
-def _reduce_module(_: ShippingPickler, module: types.ModuleType) -> _Reduced:
-    return (importlib.import_module, (module.__name__,))
-
-
-def _reduce_property(_: ShippingPickler, value: property) -> _Reduced:
-    return (property, (value.fget, value.fset, value.fdel, value.__doc__))
-
-
-def _reduce_cached_property(_: ShippingPickler, value: functools.cached_property[Any]) -> _Reduced:
-    return (rebuilding.make_cached_property, (value.func, value.attrname))
-
-
-def _reduce_wrapped(_: ShippingPickler, value: Any) -> _Reduced:
-    return (type(value), (value.__func__,))
-
-
-def _reduce_cached_function(_: ShippingPickler, value: Any) -> Any:
-    if is_importable(value):
-        return NotImplemented
-    return (rebuilding.make_cached_function, (value.__wrapped__, value.cache_parameters()))
-
-
-def _reduce_proxy(_: ShippingPickler, value: types.MappingProxyType[Any, Any]) -> _Reduced:
-    return (types.MappingProxyType, (dict(value),))
-
-
-def _reduce_dataclass_marker(_: ShippingPickler, value: Any) -> _Reduced:
-    # dataclasses knows them by identity.
-    return next(
-        (getattr, (dataclasses, name))
-        for name, known in vars(dataclasses).items()
-        if known is value
-    )
-
-
-def _reduce_singleton_type(kind: type) -> Any:
-    # NoneType, FunctionType and their like have no name in builtins.
-    for name in vars(types):
-        if getattr(types, name) is kind:
-            return (getattr, (types, name))
-    return NotImplemented
-
-
-def _reduce_enum(kind: type[enum.Enum]) -> _Reduced:
-    members = {name: member.value for name, member in kind.__members__.items()}
-    attributes = {
-        name: value
-        for name, value in kind.__dict__.items()
-        if name in ("__module__", "__qualname__", "__doc__", "__str__", "__repr__")
-        or (
-            name not in members
-            and not name.startswith("_")
-            and callable(getattr(value, "__get__", None))
-        )
-    }
-    attributes["__qualname__"] = kind.__qualname__
-    origin = rebuilding.origin_of(kind)
-    return (rebuilding.make_enum, (kind.__name__, kind.__bases__, members, attributes, origin))
-
-
-def _reduce_case(case: Any) -> _Reduced:
-    """Take a TestCase apart: what unittest keeps on it is made anew."""
-    unittest = sys.modules["unittest"]
-    method = unittest.TestCase.id(case).rpartition(".")[2]
-    fresh = rebuilding.make_case(type(case), method)
-    state = {key: value for key, value in case.__dict__.items() if key not in fresh.__dict__}
-    return (rebuilding.make_case, (type(case), method), state)
-
-
-_REDUCERS: Final[dict[type, Callable[[Any, Any], Any]]] = {
-    types.FunctionType: ShippingPickler.reduce_function,
-    types.CellType: _reduce_cell,
-    types.MethodType: _reduce_method,
-    types.ModuleType: _reduce_module,
-    types.MappingProxyType: _reduce_proxy,
-    property: _reduce_property,
-    functools.cached_property: _reduce_cached_property,
-    staticmethod: _reduce_wrapped,
-    classmethod: _reduce_wrapped,
-    type(functools.lru_cache(lambda: None)): _reduce_cached_function,
-    type(dataclasses.MISSING): _reduce_dataclass_marker,
-    type(dataclasses.KW_ONLY): _reduce_dataclass_marker,
-}
-for _name in ("_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR"):
-    if hasattr(dataclasses, _name):
-        _REDUCERS[type(getattr(dataclasses, _name))] = _reduce_dataclass_marker

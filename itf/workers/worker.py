@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
+from itf.signatures import signature_of
 from itf.texts import safe_repr
 from itf.workers.home import Home
 
@@ -173,10 +173,9 @@ def check_call(
         )
     if not isinstance(kwargs, Mapping):
         raise TypeError(f"the kwargs of worker {worker!r} are a dict, got {safe_repr(kwargs)}")
-    try:
-        signature = inspect.signature(target)
-    except (ValueError, TypeError):
-        return target  # many functions in C do not tell
+    signature = signature_of(target)
+    if signature is None:
+        return target  # many functions in C do not say
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:

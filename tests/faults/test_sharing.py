@@ -20,7 +20,7 @@ from itf.faults.counting import SharedPage
 from itf.fixtures.parallel_environment import parallel_test_environment
 from tests.faults.waiting_support import watch
 from tests.fixtures.parallel_support import DEADLINE, METHODS
-from tests.support import in_threads, run_script
+from tests.support import fork, in_threads, run_script
 from tests.workers.worker_support import descriptors
 
 
@@ -278,7 +278,7 @@ class WorkersTest(LeftoverTestCase):
         plan = FaultPlan.every(2, returns="hit")
         with inject_faults(string, "capwords", plan):
             call(3)
-            pid = os.fork()
+            pid = fork()
             if not pid:
                 os._exit(call(4))
             _, status = os.waitpid(pid, 0)
@@ -521,7 +521,7 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         page = SharedPage.create()
 
         def another_may_count() -> bool:
-            pid = os.fork()
+            pid = fork()
             if not pid:
                 os._exit(page._try(fcntl.LOCK_EX, 0))
             return bool(os.waitpid(pid, 0)[1])

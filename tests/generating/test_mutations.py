@@ -25,7 +25,9 @@ _DIGEST = "c47874fb03880135"
 def undone(content: bytes, mutation: Mutation) -> bytes:
     """Take a mutation back."""
     end = mutation.offset + len(mutation.inserted)
-    assert content[mutation.offset : end] == mutation.inserted
+    found = content[mutation.offset : end]
+    if found != mutation.inserted:
+        raise ValueError(f"{found!r} is at {mutation.offset}, not {mutation.inserted!r}")
     return content[: mutation.offset] + mutation.removed + content[end:]
 
 

@@ -204,7 +204,8 @@ class EveryProjectTest(ProjectTestCase):
               const module = require(name);
               const total = module[`total_${module.NUMBER}`]();
               const thing = new module[`Thing${module.NUMBER}`]();
-              console.log(name, total, thing.number() === module.NUMBER);
+              // One string: node colours numbers and booleans where FORCE_COLOR is set.
+              console.log([name, total, thing.number() === module.NUMBER].join(" "));
             }
         """
         files = contents(project)

@@ -17,6 +17,7 @@ import mmap
 import multiprocessing
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -31,6 +32,8 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import shared_memory
 from typing import Any, NamedTuple
+
+from itf.guard.warning_filters import all_filters
 
 __all__ = ["BEFORE", "CORPUS", "Planted"]
 
@@ -341,6 +344,45 @@ def process_by_posix_spawn() -> Generator[None]:
     wait_for_command(child, "sleep")
     yield
     reap(child)
+
+
+# Interpreters
+
+
+if sys.version_info >= (3, 14):
+
+    @planted("1 interpreter", r"interpreter \d+")
+    def interpreter() -> Generator[None]:
+        from concurrent import interpreters
+
+        made = interpreters.create()
+        yield
+        with contextlib.suppress(interpreters.InterpreterNotFoundError):
+            made.close()
+
+    @planted("1 thread, 1 interpreter", r"interpreter \d+, is running; it could not be closed: ")
+    def interpreter_that_runs() -> Generator[None]:
+        from concurrent import interpreters
+
+        made = interpreters.create()
+        made.prepare_main(number=BEFORE.pipe[0])
+        thread = threading.Thread(target=made.exec, args=("import os; os.read(number, 1)",))
+        thread.start()
+        while not made.is_running():
+            pass
+        yield
+        os.write(BEFORE.pipe[1], b"x")
+        thread.join()
+        made.close()
+
+    @planted("1 thread, 1 interpreter", r"interpreter \d+")
+    def pool_of_interpreters() -> Generator[None]:
+        from concurrent.futures import InterpreterPoolExecutor
+
+        pool = InterpreterPoolExecutor(1)
+        pool.submit(pow, 2, 3).result(TIMEOUT)
+        yield
+        pool.shutdown()
 
 
 # Descriptors
@@ -827,10 +869,21 @@ def arguments() -> Generator[None]:
 
 @planted("1 setting", r"setting warnings\.filters was ")
 def warnings_filter() -> Generator[None]:
-    before = warnings.filters[:]
     warnings.filterwarnings("ignore", message="planted")
     yield
-    warnings.filters[:] = before  # type: ignore[index]
+    planted_filter = ("ignore", re.compile("planted", re.IGNORECASE), Warning, None, 0)
+    for filters in all_filters():  # of the module, or of the context
+        if planted_filter in filters:
+            filters.remove(planted_filter)
+
+
+@planted("1 setting", r"setting warnings\.filters was ")
+def catch_warnings_that_is_not_left() -> Generator[None]:
+    catching = warnings.catch_warnings()
+    catching.__enter__()
+    warnings.simplefilter("ignore")
+    yield
+    catching.__exit__(None, None, None)
 
 
 @planted("1 setting", r"setting logging\.root\.handlers was ")
@@ -912,7 +965,7 @@ def error_in_a_thread() -> Generator[None]:
     yield
 
 
-@planted("1 error", r"Exception ignored in.*__del__.*: ZeroDivisionError")
+@planted("1 error", r"Exception ignored .*Dying\.__del__ at 0x\w+>: ZeroDivisionError: ")
 def error_in_a_finalizer() -> Generator[None]:
     class Dying:
         def __del__(self) -> None:

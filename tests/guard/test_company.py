@@ -318,7 +318,11 @@ class CompanyTest(unittest.TestCase):
         self.addCleanup(sleeper.kill)
         with leak_guard("parent"):
             folder = tempfile.mkdtemp()
-            child = os.fork()
+            with warnings.catch_warnings():
+                # Threads of other tests may run; since 3.12 Python warns of that, in the
+                # parent, and the child is there all the same.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child = os.fork()
             if child == 0:
                 code = 1
                 try:

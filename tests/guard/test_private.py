@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import multiprocessing
+import multiprocessing.util
 import os
 import pathlib
 import signal
@@ -12,10 +16,13 @@ import tempfile
 import threading
 import unittest
 import warnings
+from multiprocessing import shared_memory
 from typing import Any
 from unittest import mock
 
-from itf.guard import company, environment, errors, kernel, names, quick, tasks
+from itf import frames
+from itf.guard import company, environment, errors, growth, kernel, names, quick, tasks
+from tests.support import run_script
 
 
 class QuickTest(unittest.TestCase):
@@ -82,6 +89,108 @@ class EnvironmentTest(unittest.TestCase):
         self.assertEqual(b"x", after.data[b"MEANWHILE"])
         self.assertEqual((), after.behind)
 
+    def test_other_threads_write_between_any_two_lines_of_a_reading(self) -> None:
+        """What they have freed is not read: the C library's list moves as it grows."""
+        done = run_script(WRITE_MEANWHILE)
+        self.assertEqual((0, "[]\n", ""), (done.returncode, done.stdout, done.stderr))
+
+    def test_what_the_c_library_has_is_known(self) -> None:
+        """As its own programs see it; what is there twice, and what is empty, too."""
+        with mock.patch.dict(os.environ, {"EMPTY": "", "EQUALS": "a=b", "UMLAUT": "\xe4"}):
+            block = environment._read_c()
+            self.assertIsNotNone(block)
+            expected = subprocess.run(["env", "-0"], capture_output=True, check=True).stdout
+            self.assertEqual(sorted(expected.split(b"\0")), sorted((block or b"").split(b"\0")))
+            known = environment._parsed(block or b"")
+            # But for what readline sets, if another test has imported it.
+            self.assertEqual((), environment._behind(known, quick.environment()))
+        self.assertEqual({b"A": b"1"}, environment._parsed(b"A=1\0A=2\0"))
+
+    def test_without_the_function_of_glibc(self) -> None:
+        """Python's own is asked, from 3.14 on; before that nobody can look behind."""
+        block = environment._read_c()
+        with mock.patch.object(environment.ctypes, "PyDLL", side_effect=OSError):
+            reader = environment._find_reader()
+        if sys.version_info >= (3, 14):
+            self.assertIsNotNone(reader)
+        if reader is not None:
+            self.assertEqual(block, reader())
+        with (
+            mock.patch.object(environment.ctypes, "PyDLL", side_effect=OSError),
+            mock.patch.dict(sys.modules),
+        ):
+            sys.modules.pop("posix", None)
+            self.assertIsNone(environment._find_reader())
+
+    def test_where_nobody_can_look_behind(self) -> None:
+        """What `os.environ` has is compared, and of the C library nothing is said."""
+        setting = environment.Environment()
+        before = setting.read()
+        with mock.patch.object(environment, "_reader", None):
+            without = setting.read()
+            self.assertEqual(without, setting.read())
+            self.assertIsNone(without.behind)
+            with mock.patch.dict(os.environ, PLANTED="x"):
+                (change,) = setting.changes(before, setting.read())
+                self.assertEqual("PLANTED", change.name)
+        self.assertEqual([], list(setting.changes(without, setting.read())))
+
+    def test_without_the_gil_the_c_library_is_read_by_a_single_thread_alone(self) -> None:
+        """Nothing would keep another one from writing meanwhile."""
+        stop = threading.Event()
+        other = threading.Thread(target=stop.wait, args=(60,))
+        with mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True):
+            self.assertIsNotNone(environment._read_c())
+            other.start()
+            try:
+                self.assertIsNone(environment._read_c())
+            finally:
+                stop.set()
+                other.join()
+
+
+# With each line of a reading, a writer removes one of the variables that stand
+# before the others, and adds some at the end: the others move.
+WRITE_MEANWHILE = """
+import os, sys, threading
+from itf.guard import environment
+
+os.environ.clear()
+for name in ("FIRST", "SECOND"):
+    for number in range(100):
+        os.environ[f"{name}_{number}"] = "x"
+turn, done = threading.Semaphore(0), threading.Semaphore(0)
+
+def write():
+    for number in range(100):
+        if not turn.acquire(timeout=60) or stopped:
+            return
+        os.unsetenv(f"FIRST_{number}")
+        for other in range(10):
+            os.putenv(f"ADDED_{number}_{other}", "x" * 100)
+        done.release()
+
+def switch(frame, event, arg):
+    if frame.f_code.co_filename != environment.__file__ or not writer.is_alive():
+        return None
+    turn.release()
+    while not done.acquire(timeout=0.01) and writer.is_alive():
+        pass
+    return switch
+
+stopped = False
+writer = threading.Thread(target=write)
+writer.start()
+setting = environment.Environment()
+sys.settrace(switch)
+reading = setting.read()
+sys.settrace(None)
+stopped = True
+turn.release()
+writer.join()
+print(sorted({name.partition(b"_")[0].decode() for name, _ in reading.behind} - {"FIRST", "ADDED"}))
+"""
+
 
 class NamesTest(unittest.TestCase):
     def test_every_way_to_a_temporary_file_is_seen(self) -> None:
@@ -125,6 +234,102 @@ class NamesTest(unittest.TestCase):
         self.assertEqual(10 * names._MANY, len(log._names))
         self.assertLess(len(looked), 20 * names._MANY)
 
+    def test_shared_memory_and_semaphores_are_seen(self) -> None:
+        """Through the two modules of C that make them; without those they are not."""
+        self.assertEqual(sys.platform == "linux", names.SEES_SHARED)
+        before = names.names.last
+        lock = multiprocessing.get_context("spawn").Lock()
+        segment = shared_memory.SharedMemory(create=True, size=64)
+        try:
+            nouns = sorted(leak.noun for leak in names.names.since(before))
+            self.assertEqual(["semaphore", "shared memory"], nouns)
+        finally:
+            segment.close()
+            segment.unlink()
+            del lock
+            gc.collect()
+        self.assertEqual([], list(names.names.since(before)))
+        for module in ("_multiprocessing", "_posixshmem"):
+            with mock.patch.dict(sys.modules, {module: None}):
+                self.assertFalse(names._watch_shared())
+
+    def test_a_semaphore_is_unlinked_as_multiprocessing_would(self) -> None:
+        """By what is registered for its end, under private names; else by its name."""
+        for registry in (None, {}):
+            before = names.names.last
+            lock = multiprocessing.get_context("spawn").Lock()
+            (leak,) = names.names.since(before)
+            with contextlib.ExitStack() as stack:
+                if registry is not None:
+                    stack.enter_context(
+                        mock.patch("multiprocessing.util._finalizer_registry", registry)
+                    )
+                    self.assertFalse(names._finalize(leak.name))
+                names.remove(leak.data)
+            self.assertEqual([], list(names.names.since(before)))
+            if registry is not None:
+                # It would unlink what is gone, at the end of the process.
+                own = multiprocessing.util._finalizer_registry
+                for key, finalizer in list(own.items()):
+                    if finalizer._args == (leak.name,):
+                        del own[key]
+            del lock
+
+    def test_what_multiprocessing_keeps_until_the_end_is_known(self) -> None:
+        """Its helpers by their command lines, its files by their names: on this Python."""
+        done = run_script(
+            "import multiprocessing, os, sys\n"
+            "from multiprocessing import heap, resource_tracker, util\n"
+            "from itf.guard.kernel import descriptor_kind\n"
+            "from itf.guard import descriptors, names, processes\n"
+            "from itf.proc import children\n"
+            "resource_tracker.ensure_running()\n"
+            "process = multiprocessing.get_context('forkserver').Process(target=int)\n"
+            "process.start(); process.join(); process.close()\n"
+            "print(len(children()), all(map(processes.is_harmless_process, children())))\n"
+            "print(names._HARMLESS in util.get_temp_dir() + os.sep)\n"
+            "arena = heap.Arena(4096)\n"
+            "print(descriptors._HARMLESS[0] in descriptor_kind(arena.fd))\n"
+        )
+        self.assertEqual(("2 True\nTrue\nTrue\n", ""), (done.stdout, done.stderr))
+
+
+class CachesTest(unittest.TestCase):
+    def test_lookups_can_be_forgotten(self) -> None:
+        """By a function of this Python; where there is none, nothing is done."""
+        names_of_it = ("_clear_internal_caches", "_clear_type_cache")
+        there = [name for name in names_of_it if hasattr(sys, name)]
+        self.assertTrue(there)
+        with contextlib.ExitStack() as stack:
+            mocks = [stack.enter_context(mock.patch.object(sys, name)) for name in there]
+            growth._clear_lookups()
+            self.assertEqual([1, *[0] * (len(there) - 1)], [each.call_count for each in mocks])
+            for name in there:
+                delattr(sys, name)
+            growth._clear_lookups()
+            for name, each in zip(there, mocks, strict=True):
+                setattr(sys, name, each)
+
+
+class WhereTest(unittest.TestCase):
+    def test_how_threading_starts_a_thread_is_not_shown(self) -> None:
+        """By the names of its functions, on this Python; a target of threading's own is."""
+        stop, there = threading.Event(), threading.Event()
+
+        def run() -> None:
+            there.set()
+            stop.wait(60)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            there.wait(60)
+            places = frames.where_is(thread).split(", called from ")
+        finally:
+            stop.set()
+            thread.join()
+        self.assertRegex(places[-1], rf"{__file__}:\d+ in .*run$")
+
 
 class HooksTest(unittest.TestCase):
     def test_coroutines_are_seen(self) -> None:
@@ -158,6 +363,10 @@ class LoopsTest(unittest.TestCase):
         finally:
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()
+        self.assertEqual((), tasks._generators_of(object()))
+        other = mock.Mock(spec=["is_closed"], **{"is_closed.return_value": False})
+        with mock.patch.object(tasks, "_loops", lambda: [other]):
+            self.assertEqual(set(), tasks.executor_threads())
         self.assertFalse(tasks.executor_threads())
 
 

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
+import importlib
 import io
 import logging
+import pathlib
 import queue
+import sys
+import tempfile
 import threading
 import time
 import types
@@ -15,8 +19,10 @@ from typing import Any
 from unittest import mock
 
 from itf import InterleavingDeadlockError, interleave
+from itf.schedules import adoption, primitives, tasks
 from tests.schedules import programs
 from tests.schedules.programs import AccountWithLock, Slotted, crossing, failing_run
+from tests.support import run_script
 
 _HOUR = 3600.0
 
@@ -257,6 +263,146 @@ class TakeOverTest(unittest.TestCase):
         del lock
         explored = interleave(hold, hold, runs=10, seed=1)
         self.assertEqual(10, explored.runs)
+
+
+# A program whose imports are lazy, and the modules that it imports.
+_LAZY_MODULES = {
+    "lazy_locks.py": "import threading\nlock, other = threading.Lock(), threading.Lock()",
+    "lazy_helper.py": "lazy from lazy_locks import other\nlazy import lazy_missing",
+    "lazy_program.py": """
+import lazy_helper
+lazy from lazy_locks import lock
+lazy from threading import Lock
+lazy from time import monotonic
+lazy import lazy_missing
+seen = set()
+
+def use():
+    with lock, lazy_helper.other, Lock() as made:
+        monotonic()
+    seen.update(type(x).__module__.partition(".")[0] for x in (lock, lazy_helper.other, Lock()))
+    if not seen:
+        lazy_missing.call()
+""",
+}
+_LAZY_SCRIPT = """
+import sys, time, threading
+sys.path.insert(0, sys.argv[1])
+from itf import interleave
+import lazy_program
+assert interleave(lazy_program.use, lazy_program.use, runs=20, seed=1).schedules > 1
+print(*sorted(lazy_program.seen))
+print(lazy_program.Lock is threading.Lock, lazy_program.monotonic is time.monotonic)
+def left():
+    for name, module in [*sys.modules.items()]:
+        if name.partition(".")[0] != "itf":
+            for key, value in [*vars(module).items()]:
+                if isinstance(value, (type, type(left))) and key != "interleave":
+                    if str(value.__module__).startswith("itf.schedules."):
+                        yield f"{name}.{key}"
+print(*left())
+"""
+
+
+@unittest.skipIf(sys.version_info < (3, 15), "lazy imports are new in Python 3.15")
+class LazyTest(unittest.TestCase):
+    def run_lazily(self, source: str, *args: str, mode: str) -> str:
+        result = run_script(source, *args, PYTHON_LAZY_IMPORTS=mode)
+        self.assertEqual("", result.stderr)
+        return result.stdout
+
+    def test_what_is_imported_lazily_is_taken_over_and_put_back(self) -> None:
+        """Locks that a function uses through a lazy import, and the names of threading and time.
+
+        A lazy import that fails, and that nobody uses, is let alone.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in _LAZY_MODULES.items():
+                pathlib.Path(folder, name).write_text(text, encoding="utf-8")
+            for mode in ("normal", "all"):
+                with self.subTest(mode):
+                    printed = self.run_lazily(_LAZY_SCRIPT, folder, mode=mode)
+                    self.assertEqual("itf\nTrue True\n\n", printed)
+
+    def test_where_all_imports_are_lazy(self) -> None:
+        """itf has loaded what it needs before it exchanges anything; the same seed, the same turns.
+
+        It would take its own stand-ins for the real locks, and call itself without end.
+        """
+        script = (
+            "from tests.schedules.test_interleaving import lost_update\n"
+            "print('\\n'.join(lost_update(seed=3, runs=200).schedule))"
+        )
+        printed = {self.run_lazily(script, mode=mode) for mode in ("normal", "all", "all")}
+        self.assertEqual(1, len(printed))
+        self.assertIn("ran to", printed.pop())
+
+
+class ImportedMeanwhileTest(unittest.TestCase):
+    def test_a_module_imported_in_a_run_has_the_real_things_after_it(self) -> None:
+        """What it imports from threading and time is exchanged while the functions run."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = "from threading import Lock\nfrom time import monotonic, sleep\n"
+            pathlib.Path(folder, "imported_meanwhile.py").write_text(source, encoding="utf-8")
+            sys.path.insert(0, folder)
+            self.addCleanup(sys.path.remove, folder)
+            self.addCleanup(sys.modules.pop, "imported_meanwhile", None)
+            seen: list[str] = []
+
+            def load() -> None:
+                module = importlib.import_module("imported_meanwhile")
+                seen.extend(kinds(module.Lock()))
+
+            interleave(load, load, runs=2)
+            module = sys.modules["imported_meanwhile"]
+            self.assertEqual(["itf"] * 4, seen)
+            self.assertIs(threading.Lock, vars(module)["Lock"])
+            self.assertIs(time.monotonic, vars(module)["monotonic"])
+            self.assertIs(time.sleep, vars(module)["sleep"])
+
+
+class PrivateNamesTest(unittest.TestCase):
+    """Names of the standard library that are not public: there, or replaced."""
+
+    def test_the_handlers_of_logging(self) -> None:
+        """`logging._handlerList` has all; without it, those of the loggers are found."""
+        self.assertTrue(hasattr(logging, "_handlerList"))
+        handler = logging.Handler()
+        logger = logging.getLogger("test_adoption")
+        logger.addHandler(handler)
+        self.addCleanup(logger.removeHandler, handler)
+        self.assertIn(handler, adoption._log_handlers(logging))
+        without = types.SimpleNamespace(root=logging.root)
+        self.assertIn(handler, adoption._log_handlers(without))
+
+    def test_the_lock_of_pools(self) -> None:
+        """Held while a pool starts a thread; without it, a pool still works."""
+        names = vars(importlib.import_module("concurrent.futures.thread"))
+        self.assertIn("_global_shutdown_lock", names)
+
+        def use() -> None:
+            with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                pool.submit(int).result()
+
+        self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
+        with mock.patch.object(adoption, "_POOLS_LOCK", "_gone"):
+            self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
+
+    def test_whether_a_thread_is_a_daemon(self) -> None:
+        """`Thread._daemonic` has it; without it, a thread of a run stays a daemon."""
+        self.assertTrue(hasattr(threading.Thread(), tasks._DAEMONIC))
+        for name, daemon in ((tasks._DAEMONIC, False), ("_gone", True)):
+            with self.subTest(name), mock.patch.object(tasks, "_DAEMONIC", name):
+                thread = threading.Thread(target=int)
+                tasks.start_as_daemon(thread, daemon=False)
+                thread.join(10)
+                self.assertEqual((daemon, False), (thread.daemon, thread.is_alive()))
+
+    def test_how_a_condition_asks_its_lock(self) -> None:
+        """By names that `threading.RLock` has, and what stands in for it."""
+        for name in ("_is_owned", "_release_save", "_acquire_restore"):
+            self.assertTrue(hasattr(threading.RLock(), name), name)
+            self.assertTrue(hasattr(primitives.RLock(), name), name)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from typing import Any
 
 from itf import interleave
 from itf.schedules.arguments import codes_of
-from itf.schedules.tracing import Scope, points_of
+from itf.schedules.opcodes import points_of
+from itf.schedules.tracing import Scope
 from tests.schedules import programs
 from tests.schedules.programs import Account, failing_run
 

@@ -10,11 +10,11 @@ import threading
 import time
 import traceback
 import unittest
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from itf.workers.roster import Roster
+from tests.support import fork
 
 __all__ = ["DEADLINE", "DyingSemaphore", "PrimitivesTestCase", "die", "linger", "stop_myself"]
 
@@ -107,10 +107,7 @@ class PrimitivesTestCase(unittest.TestCase):
 
     def fork(self, function: Callable[..., object], *args: Any) -> int:
         """Call a function in a forked child; returns its pid."""
-        with warnings.catch_warnings():
-            # From 3.12 on, of a fork beside other threads: what these tests are about.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
+        pid = fork()
         if not pid:
             code = 1
             try:

@@ -18,6 +18,7 @@ from itf.workers.asking import BY_FORCE, POLITELY, ask_other
 from itf.workers.describing import describe_worker
 from itf.workers.stacks import begin_listening, end_listening, own_number
 from itf.workers.tasks import progress, signal_task
+from tests.support import fork
 from tests.workers.worker_support import DEADLINE, WorkerTestCase, eventually, idle
 
 # How long the stress lasts. Asking all threads of a process from within one of
@@ -286,7 +287,7 @@ class ListeningTest(unittest.TestCase):
         self.addCleanup(end_listening)
         parent, number = os.getpid(), own_number() or 0
         reading, writing = os.pipe()
-        pid = os.fork()
+        pid = fork()
         if not pid:
             os.write(writing, (ask_other(parent, number) or "nothing").encode())
             os.write(writing, (ask_other(parent, reading) or "nothing").encode())

@@ -338,8 +338,10 @@ class SemaphoreTest(PrimitivesTestCase):
         self.assertTrue(slots.acquire())
         with slots:
             self.assertEqual(0, slots.get_value())
+            self.assertTrue(slots.locked())
             self.assertFalse(slots.acquire(False))
             self.assertFalse(slots.acquire(timeout=0.01))
+        self.assertFalse(slots.locked())
         slots.release()
         slots.release()
         self.assertEqual(3, slots.value)

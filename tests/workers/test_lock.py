@@ -54,6 +54,28 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(timeout=0))
         self.lock.release()
 
+    def test_locked(self) -> None:
+        """It says whether anybody holds it: this thread, another one, or another process."""
+        # Soon the lock favours this thread, and its semaphore stays at 0.
+        for _ in range(100):
+            self.assertFalse(self.lock.locked())
+            with self.lock:
+                self.assertTrue(self.lock.locked())
+            self.assertFalse(self.lock.locked())
+        pid = self.fork(lambda: os._exit(7 * self.lock.acquire()))
+        self.assertEqual(7, self.join(pid))
+        self.assertTrue(self.lock.locked())
+        # Who wants it recovers it from the dead one.
+        self.assertTrue(self.lock.acquire())
+        self.lock.release()
+        self.assertFalse(self.lock.locked())
+        thread = threading.Thread(target=self.lock.acquire)
+        thread.start()
+        thread.join(DEADLINE)
+        self.assertTrue(self.lock.locked())
+        self.lock.release()
+        self.assertFalse(self.lock.locked())
+
     def test_releasing_a_free_lock_is_a_value_error(self) -> None:
         """As with multiprocessing's; the lock is as good as before."""
         for _ in range(2):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import threading
 import unittest
 from typing import Any
@@ -15,6 +16,7 @@ from itf.workers.private import (
     count_of,
     forget_count,
     is_this_thread,
+    is_zero,
     semaphore_at,
     semaphore_named,
     value_of,
@@ -63,6 +65,12 @@ class PrivateNamesTest(unittest.TestCase):
             self.assertEqual(0, value_of(self.handle))
         self.assertEqual(0, value_of(object()))
 
+    def test_whether_it_is_at_zero(self) -> None:
+        """It is while it is acquired."""
+        self.assertFalse(is_zero(self.handle))
+        with self.lock:
+            self.assertTrue(is_zero(self.handle))
+
     def test_is_this_thread(self) -> None:
         """True in the thread that has asked, false in any other one."""
         is_mine = is_this_thread()
@@ -86,6 +94,7 @@ class PrivateNamesTest(unittest.TestCase):
         for name, use in (
             ("SemLock._count", lambda: count_of(object())),
             ("SemLock._after_fork", lambda: forget_count(object())),
+            ("SemLock._is_zero", lambda: is_zero(object())),
             ("Lock._semlock", lambda: semaphore_named(object())),
         ):
             with self.subTest(name), self.assertRaisesRegex(WorkerError, f"has no {name}, on "):
@@ -95,6 +104,89 @@ class PrivateNamesTest(unittest.TestCase):
             self.assertRaisesRegex(WorkerError, r"has no SemLock\._rebuild, on which the shared"),
         ):
             semaphore_at(0, 1)
+
+
+class NamesTest(unittest.TestCase):
+    """Names without documentation that workers use as they stand, each by itself.
+
+    Where one fails on a new Python, what uses it is to be looked at.
+    """
+
+    def test_of_multiprocessing(self) -> None:
+        """What starts a process, what its object keeps, and what goes to it."""
+        import multiprocessing.popen_fork
+        import multiprocessing.process
+        import multiprocessing.reduction
+        import multiprocessing.resource_tracker
+        import multiprocessing.spawn
+        import multiprocessing.util
+
+        package = multiprocessing
+        process = multiprocessing.Process(target=len, args=((),), kwargs={})
+        names: list[tuple[Any, str]] = [
+            *((process, name) for name in ("_target", "_args", "_kwargs", "_closed", "_popen")),
+            *((process, name) for name in ("_Popen", "_start_method", "_bootstrap")),
+            *((package.popen_fork.Popen, name) for name in ("_launch", "poll", "wait", "close")),
+            *((package.context, name) for name in ("set_spawning_popen", "get_spawning_popen")),
+            (package.context, "assert_spawning"),
+            *((package.reduction, name) for name in ("dump", "DupFd", "ForkingPickler")),
+            (package.resource_tracker, "getfd"),
+            *((package.spawn, name) for name in ("get_preparation_data", "get_command_line")),
+            (package.spawn, "get_executable"),
+            *((package.util, name) for name in ("Finalize", "spawnv_passfds", "close_fds")),
+        ]
+        for owner, name in names:
+            with self.subTest(f"{getattr(owner, '__name__', owner)}.{name}"):
+                self.assertTrue(hasattr(owner, name))
+        self.assertEqual((len, ((),), {}), (process._target, process._args, process._kwargs))  # type: ignore[attr-defined]
+        self.assertFalse(process._closed)  # type: ignore[attr-defined]
+
+    @unittest.skipUnless(
+        "forkserver" in multiprocessing.get_all_start_methods(), "there is no forkserver"
+    )
+    def test_of_the_forkserver(self) -> None:
+        """By which a server of itf's own is started and asked."""
+        from multiprocessing import forkserver, popen_forkserver, popen_spawn_posix
+
+        for owner, name in (
+            (forkserver.ForkServer, "set_forkserver_preload"),
+            (forkserver.ForkServer, "connect_to_new_process"),
+            (forkserver, "read_signed"),
+            (popen_forkserver.Popen, "duplicate_for_child"),
+            (popen_spawn_posix.Popen, "duplicate_for_child"),
+        ):
+            with self.subTest(name):
+                self.assertTrue(callable(getattr(owner, name)))
+
+    def test_what_a_process_is_sent(self) -> None:
+        """The part that would import ``__main__`` again has these names, or is not there."""
+        from multiprocessing import spawn
+
+        main = {"init_main_from_name", "init_main_from_path"}
+        data = spawn.get_preparation_data("name")
+        known = {"authkey", "dir", "log_level", "log_to_stderr", "name", "orig_dir", "start_method"}
+        self.assertEqual(set(), data.keys() - known - main - {"sys_argv", "sys_path"})
+
+    def test_of_threads(self) -> None:
+        """What a thread keeps of its target, and the stacks of all threads."""
+        thread = threading.Thread(target=len, args=((),), kwargs={})
+        kept: Any = thread
+        self.assertEqual((len, ((),), {}), (kept._target, kept._args, kept._kwargs))
+        self.assertIn(threading.get_ident(), sys._current_frames())
+        self.assertIs(sys._current_frames()[threading.get_ident()], sys._getframe())
+
+    def test_how_a_thread_is_started(self) -> None:
+        """By functions of these names, which stacks leave out."""
+        found: list[str] = []
+
+        def look() -> None:
+            frame = sys._getframe().f_back
+            while frame is not None:
+                found.append(frame.f_code.co_name)
+                frame = frame.f_back
+
+        in_another_thread(look)
+        self.assertEqual({"run", "_bootstrap_inner", "_bootstrap"}, {*found} - {"<lambda>"})
 
 
 class AtomicTest(unittest.TestCase):

@@ -13,7 +13,7 @@ import threading
 import unittest
 from typing import Any
 
-from itf.exceptions import WorkerError
+from itf.exceptions import WorkerDiedError, WorkerError
 from itf.workers.home import Home
 from itf.workers.processes import new_process, process_class
 from itf.workers.stopping import close_home
@@ -30,6 +30,36 @@ from tests.workers.worker_support import (
 
 def threads_now() -> int:
     return len(os.listdir("/proc/self/task"))
+
+
+class InterruptOneTest(WorkerTestCase):
+    """Ctrl-C for one worker, as `multiprocessing` has it since Python 3.14."""
+
+    def test_how_it_ends_is_no_failure(self) -> None:
+        """The worker gets a KeyboardInterrupt; its error is there for who asks for the result."""
+        # A runner may have been started with Ctrl-C ignored, which workers would inherit.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        for method in METHODS:
+            with self.subTest(method):
+                begun = multiprocessing.get_context("spawn").Event()
+
+                def work(begun: Any = begun) -> None:
+                    begun.set()
+                    idle()
+
+                worker = self.started(work, method=method)
+                self.assertTrue(begun.wait(DEADLINE))
+                worker.interrupt()
+                self.assertIsNone(worker.exception())
+                with self.assertRaisesRegex(WorkerDiedError, "was ended by KeyboardInterrupt"):
+                    worker.result()
+                worker.interrupt()  # as terminate() of one that has ended: nothing
+
+    def test_before_the_start(self) -> None:
+        """It says what to do."""
+        with self.assertRaisesRegex(WorkerError, r"^interrupt\(\): worker 'w' was not started"):
+            self.process(idle).interrupt()
 
 
 class StartMethodTest(WorkerTestCase):
@@ -245,7 +275,7 @@ class BadInputTest(WorkerTestCase):
                     ),
                 )
                 self.assertEqual(
-                    "worker 'w1' cannot call work(first: 'int', second: 'int') -> 'None' "
+                    "worker 'w1' cannot call work(first, second) "
                     f"with args={args} and kwargs={kwargs}: {problem}",
                     text,
                 )
@@ -297,6 +327,7 @@ class InterruptTest(unittest.TestCase):
             from itf.workers.home import Home
             from itf.workers.processes import new_process
             from itf.workers.stopping import close_home, stop_processes
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored
             home = Home()
             def idle():
                 threading.Event().wait(60)

@@ -14,6 +14,7 @@ from itf.workers import roster as roster_module
 from itf.workers.arena import AnonymousFile
 from itf.workers.lock import SharedLock
 from itf.workers.roster import Roster
+from tests.support import fork
 
 from .primitives_support import DEADLINE, PrimitivesTestCase, die, linger, stop_myself
 
@@ -67,7 +68,7 @@ class RosterTest(PrimitivesTestCase):
 
         def family() -> None:
             place = self.roster.place()
-            child = os.fork()
+            child = fork()
             if not child:
                 own = self.roster.place()
                 self.roster.close()

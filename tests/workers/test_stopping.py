@@ -19,6 +19,7 @@ from itf.workers import descendants, lifeline
 from itf.workers.home import Home
 from itf.workers.processes import new_process
 from itf.workers.stopping import GRACE, close_home, processes_of, stop_processes
+from tests.support import fork
 from tests.workers.worker_support import (
     DEADLINE,
     METHODS,
@@ -264,7 +265,7 @@ class ParentKilledTest(unittest.TestCase):
     def test_the_thread_that_does_it_elsewhere(self) -> None:
         """Where the kernel does not send the signal, a thread sees the end of the line."""
         reading, writing = os.pipe()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             os.close(writing)
             with mock.patch.object(lifeline, "_IS_LINUX", False):

@@ -1,0 +1,44 @@
+"""The warning that itf has not been tested without the global interpreter lock (GIL)."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Final
+
+__all__ = ["gil_is_enabled", "warn_without_gil"]
+
+__unittest = True
+
+# Taken out by the first warning of the process: `pop` is atomic, also without the GIL.
+_unwarned: Final = [None]
+
+
+def gil_is_enabled() -> bool:
+    """Return whether this Python runs with the GIL; True where it cannot be asked."""
+    # Since Python 3.13, and private.
+    ask = getattr(sys, "_is_gil_enabled", None)
+    return ask is None or bool(ask())
+
+
+def warn_without_gil() -> None:
+    """Warn once in a process that runs without the GIL.
+
+    Called where a user first uses itf: a test begins, a fixture is set up, a
+    fault is injected.  Not at import, where a warning would be the import's error
+    under ``-W error``.
+    """
+    if gil_is_enabled() or not _unwarned:
+        return
+    try:
+        _unwarned.pop()
+    except IndexError:  # another thread was faster
+        return
+    version = ".".join(map(str, sys.version_info[:3]))
+    warnings.warn(
+        "itf has not been tested without the GIL, which is off in this process "
+        f"(Python {version}), so its results may be wrong; start Python with PYTHON_GIL=1 "
+        "in its environment to switch the GIL on",
+        RuntimeWarning,
+        stacklevel=3,
+    )

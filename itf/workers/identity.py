@@ -1,0 +1,40 @@
+"""What is known of classes and modules of others, by identity.
+
+A `weakref.WeakKeyDictionary` calls ``==`` and ``hash`` of its keys, and those
+of a class are its metaclass's, which may raise, warn or be missing.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Generic, TypeVar
+
+__all__ = ["IdentityMap"]
+
+__unittest = True
+
+_V = TypeVar("_V")
+
+
+class IdentityMap(Generic[_V]):
+    """A mapping whose keys are compared by ``is``, and are let go of when nobody else has them.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[weakref.ref[Any], _V]] = {}
+
+    def get(self, key: object) -> _V | None:
+        """Return the value of a key, None if there is none."""
+        entry = self._entries.get(id(key))
+        # The id of a key that is gone may be another object's by now.
+        return entry[1] if entry is not None and entry[0]() is key else None
+
+    def set(self, key: object, value: _V) -> None:
+        """Set the value of a key."""
+        number, entries = id(key), self._entries
+        entries[number] = (weakref.ref(key, lambda _: entries.pop(number, None)), value)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import dis
+import itertools
+import sys
+import unittest
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+from unittest import mock
+
+from itf.schedules import opcodes
+from itf.schedules.active import active
+from itf.schedules.opcodes import points_of, unknown_opcodes
+from itf.schedules.report import _instruction
+from itf.schedules.tasks import Place
+from itf.schedules.tracing import Scope, watch
+
+ADVICE = """Python {version} has opcodes that itf/schedules/opcodes.py does not classify: {names}.
+Read what each does in CPython's Python/bytecodes.c, and add its name
+  to _LOCAL_BY_NAME, if it touches the frame's own stack and local variables only,
+  to _PLAIN_JUMPS, if it is a jump that calls no code and looks at no object but None,
+  to BACKGROUND, if no code object has it, or if it is a part of another instruction,
+  to SHARED, if it reads or writes anything else, or may call code.
+Until then each is a point at which interleave may interrupt a thread, which is safe, but
+makes runs longer and faults rarer. Then run python -m unittest tests.schedules.test_opcodes"""
+
+
+def function_of(lines: list[str], names: dict[str, Any] | None = None) -> Callable[[], Any]:
+    """Return a function with these lines, and these globals."""
+    space: dict[str, Any] = {"__name__": __name__, **(names or {})}
+    body = "\n".join(f"    {line}" for line in lines)
+    exec(f"def function():\n{body}\n", space)
+    function: Callable[[], Any] = space["function"]
+    return function
+
+
+class Steps:
+    """Stands in for the scheduler: records the points to which one thread comes."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+
+    def current(self) -> Steps:
+        return self
+
+    def step(self, task: object, frame: FrameType, offset: int) -> None:
+        self.offsets.append(offset)
+
+
+def steps_of(function: Callable[[], Any]) -> list[int]:
+    """Return the offsets of the points to which a call of a function comes."""
+    steps = Steps()
+    watcher = watch(Scope([function.__code__]))
+    watcher.start()
+    active.scheduler = steps  # type: ignore[assignment]
+    try:
+        watcher.during(function)
+    finally:
+        active.scheduler = None
+        watcher.stop()
+    return steps.offsets
+
+
+class KnownTest(unittest.TestCase):
+    def test_every_opcode_of_this_python_is_classified(self) -> None:
+        """A Python with an opcode that itf does not know fails here, and says what to do."""
+        version = ".".join(map(str, sys.version_info[:3]))
+        names = ", ".join(unknown_opcodes())
+        self.assertEqual("", names, "\n" + ADVICE.format(version=version, names=names))
+
+    def test_no_opcode_is_in_two_classes(self) -> None:
+        """Each is either local, or a plain jump, or shared, or not in code at all."""
+        classes = [opcodes.LOCAL, opcodes._PLAIN_JUMPS, opcodes.SHARED, opcodes.BACKGROUND]
+        for first, second in itertools.combinations(classes, 2):
+            self.assertEqual(frozenset(), first & second)
+
+    def test_a_new_opcode_is_seen(self) -> None:
+        """Neither pseudo-instructions nor instrumented ones, which no code object shows."""
+        new = {"FUTURE": 254, "ANOTHER": 253, "PSEUDO": 300, "INSTRUMENTED_FUTURE": 252}
+        with mock.patch.object(dis, "opmap", {**dis.opmap, **new}):
+            self.assertEqual(["ANOTHER", "FUTURE"], unknown_opcodes())
+
+    def test_an_unknown_opcode_is_a_point(self) -> None:
+        """Code of a newer Python has too many points rather than too few."""
+        function = function_of(["a = 1", "return a"])
+        self.assertEqual(frozenset(), points_of(function.__code__))
+        for name in sorted({i.opname for i in dis.get_instructions(function)}):
+            with self.subTest(name), mock.patch.object(
+                opcodes, "_NO_POINTS", opcodes._NO_POINTS - {name}
+            ):  # fmt: skip
+                self.assertLess(0, len(points_of(function.__code__)))
+
+    def test_a_cell_is_shared(self) -> None:
+        """Although `dis.haslocal` has LOAD_DEREF since Python 3.14."""
+        self.assertIn("LOAD_DEREF", opcodes.SHARED)
+        self.assertNotIn("LOAD_DEREF", opcodes.LOCAL)
+
+        def outer() -> Callable[[], int]:
+            value = 1
+
+            def inner() -> int:
+                return value
+
+            return inner
+
+        self.assertEqual(1, len(points_of(outer().__code__)))
+
+
+class CountTest(unittest.TestCase):
+    def test_as_many_points_on_each_python(self) -> None:
+        """The same source has the same number of points, but for a few."""
+        plain = function_of(
+            [
+                "total = 0",
+                "for number in range(200):",
+                "    total += number",
+                "    if total > 5:",
+                "        total -= 1",
+                "return total",
+            ]
+        )
+        self.assertIn(len(points_of(plain.__code__)), range(8, 12))
+        mixed = function_of(
+            [
+                "with lock:",
+                "    if a and not b: self.x = items[a]",
+                "for k, v in items.items():",
+                "    if k is None: continue",
+                "    elif k == 3: break",
+                "    self.total[k] = v",
+                "try:",
+                "    print(f'{k!r} {v:>4}', *items)",
+                "except (ValueError, KeyError) as e:",
+                "    raise RuntimeError from e",
+                "while a < 10 and b: a += 1",
+                "return k, v",
+            ]
+        )
+        self.assertIn(len(points_of(mixed.__code__)), range(52, 59))
+
+    def test_as_many_steps_on_each_python(self) -> None:
+        """What stands behind a loop of 200 is as many steps away: two for each round."""
+        function = function_of(["for _ in range(200): n = _", "return n"])
+        self.assertIn(len(steps_of(function)), range(400, 407))
+        counting = function_of(["n = 0", "while n < 200: n += 1"])
+        self.assertIn(len(steps_of(counting)) // 200, (3, 4))
+
+    def test_a_with_block_has_few_points(self) -> None:
+        """One to get the lock, one to enter, one to leave, and those of an error."""
+        function = function_of(["with lock: pass"])
+        self.assertIn(len(points_of(function.__code__)), range(3, 8))
+
+
+class LoopTest(unittest.TestCase):
+    def test_every_loop_has_a_point(self) -> None:
+        """Also one that does nothing: it must come by one, to be ended."""
+        for lines in (
+            ["while True: pass"],
+            ["a = 1", "while a is not None: pass"],
+            ["a = None", "while True:", "    if a is None: continue"],
+            ["a = b = 1", "while True:", *["    a = b"] * 400],
+            ["for _ in (): pass"],
+        ):
+            with self.subTest(lines[:3]):
+                code = function_of(lines).__code__
+                points = points_of(code)
+                back = [
+                    i.offset
+                    for i in dis.get_instructions(code)
+                    if i.opcode in (*dis.hasjrel, *dis.hasjabs) and i.argval <= i.offset
+                ]
+                self.assertLess(0, len(back))
+                for offset in back:
+                    # In front of it there may be what is a part of it.
+                    self.assertTrue(points & {*range(offset - 6, offset + 1)})
+
+
+class ExtendedTest(unittest.TestCase):
+    def function(self) -> Callable[[], Any]:
+        """Return a function with so many names that an instruction has an EXTENDED_ARG."""
+        names = {f"name_{number}": number for number in range(300)}
+        return function_of([*names, "return name_299"], names)
+
+    def test_a_thread_comes_to_each_point(self) -> None:
+        """Whether or not the instruction has an argument of more than a byte."""
+        function = self.function()
+        offsets = steps_of(function)
+        self.assertEqual(301, len(offsets))
+        self.assertEqual(points_of(function.__code__), {*offsets})
+
+    def test_a_jump_back_over_a_long_body(self) -> None:
+        """The end of each round of a loop is a point to which the thread comes."""
+        function = function_of(["a = 1", "for _ in range(3):", *["    b = a"] * 400])
+        offsets = steps_of(function)
+        self.assertEqual(points_of(function.__code__), {*offsets})
+        # range, its call, iter; four times FOR_ITER; three jumps back.
+        self.assertEqual(10, len(offsets))
+
+    def test_a_report_names_the_instruction(self) -> None:
+        """Not the EXTENDED_ARG in front of it."""
+        code = self.function().__code__
+        told = [_instruction(Place(code, 1, offset)) for offset in sorted(points_of(code))]
+        self.assertEqual([f"LOAD_GLOBAL name_{n}" for n in (*range(300), 299)], told)
+
+
+if __name__ == "__main__":
+    unittest.main()
