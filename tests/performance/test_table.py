@@ -6,8 +6,8 @@ from typing import Any
 from itf import performance_monitor
 from itf.exceptions import FormatError
 from itf.fixtures.performance import PerformanceMonitor
-from itf.measures.report import bytes_text, seconds_text
-from tests.measures.clock import ClockTestCase
+from itf.performance.table import bytes_text, seconds_text
+from tests.performance.clock import ClockTestCase
 
 
 class ReportTestCase(ClockTestCase):
@@ -150,7 +150,7 @@ class JsonTest(ReportTestCase):
             ("[" * 100_000, "invalid JSON"),
             ("[1]", "the text is not an object with kind 'itf timings'"),
             ('{"kind": "other"}', "the text is not an object with kind 'itf timings'"),
-            (changed("schema", value=2), "schema is 2, this itf reads 1"),
+            (changed("schema", value=2), "schema is 2; this version of itf reads 1"),
             (changed("operations", value=[]), "operations is not an object"),
             (changed("operations", "parse", value=3), "operation 'parse' has no 'time'"),
             (changed(*time, value=None), "operation 'parse' has no 'time'"),

@@ -4,7 +4,7 @@ from typing import Any
 
 from itf import IntegrationTestCase, performance_monitor
 from itf.exceptions import TimingError
-from tests.measures.clock import ClockTestCase
+from tests.performance.clock import ClockTestCase
 from tests.support import run_method
 
 
@@ -67,4 +67,4 @@ class AssertFasterThanTest(ClockTestCase):
         ((_, told),) = run_method(Case).failures
         self.assertIn("'parse' is too slow:\n  max is 2 s, at most 1 s allowed", told)
         self.assertIn("timing: operation='parse', seconds=2.0", told)
-        self.assertNotIn("measures/limits.py", told)
+        self.assertNotIn("performance/limits.py", told)

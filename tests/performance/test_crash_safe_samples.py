@@ -14,9 +14,9 @@ from unittest import mock
 from itf import parallel_test_environment, performance_monitor
 from itf.descriptors import anonymous_file
 from itf.exceptions import FixtureError, TimingError, WorkerPicklingError
-from itf.measures import sample_block, shared
-from itf.measures.operation_samples import PEAK, TIME
-from itf.measures.shared import SampleFile
+from itf.performance import crash_safe_samples, sample_block
+from itf.performance.crash_safe_samples import SampleFile
+from itf.performance.operation_samples import PEAK, TIME
 from tests.support import in_threads, run_script
 from tests.workers.worker_support import METHODS
 
@@ -374,7 +374,9 @@ class FileTest(unittest.TestCase):
 
                 def work(calls: int = calls, dies: Any = dies) -> None:
                     for name in ("ftruncate", "pwrite"):
-                        mock.patch(f"itf.measures.shared.os.{name}", dies(name)).start()
+                        mock.patch(
+                            f"itf.performance.crash_safe_samples.os.{name}", dies(name)
+                        ).start()
                     self.add(2, operation=f"dead {calls}")
 
                 self.in_child(work)
@@ -417,7 +419,7 @@ class FileTest(unittest.TestCase):
         left = [steps]
 
         def trace(frame: Any, event: str, _: Any) -> Any:
-            if frame.f_code.co_filename not in (shared.__file__, sample_block.__file__):
+            if frame.f_code.co_filename not in (crash_safe_samples.__file__, sample_block.__file__):
                 return None
             if event == "line":
                 left[0] -= 1
@@ -487,7 +489,7 @@ class FileTest(unittest.TestCase):
                 signal.pause()
         os.read(reading, 1)
         with (
-            mock.patch("itf.measures.shared._APPEND_TIMEOUT", 0.01),
+            mock.patch("itf.performance.crash_safe_samples._APPEND_TIMEOUT", 0.01),
             self.assertRaisesRegex(
                 TimingError, "^failed to store a timing within 0.01 s: another process has locked"
             ),

@@ -8,9 +8,9 @@ import tracemalloc
 from types import TracebackType
 from typing import Final, Self
 
-from itf.measures.operation_samples import PEAK, RETAINED
-from itf.measures.samples import SampleBuffer
-from itf.measures.timing import Timing, here
+from itf.performance.operation_samples import PEAK, RETAINED
+from itf.performance.samples import SampleBuffer
+from itf.performance.timing import Timing, here
 
 __all__ = ["MemoryTiming"]
 

@@ -5,7 +5,7 @@ import math
 import random
 import unittest
 
-from itf.measures.ranks import mann_whitney, median_interval
+from itf.performance.mann_whitney import mann_whitney, median_interval
 
 
 def each_once(numbers: list[float]) -> list[tuple[float, int]]:

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from itf.forks import lock_of
-from itf.measures.histogram import Histogram
-from itf.measures.operation_samples import TIME, OperationSamples, check_operation
+from itf.performance.histogram import Histogram
+from itf.performance.operation_samples import TIME, OperationSamples, check_operation
 
 if TYPE_CHECKING:
-    from itf.measures.shared import SampleFile
+    from itf.performance.crash_safe_samples import SampleFile
 
 __all__ = ["Recorder", "SampleBuffer"]
 

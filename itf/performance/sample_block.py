@@ -22,8 +22,8 @@ import struct
 from array import array
 from typing import Any, Final, NamedTuple
 
-from itf.measures.histogram import Histogram, HistogramState, bucket_of
-from itf.measures.operation_samples import QUANTITIES
+from itf.performance.histogram import Histogram, HistogramState, bucket_of
+from itf.performance.operation_samples import QUANTITIES
 
 __all__ = [
     "PAGE",

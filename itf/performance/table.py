@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from itf.exceptions import FormatError
-from itf.measures.histogram import Histogram, HistogramState, bucket_value
-from itf.measures.operation_samples import QUANTITIES, TIME, OperationSamples
-from itf.measures.statistics import OperationStats, statistics_of
+from itf.performance.histogram import Histogram, HistogramState, bucket_value
+from itf.performance.operation_samples import QUANTITIES, TIME, OperationSamples
+from itf.performance.statistics import OperationStats, statistics_of
 from itf.texts import safe_repr
 
 __all__ = ["bytes_text", "from_json", "seconds_text", "table", "to_json"]

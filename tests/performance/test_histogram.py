@@ -6,7 +6,7 @@ import statistics
 import sys
 import unittest
 
-from itf.measures.histogram import Histogram, bucket_of, bucket_value
+from itf.performance.histogram import Histogram, bucket_of, bucket_value
 
 
 def histogram_of(numbers: list[int]) -> Histogram:

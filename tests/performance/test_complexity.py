@@ -8,8 +8,8 @@ from unittest import mock
 
 from itf import performance_monitor
 from itf.exceptions import TimingError
-from itf.measures.scaling import CLASSES, fit
-from tests.measures.clock import ClockTestCase
+from itf.performance.complexity import CLASSES, fit
+from tests.performance.clock import ClockTestCase
 
 SIZES = [100, 200, 400, 800, 1600, 3200]
 
@@ -135,7 +135,7 @@ class AssertScalesTest(ScalingTestCase):
         """The timeout error names the size that was not reached."""
         moments = iter(range(0, 1000, 10))
         with (
-            mock.patch("itf.measures.scaling.time.monotonic", lambda: next(moments)),
+            mock.patch("itf.performance.complexity.time.monotonic", lambda: next(moments)),
             self.assertRaises(TimingError) as caught,
         ):
             self.monitor.assert_scales(self.function(lambda n: 1.0), SIZES, timeout=25)

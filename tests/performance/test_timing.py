@@ -14,9 +14,9 @@ from unittest import mock
 
 from itf import performance_monitor
 from itf.exceptions import TimingError
-from itf.measures.memory import MemoryTiming, _meter
-from itf.measures.timing import Timing
-from tests.measures.clock import ClockTestCase
+from itf.performance.memory import MemoryTiming, _meter
+from itf.performance.timing import Timing
+from tests.performance.clock import ClockTestCase
 
 # Seconds after which a thread is taken to hang.
 _DEADLINE = 30.0
@@ -52,7 +52,7 @@ class ThreadClock(threading.local):
 
 
 class Switch:
-    """Switches to another thread before one instruction of `itf.measures.timing`.
+    """Switches to another thread before one instruction of `itf.performance.timing`.
 
     Args:
         number: The index of the instruction, in the order in which instructions run.

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from itf.exceptions import FormatError, TimingError
-from itf.measures.histogram import Histogram, bucket_of, bucket_value
-from itf.measures.operation_samples import TIME, OperationSamples, format_names
-from itf.measures.ranks import mann_whitney
-from itf.measures.report import from_json, seconds_text, to_json
 from itf.notes import add_note
+from itf.performance.histogram import Histogram, bucket_of, bucket_value
+from itf.performance.mann_whitney import mann_whitney
+from itf.performance.operation_samples import TIME, OperationSamples, format_names
+from itf.performance.table import from_json, seconds_text, to_json
 from itf.texts import safe_repr
 
 __all__ = ["Change", "check_against", "compare", "describe", "read_baseline", "write_baseline"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from itf.measures.histogram import Histogram
+from itf.performance.histogram import Histogram
 from itf.texts import safe_repr
 
 __all__ = [

@@ -8,7 +8,7 @@ from unittest import mock
 
 from itf import performance_monitor
 from itf.exceptions import TimingError
-from tests.measures.clock import ClockTestCase
+from tests.performance.clock import ClockTestCase
 
 
 class RacingTestCase(ClockTestCase):
@@ -89,7 +89,7 @@ class AssertFasterTest(RacingTestCase):
         moments = itertools.count(0, 10)
         a, b = self.function("a", 0.1), self.function("b", 0.2)
         with (
-            mock.patch("itf.measures.racing.time.monotonic", lambda: next(moments)),
+            mock.patch("itf.performance.comparison.time.monotonic", lambda: next(moments)),
             self.assertRaisesRegex(
                 AssertionError,
                 r"^a could not be shown within 35 s to be 1.5 times as fast as b: b takes "
@@ -118,7 +118,7 @@ class AssertFasterTest(RacingTestCase):
     def test_a_clock_that_stands_still(self) -> None:
         """Functions that take no time by the clock are an error."""
         with (
-            mock.patch("itf.measures.racing._MAX_CALLS", 8),
+            mock.patch("itf.performance.comparison._MAX_CALLS", 8),
             self.assertRaises(TimingError) as caught,
         ):
             self.monitor.assert_faster(self.function("nothing", 0), self.function("b", 1))

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, NoReturn
 
 from itf.exceptions import TimingError
-from itf.measures.ranks import median_interval
-from itf.measures.report import seconds_text
+from itf.performance.mann_whitney import median_interval
+from itf.performance.table import seconds_text
 from itf.texts import safe_repr
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import Any
 
 from itf import performance_monitor
 from itf.exceptions import TimingError
-from tests.measures.clock import ClockTestCase
+from tests.performance.clock import ClockTestCase
 from tests.support import in_threads, run_script
 
 
@@ -470,7 +470,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), monitor.get_stats("op")[
 import os, threading, warnings
 from unittest import mock
 from itf import performance_monitor
-from itf.measures.histogram import Histogram
+from itf.performance.histogram import Histogram
 warnings.simplefilter("ignore", DeprecationWarning)
 monitor = performance_monitor()
 with monitor.measure("op"): pass

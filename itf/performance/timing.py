@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from itf.exceptions import TimingError
-from itf.measures.decorating import timed
-from itf.measures.samples import SampleBuffer
+from itf.performance.decorator import timed
+from itf.performance.samples import SampleBuffer
 
 __all__ = ["Timing", "current_task", "here"]
 

@@ -23,8 +23,8 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
 from itf.exceptions import TimingError
-from itf.measures.operation_samples import TIME, OperationSamples
-from itf.measures.sample_block import (
+from itf.performance.operation_samples import TIME, OperationSamples
+from itf.performance.sample_block import (
     PAGE,
     BlockLocation,
     BlockWriter,

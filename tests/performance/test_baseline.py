@@ -10,7 +10,7 @@ from unittest import mock, skipUnless
 from itf import performance_monitor
 from itf.exceptions import FormatError, TimingError
 from itf.fixtures.performance import PerformanceMonitor
-from tests.measures.clock import ClockTestCase
+from tests.performance.clock import ClockTestCase
 from tests.support import run_script
 
 
@@ -172,7 +172,9 @@ class WritingTest(BaselineTestCase):
         """After a failure there is neither a baseline nor a temporary file."""
         for broken in ("fsync", "replace"):
             with (
-                mock.patch(f"itf.measures.baseline.os.{broken}", side_effect=OSError(28, "full")),
+                mock.patch(
+                    f"itf.performance.baseline.os.{broken}", side_effect=OSError(28, "full")
+                ),
                 self.assertRaises(OSError),
             ):
                 self.monitor_of(parse=[1]).compare_to(self.file)

@@ -11,14 +11,14 @@ from operator import mul
 from typing import Any, Final, NamedTuple, NoReturn
 
 from itf.exceptions import TimingError
-from itf.measures.racing import (
+from itf.performance.comparison import (
     Stopwatch,
     check_function,
     check_positive,
     name_of,
     no_collector,
 )
-from itf.measures.report import seconds_text
+from itf.performance.table import seconds_text
 from itf.texts import safe_repr
 
 __all__ = ["CLASSES", "Fit", "Growth", "fit", "measure_growth"]

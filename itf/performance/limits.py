@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from itf.measures.racing import check_positive
-from itf.measures.report import seconds_text
-from itf.measures.statistics import STATISTICS, OperationStats
+from itf.performance.comparison import check_positive
+from itf.performance.statistics import STATISTICS, OperationStats
+from itf.performance.table import seconds_text
 from itf.texts import safe_repr
 
 __all__ = ["check_limits"]

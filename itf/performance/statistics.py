@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NotRequired, TypedDict
 
-from itf.measures.histogram import Histogram
-from itf.measures.operation_samples import PEAK, RETAINED, TIME, OperationSamples
+from itf.performance.histogram import Histogram
+from itf.performance.operation_samples import PEAK, RETAINED, TIME, OperationSamples
 
 __all__ = ["STATISTICS", "MemoryStats", "OperationStats", "statistics_of"]
 
