@@ -95,7 +95,9 @@ def safe_repr(value: object) -> str:
 
     A broken ``__repr__`` is told, not raised.
     """
-    if type(value) in (bytes, bytearray) and len(cast(bytes, value)) > _MAX_STRING:
+    kind = type(value)
+    # By identity: `in` would call the == of the class's metaclass.
+    if (kind is bytes or kind is bytearray) and len(cast(bytes, value)) > _MAX_STRING:
         # repr() of the whole would take four times its size before it is cut.
         content = cast(bytes, value)
         return f"{bytes(content[: _MAX_STRING // 4])!r}... ({len(content)} bytes)"
