@@ -12,7 +12,8 @@ from typing import Any
 from itf.exceptions import FaultInjectionError
 from itf.faults.layer import Blank, Layer
 from itf.faults.plan import FaultPlan
-from itf.faults.site import Site, label_of, put, take
+from itf.faults.site import Site, put, take
+from itf.faults.targets import label_of
 from itf.forks import lock_of
 from itf.texts import safe_repr
 from itf.timeline import TimelineOwner
