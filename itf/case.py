@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, ClassVar, Final, Literal, NoReturn, get_args
 
-from itf.faults.injection import Injection, inject_faults
+from itf.faults.injection import Injection, describe_lost, inject_faults
 from itf.faults.plan import FaultPlan
 from itf.fixtures.async_runner import async_test_runner
 from itf.fixtures.config_tracking import config_change_tracker
@@ -196,6 +196,7 @@ class IntegrationTestCase(
         injection = inject_faults(target, name, plan)
         # The test's own timeline, whichever thread this is called in.
         injection.timeline = self.timeline
+        injection.owner = self
         self.addCleanup(injection.undo)
         injection.start()
         self.__dict__.setdefault("_itf_injections", []).append(injection)
@@ -418,6 +419,11 @@ class IntegrationTestCase(
             add_note(failure, "".join(context["context_data"]["traceback"]).rstrip())
         raise failure
 
+    def _itf_check_faults(self) -> None:
+        text = describe_lost(self.__dict__.pop("_itf_plans", ()))
+        if text:
+            raise self.failureException(text)
+
     def _itf_check_resources(self) -> None:
         policy = self.leak_policy
         if policy not in _POLICIES:
@@ -481,6 +487,7 @@ _ENDING: Final = (
     IntegrationTestCase._itf_stop_workers,
     IntegrationTestCase._itf_tear_down_fixtures,
     IntegrationTestCase._itf_check_errors,
+    IntegrationTestCase._itf_check_faults,
     IntegrationTestCase._itf_check_resources,
     IntegrationTestCase._itf_disarm,
     IntegrationTestCase._itf_check_leaks,

@@ -95,6 +95,18 @@ class Site:
         """Whether the attribute is now what we have put there."""
         return namespace(self.target).get(self.name) is self._installed
 
+    @property
+    def has_own(self) -> bool:
+        """Whether the target had the attribute itself, not by its class or base."""
+        return self.own is not _MISSING
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the attribute, looked up on a module or class, is the function itself."""
+        return not isinstance(
+            self._installed, classmethod | property | functools.cached_property
+        )
+
     def _set(self, value: Any) -> None:
         target, name = self.target, self.name
         try:

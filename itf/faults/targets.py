@@ -44,6 +44,13 @@ class Reference(NamedTuple):
         module = importlib.import_module(self.module)
         return operator.attrgetter(self.path)(module) if self.path else module
 
+    def leads_to(self, value: Any) -> bool:
+        """Say whether this process has a value under that name, without an import."""
+        found: Any = sys.modules.get(self.module)
+        for part in self.path.split("."):
+            found = getattr(found, part, None)
+        return found is value
+
 
 def reference_to(target: Any) -> Reference | None:
     """Return the name under which another process finds a target; None if there is none."""
@@ -53,7 +60,7 @@ def reference_to(target: Any) -> Reference | None:
         return None if found is None else Reference(found, "")
     if isinstance(target, type):
         reference = Reference(target.__module__, target.__qualname__)
-        if _leads_to(reference, target):
+        if reference.leads_to(target):
             return reference
     for name, module in list(sys.modules.items()):
         if not isinstance(module, types.ModuleType):
@@ -67,13 +74,6 @@ def reference_to(target: Any) -> Reference | None:
     return None
 
 
-def _leads_to(reference: Reference, target: type) -> bool:
-    found: Any = sys.modules.get(reference.module)
-    for part in reference.path.split("."):
-        found = getattr(found, part, None)
-    return found is target
-
-
 def is_imported(target: Any) -> bool:
     """Say whether a new process finds a module or a class by importing it."""
     found = sys.modules.get(getattr(target, "__module__", getattr(target, "__name__", "")))
@@ -81,7 +81,7 @@ def is_imported(target: Any) -> bool:
         return False
     if not isinstance(target, type):
         return found is target
-    return _leads_to(Reference(target.__module__, target.__qualname__), target)
+    return Reference(target.__module__, target.__qualname__).leads_to(target)
 
 
 def namespace(target: Any) -> Any:
