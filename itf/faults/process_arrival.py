@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 from typing import Any
@@ -118,7 +119,8 @@ def put_faults(target: Any, faults: list[Any]) -> list[Layer]:
                 _report(sent, error)
                 continue
         else:
-            name, layer = fault
+            # By `copy`, it is still that of another object.
+            name, layer = fault[0], copy.copy(fault[1])
             put(target, name, layer)
         layers.append(layer)
     if layers:

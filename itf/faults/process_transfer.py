@@ -90,6 +90,8 @@ def _sent_faults(site: Site) -> list[Any]:
     if start is None:
         # What cannot be pickled is an error where the object is sent.
         return [(site.name, layer) for layer in site.layers]
+    if start.is_helper:
+        return []
     return [tuple(fault) for fault in start.faults_of(site, None)]
 
 
