@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import sys
+import types
 from typing import Any
 
 from itf.descriptors import receive
@@ -54,6 +56,7 @@ class _Arrival:
                 continue
             try:
                 put(target_of, fault.name, layer)
+                _put_in_main_globals(target_of, fault.name)
             except Exception as error:  # noqa: BLE001 - the process runs on without the fault
                 _report(fault, error)
 
@@ -126,6 +129,21 @@ def put_faults(target: Any, faults: list[Any]) -> list[Layer]:
     if layers:
         follow_processes()
     return layers
+
+
+def _put_in_main_globals(target: Any, name: str) -> None:
+    """Have the functions of a script find what the script's module has under a name.
+
+    multiprocessing runs the script again, and gives its module a copy of the
+    globals that the functions have.
+    """
+    if target is not sys.modules.get("__mp_main__"):
+        return
+    names = vars(target)
+    owners = [names, *(vars(value) for value in names.values() if isinstance(value, type))]
+    for value in [value for owner in owners for value in owner.values()]:
+        if isinstance(value, types.FunctionType) and value.__module__ == "__mp_main__":
+            value.__globals__[name] = names[name]
 
 
 def _layer_of(fault: SentFault) -> Layer:
