@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Descriptor", "anonymous_file"]
+__all__ = ["Descriptor", "anonymous_file", "handle_for_child", "receive"]
 
 __unittest = True
 
@@ -39,14 +40,38 @@ class Descriptor:
                 pass  # closed by somebody else
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Here, for Windows has not got it.
-        from multiprocessing.reduction import DupFd
-
-        return (_receive, (DupFd(self.number),))
+        return (receive, (handle_for_child(self.number),))
 
 
-def _receive(handle: Any) -> Descriptor:
-    return Descriptor(handle.detach())
+# By number: two pickles that a process begins with may both bring a descriptor.
+_received: weakref.WeakValueDictionary[int, Descriptor] = weakref.WeakValueDictionary()
+
+
+def receive(handle: Any) -> Descriptor:
+    """Return the descriptor that this process has got by what `handle_for_child` returned."""
+    number = handle.detach()
+    known = _received.get(number)
+    if known is not None and known.number == number:
+        return known
+    descriptor = _received[number] = Descriptor(number)
+    return descriptor
+
+
+def handle_for_child(number: int) -> Any:
+    """Return what can be pickled for the process that is being started to get a descriptor.
+
+    It is the same one each time: no descriptor can be passed to one process twice.
+    """
+    from multiprocessing.context import get_spawning_popen
+
+    # Here, for Windows has not got it.
+    from multiprocessing.reduction import DupFd
+
+    popen = get_spawning_popen()
+    handles: dict[int, Any] = {} if popen is None else vars(popen).setdefault("_itf_handles", {})
+    if number not in handles:
+        handles[number] = DupFd(number)
+    return handles[number]
 
 
 def anonymous_file(name: str) -> Descriptor:
