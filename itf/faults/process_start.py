@@ -94,7 +94,9 @@ class ProcessStart:
             # It is among its own arguments: there it is what is being unpickled.
             return (eval, ("process", {"process": self._alone}))
         reduce = pickler.dispatch_table.get(type(self.process))
-        made = reduce(self.process) if reduce else self.process.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        made = (
+            reduce(self.process) if reduce else self.process.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        )
         faults = [fault for site in active_sites() for fault in self._by_name(site)]
         if not isinstance(made, tuple):
             return made
@@ -230,6 +232,4 @@ def _after_fork_in_parent() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        after_in_child=_after_fork_in_child, after_in_parent=_after_fork_in_parent
-    )
+    os.register_at_fork(after_in_child=_after_fork_in_child, after_in_parent=_after_fork_in_parent)

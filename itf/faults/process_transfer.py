@@ -150,9 +150,7 @@ def _install() -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _replaced(
-    owner: type, name: str, wrap: Callable[[Any], Callable[..., Any]]
-) -> Generator[None]:
+def _replaced(owner: type, name: str, wrap: Callable[[Any], Callable[..., Any]]) -> Generator[None]:
     """Replace a method of a class; where somebody else has done so since, it stays theirs."""
     before = vars(owner).get(name)
     ours = wrap(before)

@@ -103,9 +103,7 @@ class Site:
     @property
     def is_function(self) -> bool:
         """Whether the attribute, looked up on a module or class, is the function itself."""
-        return not isinstance(
-            self._installed, classmethod | property | functools.cached_property
-        )
+        return not isinstance(self._installed, classmethod | property | functools.cached_property)
 
     def _set(self, value: Any) -> None:
         target, name = self.target, self.name

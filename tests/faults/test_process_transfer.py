@@ -11,7 +11,6 @@ import shutil
 import signal
 import string
 import textwrap
-import threading
 import types
 import unittest
 from multiprocessing.process import BaseProcess
@@ -111,7 +110,9 @@ class FollowedTest(unittest.TestCase):
             }
             with self.subTest(method), multiprocessing.get_context(method).Pool(1) as before:
                 injections = [
-                    inject_faults(program.Store if hasattr(program.Store, name) else program, name, plan)
+                    inject_faults(
+                        program.Store if hasattr(program.Store, name) else program, name, plan
+                    )
                     for name, plan in plans.items()
                 ]
                 for injection in injections:
@@ -317,7 +318,9 @@ class FunctionsTest(unittest.TestCase):
                 parser = factory.get_parser("python")
                 self.assertEqual(1, run(method, _exit_with_failures, parser, 3))
                 self.assertEqual(1, run(method, _exit_with_failures, factory, 2) or 1)
-                self.assertEqual((0, 5, 1), (parser.parse_count, parser.plan.calls, parser.plan.hits))
+                self.assertEqual(
+                    (0, 5, 1), (parser.parse_count, parser.plan.calls, parser.plan.hits)
+                )
 
     def test_a_mock_parser_with_what_cannot_be_pickled(self) -> None:
         """It goes without its failure, as if none were configured, and that is reported."""
@@ -349,9 +352,8 @@ class NotFollowedTest(unittest.TestCase):
 
     def lost(self, method: str, plan: FaultPlan, target: Any, name: str) -> str:
         """Return what the end of a `with` says after the program has run a process well."""
-        with self.assertRaises(FaultInjectionError) as caught:
-            with inject_faults(target, name, plan):
-                self.assertEqual(0, run(method, program.exit_with_hits, 3))
+        with self.assertRaises(FaultInjectionError) as caught, inject_faults(target, name, plan):
+            self.assertEqual(0, run(method, program.exit_with_hits, 3))
         return str(caught.exception)
 
     def test_what_cannot_be_pickled(self) -> None:
@@ -364,8 +366,8 @@ class NotFollowedTest(unittest.TestCase):
                     text,
                     r"^FaultPlan\.always\(\) on string\.capwords could not follow process "
                     rf"'\w+Process-[\d:]+' \(pid \d+\) started at {re.escape(__file__)}:\d+: "
-                    r"it cannot be pickled \(\w+: .*<lambda>.*\); what it raises or returns must be "
-                    r"defined at the top level of a module$",
+                    r"it cannot be pickled \(\w+: .*<lambda>.*\); what it raises or returns "
+                    r"must be defined at the top level of a module$",
                 )
 
     def test_what_cannot_be_unpickled(self) -> None:
@@ -410,9 +412,11 @@ class NotFollowedTest(unittest.TestCase):
     def test_a_process_class_with_another_way_to_start(self) -> None:
         """What is neither a fork nor pickled by multiprocessing is reported as not followed."""
         process = _OtherWay(target=int)
-        with self.assertRaisesRegex(FaultInjectionError, "_OtherWay does not start by fork"):
-            with inject_faults(string, "capwords", FaultPlan.always()):
-                process.start()
+        with (
+            self.assertRaisesRegex(FaultInjectionError, "_OtherWay does not start by fork"),
+            inject_faults(string, "capwords", FaultPlan.always()),
+        ):
+            process.start()
 
     def test_a_start_that_fails_is_none(self) -> None:
         """The program gets its own error, and nothing is reported: there is no process."""
@@ -425,10 +429,12 @@ class NotFollowedTest(unittest.TestCase):
 
     def test_another_error_is_not_hidden(self) -> None:
         """The error of the `with` goes on, and has the message as a note."""
-        with self.assertRaisesRegex(KeyError, "of the body") as caught:
-            with inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)):
-                run(AFRESH[0], int)
-                raise KeyError("of the body")
+        with (
+            self.assertRaisesRegex(KeyError, "of the body") as caught,
+            inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)),
+        ):
+            run(AFRESH[0], int)
+            raise KeyError("of the body")
         (note,) = caught.exception.__notes__
         self.assertIn("could not follow process", note)
 
@@ -473,10 +479,12 @@ class NotFollowedTest(unittest.TestCase):
 
     def test_many_are_cut(self) -> None:
         """Ten are shown, and how many there are more."""
-        with self.assertRaises(FaultInjectionError) as caught:
-            with inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)) as plan:
-                for number in range(13):
-                    plan.report_lost(f"message {number}")
+        with (
+            self.assertRaises(FaultInjectionError) as caught,
+            inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)) as plan,
+        ):
+            for number in range(13):
+                plan.report_lost(f"message {number}")
         self.assertTrue(str(caught.exception).startswith("13 times a fault could not follow"))
         self.assertTrue(str(caught.exception).endswith("message 9\n  ... and 3 more"))
 
@@ -521,7 +529,7 @@ class HelpersTest(unittest.TestCase):
             self.assertEqual(0, plan.calls)
 
     def test_other_helpers_have_no_faults(self) -> None:
-        """Nor have the resource tracker and the forkserver, which are started with the first child."""
+        """Nor have the resource tracker and the forkserver, which the first child starts."""
         script = """
             import multiprocessing, os, string
             from itf import FaultPlan, inject_faults
@@ -611,9 +619,11 @@ class HooksTest(unittest.TestCase):
         """The test may inject into what is replaced."""
         before = self.state()
         plan = FaultPlan.always(raises=OSError("no process"))
-        with inject_faults(BaseProcess, "start", plan):
-            with self.assertRaisesRegex(OSError, "no process"):
-                run(AFRESH[0], int)
+        with (
+            inject_faults(BaseProcess, "start", plan),
+            self.assertRaisesRegex(OSError, "no process"),
+        ):
+            run(AFRESH[0], int)
         self.assertEqual(before, self.state())
 
     def test_nothing_at_import(self) -> None:
