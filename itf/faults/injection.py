@@ -223,6 +223,9 @@ def inject_faults(target: Any, name: str, plan: FaultPlan) -> Injection:
 
     Raises:
         TypeError: ``plan`` is no FaultPlan, or ``name`` no str.
+        FaultInjectionError: At the end of the ``with``, in a script: the plan
+            could not follow a process that was started with `multiprocessing`.
+            In a test of `IntegrationTestCase`, the test fails at its end.
 
     Example:
         >>> import string

@@ -13,6 +13,7 @@ import string
 import textwrap
 import types
 import unittest
+import warnings
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -40,7 +41,17 @@ def run(method: str, target: Any, *args: Any) -> int | None:
     return code
 
 
-class FollowedTest(unittest.TestCase):
+class ProcessTestCase(unittest.TestCase):
+    """A test that may fork while threads run, as programs do; newer Pythons warn of that."""
+
+    def setUp(self) -> None:
+        filters = warnings.catch_warnings()
+        filters.__enter__()
+        self.addCleanup(filters.__exit__, None, None, None)
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+
+
+class FollowedTest(ProcessTestCase):
     """The program's processes have the faults of the test, and count with it."""
 
     def test_the_process_of_a_library_function(self) -> None:
@@ -68,7 +79,7 @@ class FollowedTest(unittest.TestCase):
             plan = FaultPlan.every(3, returns="hit")
             with self.subTest(method), inject_faults(string, "capwords", plan):
                 with context.Pool(1, maxtasksperchild=1) as pool:
-                    hits = sum(pool.map(program.count_hits, [3, 6], chunksize=1))
+                    hits = sum(pool.map_async(program.count_hits, [3, 6], 1).get(DEADLINE))
                 with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
                     hits += executor.submit(program.count_hits, 12).result(DEADLINE)
                 self.assertEqual((21, 7, 7), (plan.calls, plan.hits, hits))
@@ -120,9 +131,9 @@ class FollowedTest(unittest.TestCase):
                 try:
                     # Workers that are there already have not.
                     real = ["stored", 1, "Store", "first", "generated", "read", "managed"]
-                    self.assertEqual(real, before.apply(program.read_all))
+                    self.assertEqual(real, before.apply_async(program.read_all).get(DEADLINE))
                     with multiprocessing.get_context(method).Pool(1) as pool:
-                        values = pool.apply(program.read_all)
+                        values = pool.apply_async(program.read_all).get(DEADLINE)
                 finally:
                     for injection in injections:
                         injection.undo()
@@ -253,7 +264,7 @@ class SpawnOwnProcess(_OwnProcess, multiprocessing.get_context("spawn").Process)
 OWN_PROCESSES = {"forkserver": ForkserverOwnProcess, "spawn": SpawnOwnProcess}
 
 
-class FunctionsTest(unittest.TestCase):
+class FunctionsTest(ProcessTestCase):
     """The program may send functions that have faults, and those that had none, as ever."""
 
     def test_a_function_of_c(self) -> None:
@@ -289,7 +300,7 @@ class FunctionsTest(unittest.TestCase):
                     self.assertEqual(1, run(method, program.read_store, store))
                     self.assertEqual(0, run(method, program.read_store, program.Store()))
                     self.assertEqual(0, run(method, store.read))
-                    self.assertEqual("hit", pool.apply(store.read))
+                    self.assertEqual("hit", pool.apply_async(store.read).get(DEADLINE))
                 self.assertEqual((3, 3), (plan.calls, plan.hits))
 
     def test_an_object_with_a_function_of_its_own(self) -> None:
@@ -347,14 +358,13 @@ def _exit_with_failures(parser: Any, times: int) -> None:
     raise SystemExit(failures)
 
 
-class NotFollowedTest(unittest.TestCase):
+class NotFollowedTest(ProcessTestCase):
     """What cannot follow fails the test at its end, and leaves the program as it is."""
 
     def lost(self, method: str, plan: FaultPlan, target: Any, name: str) -> str:
         """Return what the end of a `with` says after the program has run a process well."""
-        with self.assertRaises(FaultInjectionError) as caught:
-            with inject_faults(target, name, plan):
-                self.assertEqual(0, run(method, program.exit_with_hits, 3))
+        with self.assertRaises(FaultInjectionError) as caught, inject_faults(target, name, plan):
+            self.assertEqual(0, run(method, program.exit_with_hits, 3))
         return str(caught.exception)
 
     def test_what_cannot_be_pickled(self) -> None:
@@ -367,8 +377,8 @@ class NotFollowedTest(unittest.TestCase):
                     text,
                     r"^FaultPlan\.always\(\) on string\.capwords could not follow process "
                     rf"'\w+Process-[\d:]+' \(pid \d+\) started at {re.escape(__file__)}:\d+: "
-                    r"it cannot be pickled \(\w+: .*<lambda>.*\); what it raises or returns must be "
-                    r"defined at the top level of a module$",
+                    r"it cannot be pickled \(\w+: .*<lambda>.*\); what it raises or returns "
+                    r"must be defined at the top level of a module$",
                 )
 
     def test_what_cannot_be_unpickled(self) -> None:
@@ -413,9 +423,11 @@ class NotFollowedTest(unittest.TestCase):
     def test_a_process_class_with_another_way_to_start(self) -> None:
         """What is neither a fork nor pickled by multiprocessing is reported as not followed."""
         process = _OtherWay(target=int)
-        with self.assertRaisesRegex(FaultInjectionError, "_OtherWay does not start by fork"):
-            with inject_faults(string, "capwords", FaultPlan.always()):
-                process.start()
+        with (
+            self.assertRaisesRegex(FaultInjectionError, "_OtherWay does not start by fork"),
+            inject_faults(string, "capwords", FaultPlan.always()),
+        ):
+            process.start()
 
     def test_a_start_that_fails_is_none(self) -> None:
         """The program gets its own error, and nothing is reported: there is no process."""
@@ -428,10 +440,12 @@ class NotFollowedTest(unittest.TestCase):
 
     def test_another_error_is_not_hidden(self) -> None:
         """The error of the `with` goes on, and has the message as a note."""
-        with self.assertRaisesRegex(KeyError, "of the body") as caught:
-            with inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)):
-                run(AFRESH[0], int)
-                raise KeyError("of the body")
+        with (
+            self.assertRaisesRegex(KeyError, "of the body") as caught,
+            inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)),
+        ):
+            run(AFRESH[0], int)
+            raise KeyError("of the body")
         (note,) = caught.exception.__notes__
         self.assertIn("could not follow process", note)
 
@@ -476,10 +490,12 @@ class NotFollowedTest(unittest.TestCase):
 
     def test_many_are_cut(self) -> None:
         """Ten are shown, and how many there are more."""
-        with self.assertRaises(FaultInjectionError) as caught:
-            with inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)) as plan:
-                for number in range(13):
-                    plan.report_lost(f"message {number}")
+        with (
+            self.assertRaises(FaultInjectionError) as caught,
+            inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)) as plan,
+        ):
+            for number in range(13):
+                plan.report_lost(f"message {number}")
         self.assertTrue(str(caught.exception).startswith("13 times a fault could not follow"))
         self.assertTrue(str(caught.exception).endswith("message 9\n  ... and 3 more"))
 
@@ -508,7 +524,7 @@ class _OtherWay(BaseProcess):
         return types.SimpleNamespace(sentinel=0, pid=1, poll=lambda: 0)
 
 
-class HelpersTest(unittest.TestCase):
+class HelpersTest(ProcessTestCase):
     def test_a_manager_has_no_faults(self) -> None:
         """The server of a manager serves multiprocessing: no faults, and no report."""
         for method in METHODS:
@@ -524,7 +540,7 @@ class HelpersTest(unittest.TestCase):
             self.assertEqual(0, plan.calls)
 
     def test_other_helpers_have_no_faults(self) -> None:
-        """Nor have the resource tracker and the forkserver, which are started with the first child."""
+        """Nor have the resource tracker and the forkserver, which the first child starts."""
         script = """
             import multiprocessing, os, string
             from itf import FaultPlan, inject_faults
@@ -546,7 +562,7 @@ class HelpersTest(unittest.TestCase):
         self.assertEqual("".join(f"1 {n + 1}\n" for n in range(count)), done.stdout, done.stderr)
 
 
-class HooksTest(unittest.TestCase):
+class HooksTest(ProcessTestCase):
     """What is replaced in multiprocessing, and for how long."""
 
     def state(self) -> tuple[Any, Any]:
@@ -614,9 +630,11 @@ class HooksTest(unittest.TestCase):
         """The test may inject into what is replaced."""
         before = self.state()
         plan = FaultPlan.always(raises=OSError("no process"))
-        with inject_faults(BaseProcess, "start", plan):
-            with self.assertRaisesRegex(OSError, "no process"):
-                run(AFRESH[0], int)
+        with (
+            inject_faults(BaseProcess, "start", plan),
+            self.assertRaisesRegex(OSError, "no process"),
+        ):
+            run(AFRESH[0], int)
         self.assertEqual(before, self.state())
 
     def test_nothing_at_import(self) -> None:
