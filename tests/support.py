@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = [
+    "full_tests",
     "in_threads",
     "is_open",
     "mixed_in",
@@ -53,6 +54,11 @@ def run_script(source: str, *args: str, **environment: str) -> subprocess.Comple
         timeout=_TIMEOUT,
         check=False,
     )
+
+
+def full_tests() -> bool:
+    """Return whether the long tests run whole (``ITF_TEST_FULL=1``), not only a sample of them."""
+    return os.environ.get("ITF_TEST_FULL", "") not in ("", "0")
 
 
 def in_threads(count: int, function: Callable[[int], Any]) -> list[Any]:

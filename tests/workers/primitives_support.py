@@ -14,11 +14,16 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from itf.workers.lock import SharedLock
 from itf.workers.roster import Roster
 
-__all__ = ["DEADLINE", "DyingSemaphore", "PrimitivesTestCase", "die", "linger", "stop_myself"]
+__all__ = ["DEADLINE", "STEPS", "PrimitivesTestCase", "act_at", "die", "linger", "stop_myself"]
 
+# Seconds that a test waits for anything; only a failure takes so long.
 DEADLINE = 20.0
+
+# The steps of using a lock, by what happens to its semaphore.
+STEPS = ["before acquire", "after acquire", "before release", "after release"]
 
 
 def die() -> None:
@@ -52,36 +57,32 @@ def descriptors() -> dict[str, str]:
     }
 
 
-class DyingSemaphore:
-    """A system semaphore whose user does something at one of the steps, such as dying."""
+def act_at(step: str, action: Callable[[], object], lock: SharedLock) -> None:
+    """Make this process do something at a step of a lock's use.
 
-    def __init__(self, inner: Any, step: str, action: Callable[[], None]) -> None:
-        self._inner, self._step, self._action = inner, step, action
+    Args:
+        step: One of `STEPS`.
+        action: What to do, for example `die`.
+        lock: The lock.
+    """
+    attempt, post = lock._try_semaphore, lock._post_semaphore
 
-    def handle(self) -> DyingSemaphore:
-        """Return a handle that does it."""
-        return DyingSemaphore(self._inner.handle(), self._step, self._action)
+    def acquire(*args: Any) -> bool:
+        if step == "before acquire":
+            action()
+        acquired: bool = attempt(*args)
+        if acquired and step == "after acquire":
+            action()
+        return acquired
 
-    def acquire(self, *args: Any) -> bool:
-        """Acquire, and do it before or after."""
-        self._at("before acquire")
-        got: bool = self._inner.acquire(*args)
-        if got:
-            self._at("after acquire")
-        return got
+    def release() -> None:
+        if step == "before release":
+            action()
+        post()
+        if step == "after release":
+            action()
 
-    def release(self) -> None:
-        """Release, and do it before or after."""
-        self._at("before release")
-        self._inner.release()
-        self._at("after release")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def _at(self, step: str) -> None:
-        if step == self._step:
-            self._action()
+    lock._try_semaphore, lock._post_semaphore = acquire, release
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "needs fork")

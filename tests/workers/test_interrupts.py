@@ -13,8 +13,9 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from itf.workers import lock as lock_module, lock_handle
 from itf.workers.atomic import can_change_semaphores
+
+from itf.workers import lock as lock_module, lock_handle
 from itf.workers.lock import SharedLock
 from itf.workers.roster import Roster
 from itf.workers.semaphores import has_glibc

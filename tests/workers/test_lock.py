@@ -1,4 +1,4 @@
-"""The lock: multiprocessing's interface, and holders that die, stop or are interrupted."""
+"""The lock: the interface of multiprocessing's, and holders that die, stop or are interrupted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from typing import Any
 from unittest import mock
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
+from itf.workers import roster as roster_module
 from itf.workers.cell import Cell
 from itf.workers.deadlock import find_deadlock, holders, waits
 from itf.workers.lock import SharedLock
 
-from .primitives_support import DEADLINE, DyingSemaphore, PrimitivesTestCase, die, stop_myself
-
-STEPS = ["before acquire", "after acquire", "before release", "after release"]
+from .primitives_support import DEADLINE, STEPS, PrimitivesTestCase, act_at, die, stop_myself
 
 
 def count_up(lock: Any, cell: Cell, times: int) -> None:
@@ -35,11 +34,6 @@ class LockTest(PrimitivesTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
-
-    def dying(self, step: str, action: Any = die) -> SharedLock:
-        """Return the lock for a child that has not used it yet, doing something at a step."""
-        self.lock.semaphore = DyingSemaphore(self.lock.semaphore, step, action)  # type: ignore[assignment]
-        return self.lock
 
     def test_acquire_and_release_as_multiprocessing_lock(self) -> None:
         """A held lock is refused to who does not wait, or not long enough."""
@@ -123,7 +117,7 @@ class LockTest(PrimitivesTestCase):
                 lock = SharedLock(self.roster, step, default_timeout=DEADLINE)
 
                 def use(lock: SharedLock = lock, step: str = step) -> None:
-                    lock.semaphore = DyingSemaphore(lock.semaphore, step, die)  # type: ignore[assignment]
+                    act_at(step, die, lock)
                     lock.acquire()
                     lock.release()
 
@@ -150,7 +144,7 @@ class LockTest(PrimitivesTestCase):
                 lock.acquire()
 
                 def use(lock: SharedLock = lock, step: str = step) -> None:
-                    lock.semaphore = DyingSemaphore(lock.semaphore, step, die)  # type: ignore[assignment]
+                    act_at(step, die, lock)
                     lock.acquire()
                     lock.release()
 
@@ -175,40 +169,57 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(False))
         self.assertEqual([], self.roster.casualties())
 
-    def test_a_seat_is_not_cleaned_while_somebody_recovers(self) -> None:
-        """Who was seen dead is let out; by then, the seat could be another one's."""
-        with self.lock:
-            pid = self.fork(self.lock.acquire)
+    def test_the_seat_of_a_dead_waiter_is_used_again(self) -> None:
+        """A new thread gets it while the lock is free, not while another thread holds the lock."""
+        with mock.patch.object(roster_module, "SEATS", 2), self.lock:
+            dead = self.fork(self.lock.acquire)
             self.await_waiting("lock 'data'")
-            self.kill(pid)
-        dead = self.lock._dead
-        codes = []
+            self.kill(dead)
+            self.assertEqual(3, self.join(self.fork(self.exit_with_seat)))
+        with mock.patch.object(roster_module, "SEATS", 2):
+            self.assertEqual(11, self.join(self.fork(self.exit_with_seat)))
 
-        def meanwhile(visits: list[int]) -> list[int]:
-            found = dead(visits)
-            seat = found[0]
-            pid = self.fork(lambda: os._exit(10 + self.roster._clean_seat(seat)))
-            codes.append(self.join(pid))
-            return found
+    def exit_with_seat(self) -> None:
+        """End this process with 10 plus the seat of its thread, or with 3 if there is no seat."""
+        try:
+            os._exit(10 + self.roster.seat())
+        except WorkerError:
+            os._exit(3)
 
-        me = self.roster.seat()
-        with mock.patch.object(self.lock, "_dead", meanwhile):
-            self.lock._when_alone(lambda: self.lock._run_round(me, lambda: True, 0.0, []))
-        self.assertEqual([10], codes)
-        self.assertFalse(any(visit & 1 for visit in self.lock._notes.visits))
+    def test_a_seat_is_not_cleaned_while_another_thread_recovers_the_lock(self) -> None:
+        """The thread that recovers marks the seats it has found dead, which must stay theirs."""
+        dead = self.fork(lambda: (self.lock.acquire(), die()))
+        self.join(dead)
+        codes: list[int] = []
+        report = self.roster.report_casualty
+
+        def meanwhile(process: int, held: str) -> None:
+            report(process, held)
+            codes.append(self.join(self.fork(self.exit_with_seat)))
+
+        with (
+            mock.patch.object(roster_module, "SEATS", 2),
+            mock.patch.object(self.roster, "report_casualty", meanwhile),
+        ):
+            self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+        self.assertEqual([3], codes)
 
     def test_a_stopped_thread_that_may_hold_it_is_not_robbed(self) -> None:
         """One stopped between acquiring and noting it keeps the lock, whoever died meanwhile."""
 
         def stopped() -> None:
-            lock = self.dying("after acquire", stop_myself)
-            lock.acquire()
-            lock.release()
+            act_at("after acquire", stop_myself, self.lock)
+            self.lock.acquire()
+            self.lock.release()
 
         holder = self.fork(stopped)
         self.await_stop(holder)
-        dead = self.fork(lambda: self.dying("before acquire").acquire())
-        self.join(dead)
+
+        def dying() -> None:
+            act_at("before acquire", die, self.lock)
+            self.lock.acquire()
+
+        self.join(self.fork(dying))
         self.assertFalse(self.lock.acquire(timeout=0.3))
         os.kill(holder, signal.SIGCONT)
         # It holds the lock by now, or has released it already.
@@ -251,18 +262,15 @@ class LockTest(PrimitivesTestCase):
     def interrupt(self, step: str, contended: bool) -> None:
         """Interrupt a child at a step, and see whether it can go on."""
         lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
+        armed = [True]
 
         def use() -> None:
             signal.signal(signal.SIGUSR1, interrupted)
-            plain = lock.semaphore
-            lock.semaphore = DyingSemaphore(  # type: ignore[assignment]
-                plain, step, lambda: os.kill(os.getpid(), signal.SIGUSR1)
-            )
+            act_at(step, lambda: armed and os.kill(os.getpid(), signal.SIGUSR1), lock)
             try:
                 lock.acquire()
             except KeyboardInterrupt:
-                lock.semaphore = plain
-                lock.forked()
+                armed.clear()
                 with lock:
                     os._exit(7)
 
@@ -279,6 +287,111 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual(7, self.join(pid))
         self.assertTrue(lock.acquire(timeout=DEADLINE))
         lock.release()
+
+    def test_a_signal_handler_that_uses_the_lock_its_thread_waits_for(self) -> None:
+        """The handler gets the lock and releases it; the thread goes on waiting, and gets it."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+
+        def wait() -> None:
+            used: list[bool] = []
+
+            def handle(*_: object) -> None:
+                os.write(writer, b"x")
+                used.append(self.lock.acquire(timeout=DEADLINE))
+                self.lock.release()
+
+            signal.signal(signal.SIGUSR1, handle)
+            self.lock.acquire()
+            self.assertEqual([True], used)
+            # If this thread were taken to be outside, these would recover the lock.
+            self.assertEqual([10, 10], [self.join(self.fork(self.try_it)) for _ in range(2)])
+            self.lock.release()
+
+        self.lock.acquire()
+        pid = self.fork(wait)
+        self.await_waiting("lock 'data'")
+        os.kill(pid, signal.SIGUSR1)
+        os.read(reader, 1)  # now the handler waits inside the wait of its thread
+        self.lock.release()
+        self.assertEqual(0, self.join(pid))
+        self.assertEqual(11, self.join(self.fork(self.try_it)))
+
+    def test_a_signal_handler_that_interrupts_its_thread_as_it_acquires_the_lock(self) -> None:
+        """The handler does not get the lock, with and without a wait before."""
+
+        def acquire() -> None:
+            got: list[bool] = []
+
+            def handle(*_: object) -> None:
+                got.append(self.lock.acquire(timeout=0.05))
+
+            def interrupt() -> None:
+                if not got:
+                    os.kill(os.getpid(), signal.SIGUSR1)
+
+            signal.signal(signal.SIGUSR1, handle)
+            act_at("after acquire", interrupt, self.lock)
+            self.lock.acquire()
+            self.assertEqual([False], got)
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+            self.lock.release()
+            self.assertEqual(11, self.join(self.fork(self.try_it)))
+
+        self.assertEqual(0, self.join(self.fork(acquire)))
+        self.lock.acquire(timeout=DEADLINE)  # the last of these children has died with it
+        pid = self.fork(acquire)
+        self.await_waiting("lock 'data'")
+        self.lock.release()
+        self.assertEqual(0, self.join(pid))
+
+    def try_it(self) -> None:
+        """End this process with 11 if it could acquire the lock, otherwise with 10."""
+        os._exit(10 + self.lock.acquire(True, 0.05))
+
+    def test_a_gate_that_is_opened_while_its_thread_waits(self) -> None:
+        """A thread that holds the lock and wants it again gets it once another one releases it."""
+
+        def open_it() -> None:
+            self.await_waiting("lock 'data'")
+            self.lock.release()
+
+        for by_process in (False, True):
+            self.lock.acquire()
+            if by_process:
+                pid = self.fork(open_it)
+                self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+                self.assertEqual(0, self.join(pid))
+            else:
+                thread = threading.Thread(target=open_it)
+                thread.start()
+                self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+                thread.join(DEADLINE)
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+            self.lock.release()
+            self.assertRaises(ValueError, self.lock.release)
+
+    def test_a_thread_that_ends_with_the_lock_still_holds_it(self) -> None:
+        """Its process lives, so the lock is not recovered; another thread may release it."""
+        thread = threading.Thread(target=self.lock.acquire)
+        thread.start()
+        thread.join(DEADLINE)
+        self.assertEqual(10, self.join(self.fork(self.try_it)))
+        self.lock.release()
+        self.assertEqual(11, self.join(self.fork(self.try_it)))
+
+    def test_locked(self) -> None:
+        """True while a living thread of any process holds it; a dead one does not."""
+        self.assertFalse(self.lock.locked())
+        with self.lock:
+            self.assertTrue(self.lock.locked())
+            self.assertEqual(11, self.join(self.fork(lambda: os._exit(10 + self.lock.locked()))))
+        self.assertFalse(self.lock.locked())
+        self.join(self.fork(lambda: (self.lock.acquire(), die())))
+        self.assertFalse(self.lock.locked())
+        with self.lock:
+            self.assertTrue(self.lock.locked())
 
     def test_ctrl_c_while_waiting(self) -> None:
         """The wait ends, and the lock is free when its holder releases it."""
@@ -381,7 +494,7 @@ class LockTest(PrimitivesTestCase):
         with self.lock:
             acquire = self.lock.acquire
         self.roster.close()
-        for use in (acquire, self.lock.acquire, self.lock.release):
+        for use in (acquire, self.lock.acquire, self.lock.release, self.lock.locked):
             with self.assertRaisesRegex(WorkerError, "environment of this object has ended"):
                 use()
 
