@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import signal
 import sys
 import threading
@@ -14,10 +15,22 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from itf.workers.deadlock import waits
 from itf.workers.lock import SharedLock
 from itf.workers.roster import Roster
 
-__all__ = ["DEADLINE", "STEPS", "PrimitivesTestCase", "act_at", "die", "linger", "stop_myself"]
+from ..support import full_tests
+
+__all__ = [
+    "DEADLINE",
+    "STEPS",
+    "PrimitivesTestCase",
+    "act_at",
+    "die",
+    "linger",
+    "sample",
+    "stop_myself",
+]
 
 # Seconds that a test waits for anything; only a failure takes so long.
 DEADLINE = 20.0
@@ -83,6 +96,14 @@ def act_at(step: str, action: Callable[[], object], lock: SharedLock) -> None:
             action()
 
     lock._try_semaphore, lock._post_semaphore = acquire, release
+
+
+def sample(steps: int, few: int) -> list[int]:
+    """Return the numbers from 1 to ``steps``; a few of them, unless the tests run whole."""
+    numbers = range(1, steps + 1)
+    if full_tests() or steps <= few:
+        return list(numbers)
+    return sorted(random.sample(numbers, few))
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
@@ -168,10 +189,18 @@ class PrimitivesTestCase(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, what)
             time.sleep(0.0005)
 
+    def await_waiting_or_death(self, label: str, pid: int, count: int = 1) -> None:
+        """Wait until so many threads are known to wait for something, or a child has died."""
+        self.eventually(
+            lambda: (
+                [wait.waits_for for wait in waits(self.roster)].count(label) >= count
+                or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            ),
+            f"{count} do not wait for {label}",
+        )
+
     def await_waiting(self, label: str, count: int = 1) -> None:
         """Wait until so many threads are known to wait for something."""
-        from itf.workers.deadlock import waits
-
         self.eventually(
             lambda: [wait.waits_for for wait in waits(self.roster)].count(label) >= count,
             f"{count} do not wait for {label}",
