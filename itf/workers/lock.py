@@ -26,7 +26,9 @@ X was outside in both step 2 and step 4, and its counter would have changed if
 X had been inside in between (an "outside" value is used once).  So X was
 outside when step 3 found the semaphore at 0.  The same is true of every other
 living thread, and only a thread inside can release what it has acquired.  So
-the semaphore stayed at 0, and X cannot have acquired it.
+the semaphore stayed at 0, and X cannot have acquired it.  (A thread may also
+release what another one has acquired.  If that happens after step 3, it is a
+release of the lock that the recovering thread has got.)
 
 The threads that wait have to be outside for step 4.  That is why a thread
 that finds no living holder does not go to sleep on the semaphore.  A process
@@ -112,7 +114,8 @@ class SharedLock:
     Thread safety: every method, from any thread.  Another thread or process than
     the one that acquired the lock may release it.  Until the first one uses the
     lock again, it is then regarded as a possible holder, and the lock of a dead
-    process is not recovered.
+    process is not recovered.  A signal handler can acquire the lock while its
+    thread waits for it, but does not recover it from a dead process.
     """
 
     def __init__(

@@ -1,8 +1,10 @@
-"""The lock: the interface of multiprocessing's, and holders that die, stop or are interrupted."""
+"""The lock as multiprocessing.Lock, and with holders that die, stop or are interrupted."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import copy
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -23,7 +25,7 @@ from .primitives_support import DEADLINE, STEPS, PrimitivesTestCase, act_at, die
 
 
 def count_up(lock: Any, cell: Cell, times: int) -> None:
-    """Add to a number in a way that loses counts without a lock."""
+    """Add to a number in a way that loses counts if the lock does not exclude others."""
     for _ in range(times):
         with lock:
             (value,) = cell.read()
@@ -36,7 +38,7 @@ class LockTest(PrimitivesTestCase):
         self.lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
 
     def test_acquire_and_release_as_multiprocessing_lock(self) -> None:
-        """A held lock is refused to who does not wait, or not long enough."""
+        """While a lock is held, acquire() returns False without a wait, or when its time is up."""
         self.assertTrue(self.lock.acquire())
         self.assertFalse(self.lock.acquire(False))
         self.assertFalse(self.lock.acquire(block=False))
@@ -49,7 +51,7 @@ class LockTest(PrimitivesTestCase):
         self.lock.release()
 
     def test_releasing_a_free_lock_is_a_value_error(self) -> None:
-        """As with multiprocessing's; the lock is as good as before."""
+        """As with multiprocessing.Lock; the lock works as before."""
         for _ in range(2):
             with self.assertRaises(ValueError):
                 self.lock.release()
@@ -57,7 +59,7 @@ class LockTest(PrimitivesTestCase):
             self.assertFalse(self.lock.acquire(False))
 
     def test_another_thread_or_process_may_release_it(self) -> None:
-        """A lock is also a gate that somebody else opens."""
+        """Then the thread that had acquired it can acquire it again."""
         for open_gate in (self.by_thread, self.by_process):
             self.lock.acquire()
             open_gate()
@@ -67,17 +69,17 @@ class LockTest(PrimitivesTestCase):
             self.lock.release()
 
     def by_thread(self) -> None:
-        """Release in a thread."""
+        """Release the lock in another thread."""
         thread = threading.Thread(target=self.lock.release)
         thread.start()
         thread.join(DEADLINE)
 
     def by_process(self) -> None:
-        """Release in a process."""
+        """Release the lock in another process."""
         self.assertEqual(0, self.join(self.fork(self.lock.release)))
 
     def test_no_two_are_in_it(self) -> None:
-        """Of 4 processes with 8 threads each, no count is lost."""
+        """4 processes with 8 threads each count under the lock, and no count is lost."""
         cell = Cell(self.roster, "count", "q", 0)
 
         def many() -> None:
@@ -94,7 +96,7 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual((4 * 8 * 60,), cell.read())
 
     def test_every_start_method(self) -> None:
-        """It goes to a process that is being started, and into no other pickle."""
+        """A lock is sent to a process that is being started; any other copy is a RuntimeError."""
         cell = Cell(self.roster, "count", "q", 0)
         methods = multiprocessing.get_all_start_methods()
         for method in methods:
@@ -111,7 +113,7 @@ class LockTest(PrimitivesTestCase):
                 other_way(self.lock)
 
     def test_a_holder_that_dies_at_any_step(self) -> None:
-        """Whoever comes next gets the lock, and nobody else with it."""
+        """The next process gets the lock, alone; a holder that died is recorded once."""
         for step in STEPS:
             with self.subTest(step):
                 lock = SharedLock(self.roster, step, default_timeout=DEADLINE)
@@ -136,7 +138,7 @@ class LockTest(PrimitivesTestCase):
                 self.join(pid)
 
     def test_a_holder_that_dies_at_any_step_while_others_wait(self) -> None:
-        """One after the other of those who wait gets the lock."""
+        """The waiting processes get the lock one after the other."""
         for step in STEPS:
             with self.subTest(step):
                 lock = SharedLock(self.roster, step, default_timeout=DEADLINE)
@@ -158,7 +160,7 @@ class LockTest(PrimitivesTestCase):
                 self.assertTrue(lock.acquire(False))
 
     def test_who_dies_waiting_does_not_hold_it(self) -> None:
-        """A dead one that waited, and a live one that holds: nobody else gets in."""
+        """A dead waiter beside a living holder: the lock is not recovered, nobody is recorded."""
         with self.lock:
             pid = self.fork(self.lock.acquire)
             self.await_waiting("lock 'data'")
@@ -170,7 +172,7 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual([], self.roster.casualties())
 
     def test_the_seat_of_a_dead_waiter_is_used_again(self) -> None:
-        """A new thread gets it while the lock is free, not while another thread holds the lock."""
+        """A new thread gets the seat while the lock is free, but not while the lock is held."""
         with mock.patch.object(roster_module, "SEATS", 2), self.lock:
             dead = self.fork(self.lock.acquire)
             self.await_waiting("lock 'data'")
@@ -187,7 +189,7 @@ class LockTest(PrimitivesTestCase):
             os._exit(3)
 
     def test_a_seat_is_not_cleaned_while_another_thread_recovers_the_lock(self) -> None:
-        """The thread that recovers marks the seats it has found dead, which must stay theirs."""
+        """No new thread gets the seat of a dead thread between its discovery and its mark."""
         dead = self.fork(lambda: (self.lock.acquire(), die()))
         self.join(dead)
         codes: list[int] = []
@@ -204,8 +206,31 @@ class LockTest(PrimitivesTestCase):
             self.assertTrue(self.lock.acquire(timeout=DEADLINE))
         self.assertEqual([3], codes)
 
-    def test_a_stopped_thread_that_may_hold_it_is_not_robbed(self) -> None:
-        """One stopped between acquiring and noting it keeps the lock, whoever died meanwhile."""
+    def test_a_lock_used_while_another_thread_tries_to_recover_it(self) -> None:
+        """The lock is not taken over if it was acquired and released between the two looks."""
+        me, attempt, calls = threading.get_ident(), self.lock._try_semaphore, itertools.count(1)
+
+        def acquire(*args: Any) -> bool:
+            if threading.get_ident() != me:
+                return bool(attempt(*args))
+            call = next(calls)
+            if call == 2:  # between the two looks
+                self.assertTrue(other.submit(self.lock.acquire).result(DEADLINE))
+            acquired: bool = attempt(*args)
+            if call <= 2:
+                self.assertFalse(acquired)
+                other.submit(self.lock.release).result(DEADLINE)
+            return acquired
+
+        with concurrent.futures.ThreadPoolExecutor(1) as other:
+            other.submit(self.lock.acquire).result(DEADLINE)
+            self.lock._try_semaphore = acquire
+            self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+        self.assertGreater(next(calls), 3)
+
+    def test_a_stopped_thread_that_may_hold_it_keeps_it(self) -> None:
+        """A process stopped just after it has acquired the semaphore keeps the lock."""
 
         def stopped() -> None:
             act_at("after acquire", stop_myself, self.lock)
@@ -227,7 +252,7 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual(0, self.join(holder))
 
     def test_a_stopped_holder_is_waited_for(self) -> None:
-        """As any other holder."""
+        """A stopped process that holds the lock keeps it until it continues."""
         holder = self.fork(lambda: (self.lock.acquire(), stop_myself(), self.lock.release()))
         self.await_stop(holder)
         self.assertFalse(self.lock.acquire(timeout=0.1))
@@ -235,7 +260,7 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(timeout=DEADLINE))
 
     def test_a_process_forked_while_it_is_held_does_not_hold_it(self) -> None:
-        """Neither by the methods nor by one that was taken from the lock before."""
+        """The child does not hold the lock, also if it uses a bound method made before the fork."""
         acquire = self.lock.acquire
         with self.lock:
             pid = self.fork(lambda: os._exit(10 * acquire(False) + self.lock.acquire(True, 0.02)))
@@ -253,14 +278,14 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(timeout=DEADLINE))
 
     def test_a_signal_handler_that_raises(self) -> None:
-        """Whoever is interrupted on the way has acquired nothing, and keeps nobody out."""
+        """An interrupted acquire() has not acquired the lock, and others can acquire it."""
         for step in ("after acquire", "before acquire"):
             for contended in (False, True):
                 with self.subTest(step, contended=contended):
                     self.interrupt(step, contended)
 
     def interrupt(self, step: str, contended: bool) -> None:
-        """Interrupt a child at a step, and see whether it can go on."""
+        """Interrupt a child at a step, and check that it can use the lock afterwards."""
         lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
         armed = [True]
 
@@ -394,7 +419,7 @@ class LockTest(PrimitivesTestCase):
             self.assertTrue(self.lock.locked())
 
     def test_ctrl_c_while_waiting(self) -> None:
-        """The wait ends, and the lock is free when its holder releases it."""
+        """The wait ends with KeyboardInterrupt; the lock is free once its holder releases it."""
 
         def wait() -> None:
             try:
@@ -412,15 +437,15 @@ class LockTest(PrimitivesTestCase):
             pass
 
     def test_the_default_timeout_is_an_error_that_says_who_holds_it(self) -> None:
-        """Name, pid, what it waits for, and since when."""
+        """The message has the holder's name, pid and thread, and the line that waits."""
         self.check_default_timeout("data", 0.05)
 
     def test_a_default_timeout_that_has_passed_at_once(self) -> None:
-        """The error says as much."""
+        """A timeout of a microsecond has the same message."""
         self.check_default_timeout("other", 1e-6)
 
     def check_default_timeout(self, name: str, seconds: float) -> None:
-        """Wait for a lock that is held elsewhere until its default timeout has passed."""
+        """Wait for a lock that another process holds until the default timeout has passed."""
         lock = SharedLock(self.roster, name, default_timeout=seconds)
         pid = self.fork(lambda: (self.roster.join("w3"), lock.acquire(), stop_myself()))
         self.await_stop(pid)
@@ -434,14 +459,14 @@ class LockTest(PrimitivesTestCase):
         self.assertIsInstance(caught.exception, TimeoutError)
 
     def test_the_environment_may_describe_a_timeout(self) -> None:
-        """The roster's hook makes the text."""
+        """`Roster.describe` makes the message."""
         self.roster.describe = lambda problem: f"<{problem}>"
         lock = SharedLock(self.roster, "data", default_timeout=0.01)
         with lock, self.assertRaisesRegex(WorkerTimeoutError, "^<lock 'data' was not .*>$"):
             lock.acquire()
 
     def test_a_deadlock_is_found(self) -> None:
-        """Two that wait for one another are told as a circle; who waits for nobody is not in it."""
+        """Two threads that wait for one another's locks are reported; a third one is not."""
         first = SharedLock(self.roster, "first", default_timeout=DEADLINE)
         second = SharedLock(self.roster, "second", default_timeout=DEADLINE)
         barrier = multiprocessing.get_context("fork").Barrier(2)
@@ -466,7 +491,7 @@ class LockTest(PrimitivesTestCase):
             third.acquire()
 
     def test_a_lock_acquired_twice_by_one_thread_is_a_deadlock(self) -> None:
-        """A circle of one."""
+        """A thread that waits for its own lock is reported as a deadlock."""
         lock = SharedLock(self.roster, "data", default_timeout=0.05)
         with (
             lock,
@@ -476,7 +501,7 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(lock.acquire(False))
 
     def test_holders_and_waits(self) -> None:
-        """Who holds what, and who waits for it, by worker and thread."""
+        """Holders and waits are reported by worker and thread."""
         self.assertEqual([], holders(self.roster))
         with self.lock:
             (holder,) = holders(self.roster)
@@ -490,7 +515,7 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual(["pump"], [holder.thread for holder in holders(self.roster)])
 
     def test_after_the_environment_it_says_so(self) -> None:
-        """Use after the end is a clear error, also by a method taken before."""
+        """Each method raises a WorkerError, also a bound method made before the end."""
         with self.lock:
             acquire = self.lock.acquire
         self.roster.close()
@@ -499,7 +524,7 @@ class LockTest(PrimitivesTestCase):
                 use()
 
     def test_bad_input(self) -> None:
-        """A wrong name or timeout is told at once."""
+        """A wrong name is a TypeError, a wrong timeout a TypeError or ValueError."""
         with self.assertRaisesRegex(TypeError, "the name of a lock is a str, got 3"):
             SharedLock(self.roster, 3)  # type: ignore[arg-type]
         with self.assertRaisesRegex(TypeError, "default_timeout is a number of seconds, or None"):
@@ -508,7 +533,7 @@ class LockTest(PrimitivesTestCase):
             SharedLock(self.roster, "x", default_timeout=-1)
 
     def test_a_wait_costs_little(self) -> None:
-        """A second of waiting takes less than a twentieth of a second of the processor."""
+        """Half a second of waiting takes less than 25 ms of processor time."""
         with self.lock:
             before = time.process_time()
             self.lock.acquire(timeout=0.5)
