@@ -30,8 +30,9 @@
 # semaphores.py    multiprocessing's own semaphore, in that memory
 # cell.py  bell.py a record changed as one; a wake-up that cannot be lost
 # messages.py      how an object becomes bytes
-# lock.py          the lock, which recovers when its holder dies
+# lock.py          the lock
 # lock_entries.py  which threads may hold a lock
+# lock_recovery.py how a lock is taken over from a dead process
 # private.py       the private names of the standard library
 # shared_*.py      queue, event, barrier, semaphore, counter, memory
 # sequence.py      steps in order

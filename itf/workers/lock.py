@@ -12,33 +12,13 @@ recover the lock.
 
 **Release**: release the semaphore, then mark this thread as outside.
 
-**Recover**: only one thread of all processes does this at a time (it holds a
-lock of the kernel, which ends with its process).  It
+**Recover**: see `itf.workers.lock_recovery`, which also has the proof that no two
+threads ever hold the lock.
 
-1. finds the dead processes that are inside,
-2. reads all entry counters,
-3. tries the semaphore.  If that succeeds, the lock was free, and is now held,
-4. otherwise reads all entry counters again, and takes the lock over if they
-   are unchanged and nobody but the dead processes and itself is inside.
-
-Why no living thread holds the lock after step 4: suppose that thread X does.
-X was outside in both step 2 and step 4, and its counter would have changed if
-X had been inside in between (an "outside" value is used once).  So X was
-outside when step 3 found the semaphore at 0.  The same is true of every other
-living thread, and only a thread inside can release what it has acquired.  So
-the semaphore stayed at 0, and X cannot have acquired it.  (A thread may also
-release what another one has acquired.  If that happens after step 3, it is a
-release of the lock that the recovering thread has got.)
-
-The threads that wait have to be outside for step 4.  That is why a thread
-that finds no living holder does not go to sleep on the semaphore.  A process
-that is stopped while one of its threads is inside keeps the lock from being
-recovered until it continues, because it might be the holder.
-
-The dead process need not exist.  If an exception interrupts ``acquire()``
-(Ctrl-C, for example), the thread cannot know whether it has the semaphore.
-It marks itself as outside in both cases.  If it had the semaphore, nobody is
-inside now, and the next thread that wants the lock takes it over in step 4.
+If an exception interrupts ``acquire()`` (Ctrl-C, for example), the thread cannot
+know whether it has the semaphore.  It marks itself as outside in both cases.  If
+it had the semaphore, nobody is inside now, and the next thread that wants the
+lock recovers it.
 """
 
 from __future__ import annotations
@@ -56,12 +36,11 @@ from itf.workers.lock_entries import (
     LOCK,
     LOCK_SIZE,
     WAITING,
-    dead_inside,
     entry_counters,
     is_living_inside,
-    let_out,
     outside,
 )
+from itf.workers.lock_recovery import recover
 from itf.workers.private import value_of
 from itf.workers.roster import Roster
 from itf.workers.semaphores import SystemSemaphore, waiting_slice
@@ -286,7 +265,11 @@ class SharedLock:
                     counters[seat] |= WAITING
                     acquired = bool(self._try_semaphore(True, pause))
                 else:
-                    acquired = self._recover_alone(counters, seat, pause)
+                    acquired = recover(roster, self._entry, counters, seat, self._try_semaphore)
+                    if not acquired:
+                        # Outside, because a thread that recovers the lock needs that.
+                        counters[seat] = outside(counters[seat])
+                        time.sleep(min(_RETRY, pause))
                 if acquired:
                     counters[seat] = counters[seat] & ~INSIDE | before & WAITING | ENTERED
                     return True
@@ -300,47 +283,6 @@ class SharedLock:
                     raise deadline.error(roster, f"{self._entry.label} was not acquired")
         finally:
             waits_for[0] = 0
-
-    def _recover_alone(self, counters: memoryview, seat: int, pause: float) -> bool:
-        """Try to recover the lock, unless another thread is about to; wait if that fails."""
-        if self._roster.when_alone(self._entry.offset, lambda: self._recover(counters, seat)):
-            return True
-        # Outside, because the thread that recovers the lock waits for that.
-        counters[seat] = outside(counters[seat])
-        time.sleep(min(_RETRY, pause))
-        return False
-
-    def _recover(self, counters: memoryview, seat: int) -> bool:
-        """Acquire the lock if no living thread holds it; the steps are in the module's docstring.
-
-        Args:
-            counters: The entry counters.
-            seat: The seat of this thread, which does not hold the lock.
-        """
-        dead = dead_inside(self._roster, counters)
-        counters[seat] |= WAITING  # it may acquire the semaphore
-        first = counters.tolist()
-        if not self._try_semaphore(False):
-            second = counters.tolist()
-            inside = {number for number, counter in enumerate(second) if counter & INSIDE}
-            if first != second or inside - {seat, *dead}:
-                return False
-            self._record_holder(dead, second)
-        # This thread holds the lock.  If it is killed from here on, it is found
-        # dead itself.  The dead must not go outside before, or nobody would be
-        # known to have died with the lock.
-        counters[seat] |= ENTERED
-        let_out(counters, dead)
-        return True
-
-    def _record_holder(self, dead: list[int], counters: list[int]) -> None:
-        """Record which dead process has held the lock."""
-        # The threads that did not wait, if there are any.  Otherwise a waiting
-        # thread was killed just after it had acquired the semaphore.
-        suspects = [seat for seat in dead if counters[seat] & ENTERED] or dead
-        for owner in {self._roster.owner(seat) for seat in suspects}:
-            if owner is not None:
-                self._roster.report_casualty(owner, self._entry.label)
 
 
 def _rest(counters: memoryview, seat: int, before: int) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the shared primitives share: children by plain fork, and a look at the rest."""
+"""Helpers for the tests of the shared objects: forked children, and a check of what is left."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ STEPS = ["before acquire", "after acquire", "before release", "after release"]
 
 
 def die() -> None:
-    """End this process as the harshest signal does."""
+    """Kill this process by SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop_myself() -> None:
-    """Stop this process until somebody lets it go on."""
+    """Stop this process until another one sends SIGCONT."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def linger() -> None:
-    """Wait for the kill."""
+    """Wait until the test kills this process."""
     threading.Event().wait(DEADLINE)
 
 
 def descriptors() -> dict[str, str]:
-    """Return the open descriptors of this process that come from the primitives."""
+    """Return the open descriptors of this process that belong to shared objects."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
         try:
@@ -65,7 +65,7 @@ def descriptors() -> dict[str, str]:
     return {
         number: name
         for number, name in found.items()
-        # A fault plan that another test has left gets its page when a process is forked.
+        # A fault plan of another test opens its page when a process is forked.
         if "itf-" in name and "itf-fault-page" not in name
     }
 
@@ -108,7 +108,7 @@ def sample(steps: int, few: int) -> list[int]:
 
 @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
 class PrimitivesTestCase(unittest.TestCase):
-    """A test with a roster, after which no child, descriptor or name is left."""
+    """A test with a roster; after it, no child, descriptor or name in /dev/shm is left."""
 
     def setUp(self) -> None:
         gc.collect()
@@ -130,7 +130,7 @@ class PrimitivesTestCase(unittest.TestCase):
     def fork(self, function: Callable[..., object], *args: Any) -> int:
         """Call a function in a forked child; returns its pid."""
         with warnings.catch_warnings():
-            # From 3.12 on, of a fork beside other threads: what these tests are about.
+            # Since 3.12, a fork beside other threads warns; some of these tests do that.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
         if not pid:
@@ -159,7 +159,7 @@ class PrimitivesTestCase(unittest.TestCase):
             time.sleep(0.0005)
 
     def await_death(self, pid: int) -> None:
-        """Wait until a child has died, and leave it the zombie that it is."""
+        """Wait until a child has died, and leave it a zombie."""
         found = None
         deadline = time.monotonic() + DEADLINE
         while found is None:
@@ -178,7 +178,7 @@ class PrimitivesTestCase(unittest.TestCase):
         self.join(pid)
 
     def end_children(self) -> None:
-        """Kill those that are still there."""
+        """Kill the children that still run."""
         for pid in list(self._children):
             self.kill(pid)
 
