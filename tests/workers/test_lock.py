@@ -328,10 +328,10 @@ class LockTest(PrimitivesTestCase):
                 self.lock.release()
 
             signal.signal(signal.SIGUSR1, handle)
+            # Just after the thread itself has acquired the semaphore.
+            act_at("after acquire", lambda: stop_myself() if used else None, self.lock)
             self.lock.acquire()
             self.assertEqual([True], used)
-            # If this thread were taken to be outside, these would recover the lock.
-            self.assertEqual([10, 10], [self.join(self.fork(self.try_it)) for _ in range(2)])
             self.lock.release()
 
         self.lock.acquire()
@@ -340,6 +340,11 @@ class LockTest(PrimitivesTestCase):
         os.kill(pid, signal.SIGUSR1)
         os.read(reader, 1)  # now the handler waits inside the wait of its thread
         self.lock.release()
+        self.await_stop(pid)
+        # If the thread were taken to be outside now, these would recover the lock.
+        for _ in range(2):
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+        os.kill(pid, signal.SIGCONT)
         self.assertEqual(0, self.join(pid))
         self.assertEqual(11, self.join(self.fork(self.try_it)))
 

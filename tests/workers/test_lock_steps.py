@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import random
 import signal
@@ -49,6 +50,10 @@ class Steps:
 
     def run(self, function: Callable[[], object]) -> None:
         """Call a function."""
+        # Python 3.12 has no such events if no frame has asked for them before.
+        frame = inspect.currentframe()
+        assert frame is not None
+        frame.f_trace_opcodes = True
         sys.settrace(self._trace)
         try:
             function()
@@ -97,7 +102,7 @@ class StepsTest(PrimitivesTestCase):
         """
         total = self.one(0, act, prepare, meanwhile)
         self.assertGreater(total, 20)
-        for step in sample(total, 8):
+        for step in sample(total, 6):
             with self.subTest(step=step, of=total):
                 self.one(step, act, prepare, meanwhile)
 
@@ -123,7 +128,8 @@ class StepsTest(PrimitivesTestCase):
         meanwhile(pid)
         self.await_death(pid)  # and it stays a zombie while the lock is checked
         self.check()
-        self.assertEqual(-9 if step else 0, self.join(pid))
+        # How many steps there are depends on what happens meanwhile.
+        self.assertIn(self.join(pid), (-9, 0) if step else (0,))
         return int(count.read()[0])
 
     def check(self) -> None:
@@ -248,7 +254,7 @@ class StoppedTest(PrimitivesTestCase):
         for how_it_dies in ("holding", "waiting"):
             total = self.one(0, how_it_dies)
             self.assertGreater(total, 20)
-            for step in sample(total, 8):
+            for step in sample(total, 6):
                 with self.subTest(dead=how_it_dies, step=step, of=total):
                     self.one(step, how_it_dies)
 
