@@ -1,7 +1,8 @@
 """How a shared lock is taken over from a process that has died with it.
 
 Only one thread of all processes recovers a lock at a time: it holds a lock of
-the kernel, which ends with its process.  That thread
+the kernel, which ends with its process.  (Two at once would find one another
+inside, and neither would succeed.)  That thread
 
 1. finds the dead processes that are inside the lock (`itf.workers.lock_entries`),
 2. reads all entry counters,

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import unittest
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -33,6 +34,8 @@ def count_up(lock: Any, cell: Cell, times: int) -> None:
 
 
 class LockTest(PrimitivesTestCase):
+    other: concurrent.futures.ThreadPoolExecutor
+
     def setUp(self) -> None:
         super().setUp()
         self.lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
@@ -188,46 +191,78 @@ class LockTest(PrimitivesTestCase):
         except WorkerError:
             os._exit(3)
 
-    def test_a_seat_is_not_cleaned_while_another_thread_recovers_the_lock(self) -> None:
+    def test_a_seat_is_not_given_away_while_another_thread_recovers_the_lock(self) -> None:
         """No new thread gets the seat of a dead thread between its discovery and its mark."""
-        dead = self.fork(lambda: (self.lock.acquire(), die()))
-        self.join(dead)
         codes: list[int] = []
-        report = self.roster.report_casualty
 
-        def meanwhile(process: int, held: str) -> None:
-            report(process, held)
+        def between_discovery_and_mark() -> None:
             codes.append(self.join(self.fork(self.exit_with_seat)))
 
-        with (
-            mock.patch.object(roster_module, "SEATS", 2),
-            mock.patch.object(self.roster, "report_casualty", meanwhile),
-        ):
-            self.assertTrue(self.lock.acquire(timeout=DEADLINE))
-        self.assertEqual([3], codes)
+        with mock.patch.object(roster_module, "SEATS", 3):
+            self.recover_beside(self.die_waiting, between_discovery_and_mark, bool)
+            self.assertEqual([3], codes)
+            self.assertNotEqual(3, self.join(self.fork(self.exit_with_seat)))
 
-    def test_a_lock_used_while_another_thread_tries_to_recover_it(self) -> None:
-        """The lock is not taken over if it was acquired and released between the two looks."""
+    def die_waiting(self) -> None:
+        """Have a process die that waits for the lock."""
+        pid = self.fork(self.lock.acquire)
+        self.await_waiting("lock 'data'")
+        self.kill(pid)
+
+    def recover_beside(
+        self,
+        prepare: Callable[[], object],
+        before: Callable[[], object],
+        after: Callable[[], object],
+    ) -> None:
+        """Acquire and release the lock, which is free when this thread tries to recover it.
+
+        Args:
+            prepare: Called while another thread holds the lock.
+            before: Called between the first look at the entry counters and the
+                attempt to acquire the semaphore.
+            after: Called after that attempt if it has failed.
+        """
         me, attempt, calls = threading.get_ident(), self.lock._try_semaphore, itertools.count(1)
 
         def acquire(*args: Any) -> bool:
             if threading.get_ident() != me:
                 return bool(attempt(*args))
             call = next(calls)
-            if call == 2:  # between the two looks
-                self.assertTrue(other.submit(self.lock.acquire).result(DEADLINE))
+            if call == 2:
+                before()
             acquired: bool = attempt(*args)
-            if call <= 2:
+            if call == 1:
                 self.assertFalse(acquired)
-                other.submit(self.lock.release).result(DEADLINE)
+                self.other.submit(self.lock.release).result(DEADLINE)
+            if call == 2 and not acquired:
+                after()
             return acquired
 
-        with concurrent.futures.ThreadPoolExecutor(1) as other:
-            other.submit(self.lock.acquire).result(DEADLINE)
+        with concurrent.futures.ThreadPoolExecutor(1) as self.other:
+            self.other.submit(self.lock.acquire).result(DEADLINE)
+            prepare()
             self.lock._try_semaphore = acquire
             self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+            self.lock._try_semaphore = attempt
             self.assertEqual(10, self.join(self.fork(self.try_it)))
-        self.assertGreater(next(calls), 3)
+            self.lock.release()
+        self.assertGreater(next(calls), 2, "it was not recovered")
+
+    def test_a_lock_used_while_another_thread_tries_to_recover_it(self) -> None:
+        """The lock is not taken over if it was acquired and released between the two looks."""
+        steps: list[str] = []
+
+        def acquire() -> None:
+            self.assertTrue(self.other.submit(self.lock.acquire).result(DEADLINE))
+            steps.append("acquired")
+
+        def release() -> None:
+            self.other.submit(self.lock.release).result(DEADLINE)
+            steps.append("released")
+
+        self.recover_beside(bool, acquire, release)
+        self.assertEqual(["acquired", "released"], steps)
 
     def test_a_stopped_thread_that_may_hold_it_keeps_it(self) -> None:
         """A process stopped just after it has acquired the semaphore keeps the lock."""
