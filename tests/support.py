@@ -17,6 +17,7 @@ from typing import Any
 __all__ = [
     "colourless",
     "fork",
+    "full_tests",
     "in_threads",
     "is_open",
     "mixed_in",
@@ -67,6 +68,11 @@ def run_script(source: str, *args: str, **environment: str) -> subprocess.Comple
         timeout=_TIMEOUT,
         check=False,
     )
+
+
+def full_tests() -> bool:
+    """Return whether the long tests run whole (``ITF_TEST_FULL=1``), not only a sample of them."""
+    return os.environ.get("ITF_TEST_FULL", "") not in ("", "0")
 
 
 def in_threads(count: int, function: Callable[[int], Any]) -> list[Any]:
