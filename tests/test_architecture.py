@@ -31,7 +31,7 @@ LAYERS = [
         "itf.workers",
         "itf.guard",
         "itf.faults",
-        "itf.generating",
+        "itf.file_generation",
         "itf.loops",
         "itf.measures",
         "itf.schedules",
@@ -42,7 +42,7 @@ LAYERS = [
     ["itf.forks", "itf.descriptors", "itf.pending", "itf.wrapping"],
     ["itf.proc"],
     ["itf.formats"],
-    ["itf.notes"],
+    ["itf.notes", "itf.validation"],
     ["itf.texts"],
     ["itf.exceptions"],
 ]

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable
 
 from itf import test_file_generator
-from itf.generating.sources import UNITS
-from itf.generating.units import NumberedUnits
+from itf.file_generation.languages import UNITS
+from itf.file_generation.large_files import NumberedUnits
 
 _MIB = 1024 * 1024
 _ROUNDS = 5

@@ -13,7 +13,8 @@ from typing import Any
 
 from itf import TestFileGenerator, test_file_generator as file_generator
 from itf.exceptions import WorkspaceEscapeError
-from tests.generating.system_calls import happening_at
+from itf.file_generation.path_checks import TEMPORARY_NAME_BYTES
+from tests.file_generation.system_calls import run_at_call
 from tests.support import in_threads, run_script
 
 _FILES: dict[str, Callable[[TestFileGenerator, str], object]] = {
@@ -24,7 +25,7 @@ _FILES: dict[str, Callable[[TestFileGenerator, str], object]] = {
 }
 
 
-class PlaceTestCase(unittest.TestCase):
+class WorkspaceRootTestCase(unittest.TestCase):
     def setUp(self) -> None:
         given = tempfile.TemporaryDirectory()
         self.addCleanup(given.cleanup)
@@ -34,11 +35,11 @@ class PlaceTestCase(unittest.TestCase):
         self.addCleanup(self.files.tearDown)
 
 
-class InterruptionTest(PlaceTestCase):
-    """Ctrl-C before, and after, every call to the system that there is."""
+class InterruptionTest(WorkspaceRootTestCase):
+    """KeyboardInterrupt before or after each system call."""
 
-    def test_a_file_is_whole_or_as_it_was(self) -> None:
-        """An interrupted write leaves the old content or the new, and nothing beside."""
+    def test_a_file_is_complete_or_unchanged(self) -> None:
+        """After an interrupt the file has the old or the new content, and no other file is left."""
         (self.root / "a").write_text("old")
         for name, create in _FILES.items():
             create(self.files, "a")
@@ -53,26 +54,30 @@ class InterruptionTest(PlaceTestCase):
                         self.assertEqual(["a"], os.listdir(self.root))
                         self.assertIn((self.root / "a").read_bytes(), (b"old", new))
                     if done:
-                        self.assertGreater(number, 4, "hardly a call was seen")
+                        self.assertGreater(number, 4, "the action made too few system calls")
                         break
                 else:
-                    self.fail("it never came to its end")
+                    self.fail("the action had more system calls than expected")
 
     def interrupted(self, action: Callable[[], object], number: int, after: bool) -> bool:
-        """Interrupt an action at a call; return whether it had come to its end before that."""
+        """Interrupt an action at a system call.
+
+        Returns:
+            Whether the action had ended before that call.
+        """
 
         def interrupt() -> None:
             raise KeyboardInterrupt
 
-        with happening_at(number, interrupt, after=after) as calls:
+        with run_at_call(number, interrupt, after=after) as calls:
             try:
                 action()
             except KeyboardInterrupt:
                 return False
         return calls.count <= number
 
-    def test_what_was_made_until_then_is_removed_at_the_end(self) -> None:
-        """From a directory of the user's, with the folders that had been missing."""
+    def test_tear_down_after_an_interrupt(self) -> None:
+        """Files and folders created before an interrupt are removed from the user's directory."""
         actions: dict[str, Callable[[TestFileGenerator], object]] = {
             "create_file": lambda files: files.create_file("new/er/a", "x"),
             "create_tree": lambda files: files.create_tree({"new": {"a": "x", "b": {"c": "y"}}}),
@@ -94,12 +99,12 @@ class InterruptionTest(PlaceTestCase):
                     if done:
                         break
                 else:
-                    self.fail("it never came to its end")
+                    self.fail("the action had more system calls than expected")
 
 
-class ThreadsTest(PlaceTestCase):
+class ThreadsTest(WorkspaceRootTestCase):
     def test_eight_threads_that_write_the_same_name(self) -> None:
-        """A reader sees one of the files, whole, at any time; and the last one stays."""
+        """A reader always finds one complete version of the file; the last version stays."""
         contents = {bytes((65 + number,)) * (10_000 * (number + 1)) for number in range(8)}
         self.files.create_file("new/a", min(contents))
         path = self.root / "new" / "a"
@@ -131,8 +136,8 @@ class ThreadsTest(PlaceTestCase):
         self.files.tearDown()
         self.assertEqual([], os.listdir(self.root))
 
-    def test_eight_threads_of_which_one_makes_it(self) -> None:
-        """What must be new is made by one; the others are told, and it goes at the end."""
+    def test_eight_threads_create_the_same_name(self) -> None:
+        """One thread creates a name that must be free; the others get FileExistsError."""
 
         def make(number: int) -> bool:
             try:
@@ -146,11 +151,11 @@ class ThreadsTest(PlaceTestCase):
         self.assertEqual([], os.listdir(self.root))
 
 
-class LimitsTest(PlaceTestCase):
-    """Names up to the file system's limit, and beyond it."""
+class LimitsTest(WorkspaceRootTestCase):
+    """Names and paths of the greatest length, odd names, and text that cannot be encoded."""
 
     def test_a_name_of_the_greatest_length(self) -> None:
-        """In bytes: as many letters, or half as many of two bytes; for every way to make one."""
+        """A name may have the greatest length in bytes; the error for a longer one shows it."""
         most = os.pathconf(self.root, "PC_NAME_MAX")
         for name in ("x" * most, "é" * (most // 2)):
             for create in _FILES.values():
@@ -160,28 +165,47 @@ class LimitsTest(PlaceTestCase):
                 self.files.create_file(f"folder/{name}xx", "")
             size = len(f"{name}xx".encode())
             self.assertEqual(
-                f"[Errno {errno.ENAMETOOLONG}] a name of {size} bytes, and the file system takes "
-                f"{most}; shorten: '{name}xx'",
+                f"[Errno {errno.ENAMETOOLONG}] the name has {size} bytes, the file system allows "
+                f"{most}; shorten it: '{name}xx'",
                 str(caught.exception),
             )
         self.assertFalse((self.root / "folder").exists())
 
     def test_a_path_of_the_greatest_length(self) -> None:
-        """A path that can be opened by itself is made, in hundreds of folders; a longer is not."""
+        """A path may have the greatest length in bytes; the error for a longer one shows it."""
         most = os.pathconf(self.root, "PC_PATH_MAX") - 1
         room = most - len(os.fsencode(self.root)) - 1
-        name = "folder-16-bytes/" * ((room - 1) // 16)
+        name = "folder-16-bytes/" * ((room - TEMPORARY_NAME_BYTES) // 16)
         path = self.files.create_file(name + "x" * (room - len(name)), "deep")
         self.assertEqual(("deep", most), (path.read_text(), len(os.fsencode(path))))
         name += "x" * (room - len(name) + 1)
         with self.assertRaises(OSError) as caught:
             self.files.create_file(name, "")
-        self.assertIn(f"bytes, and the system opens {most}; shorten", str(caught.exception))
+        self.assertIn(
+            f"the whole path has {most + 1} bytes, at most {most} are possible here; shorten it",
+            str(caught.exception),
+        )
         self.files.tearDown()
         self.assertEqual([], os.listdir(self.root))
 
+    def test_a_long_path_with_a_short_name(self) -> None:
+        """The limit leaves room for the temporary name, which is longer than a short name."""
+        most = os.pathconf(self.root, "PC_PATH_MAX") - 1
+        room = most - len(os.fsencode(self.root)) - 1 - TEMPORARY_NAME_BYTES
+        folder = "folder-16-bytes/" * (room // 16 - 1)
+        folder += "y" * (room - len(folder) - 1)
+        path = self.files.create_file(f"{folder}/a", "deep")
+        self.assertEqual("deep", path.read_text())
+        with self.assertRaises(OSError) as caught:
+            self.files.create_file(f"{folder}y/a", "")
+        limit = most - TEMPORARY_NAME_BYTES + 1
+        self.assertIn(
+            f"the whole path has {limit + 1} bytes, at most {limit} are possible here",
+            str(caught.exception),
+        )
+
     def test_names_of_every_kind(self) -> None:
-        """Emoji, right to left, combining marks, names that only Windows reserves."""
+        """Emoji, right-to-left text, combining marks and names reserved by Windows are allowed."""
         names = [
             "☃",
             "שלום",
@@ -204,7 +228,7 @@ class LimitsTest(PlaceTestCase):
             self.assertRegex(str(caught.exception), "is not the name of a file: no name on disk")
 
     def test_utf8_in_every_locale(self) -> None:
-        """In one without UTF-8 the name on disk is the same, and the path can be opened."""
+        """Names on disk are UTF-8 in every locale, and the returned paths can be opened."""
         for options in ({"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}, {"PYTHONUTF8": "1"}):
             with self.subTest(options):
                 done = run_script(
@@ -235,23 +259,23 @@ print(sys.getfilesystemencoding())
                     self.assertNotEqual("utf-8\n", done.stdout)
 
     def test_a_surrogate_in_a_content(self) -> None:
-        """Is told, with what to do."""
+        """A surrogate in a text raises ValueError with its index, and writes nothing."""
         for create in (
             lambda: self.files.create_file("a", "ab\ud800"),
             lambda: self.files.create_tree({"a": "ab\ud800"}),
         ):
             with self.assertRaisesRegex(
                 ValueError,
-                r"content.* has a surrogate, '\\ud800', at 2, for which UTF-8 has no bytes; "
+                r"content.* has a surrogate, '\\ud800', at index 2, which UTF-8 cannot encode; "
                 "give bytes",
             ):
                 create()
         self.assertEqual([], os.listdir(self.root))
 
 
-class PermissionsTest(PlaceTestCase):
-    def test_the_umask_counts(self) -> None:
-        """Files and folders have the modes that the umask leaves, and never more."""
+class PermissionsTest(WorkspaceRootTestCase):
+    def test_permissions_follow_the_umask(self) -> None:
+        """Files and folders have 0666 and 0777 without the bits of the umask."""
         for mask, file, folder in (
             ("077", "600", "700"),
             ("022", "644", "755"),
@@ -270,12 +294,12 @@ with test_file_generator() as files:
             self.assertEqual((f"{{'{file}'}} {folder}\n", ""), (done.stdout, done.stderr))
 
     def test_a_fifo_is_replaced(self) -> None:
-        """Not waited for."""
+        """A fifo with the file's name is replaced, without waiting for its other end."""
         os.mkfifo(self.root / "a")
         self.assertEqual("b", self.files.create_file("a", "b").read_text())
 
-    def test_a_hard_link_is_cut(self) -> None:
-        """A file that has another name elsewhere keeps its content there."""
+    def test_a_hard_link_is_replaced(self) -> None:
+        """Another name of the replaced file keeps the old content."""
         with tempfile.TemporaryDirectory(dir=self.root.parent) as outside:
             other = pathlib.Path(outside, "a")
             other.write_text("kept")
@@ -285,8 +309,8 @@ with test_file_generator() as files:
 
 
 class FullDiskTest(unittest.TestCase):
-    def test_a_full_disk_is_its_own_error(self) -> None:
-        """It says of which file, and how far; nothing is left, what was there stays."""
+    def test_a_full_disk(self) -> None:
+        """The error has the path and the number of written bytes; the old file is unchanged."""
         done = run_script("""
 import os, resource, signal
 from itf import test_file_generator
@@ -314,12 +338,13 @@ with test_file_generator() as files:
 print(root.exists())
 """)
         self.assertEqual("", done.stderr)
-        told = "bytes of it had been written; they are removed again"
+        note = "bytes; the partial file is removed"
         self.assertEqual(
             [
-                *[f"[Errno 27] File too large: 'ROOT/src/a' 100000 {told}"] * 5,
-                f"[Errno 27] File too large: 'ROOT/src/a' 0 {told}",
-                f"[Errno 27] File too large: 'ROOT/mutated' 100000 {told}",
+                *[f"[Errno 27] File too large: 'ROOT/src/a' writing failed after 100000 {note}"]
+                * 5,
+                f"[Errno 27] File too large: 'ROOT/src/a' writing failed after 0 {note}",
+                f"[Errno 27] File too large: 'ROOT/mutated' writing failed after 100000 {note}",
                 "old ['a']",
                 "200000",
                 "False",
@@ -328,9 +353,9 @@ print(root.exists())
         )
 
 
-class NamesTest(PlaceTestCase):
+class NamesTest(WorkspaceRootTestCase):
     def test_every_name_is_checked(self) -> None:
-        """In each of the ways to make or change something, nothing leads out."""
+        """Every method refuses names and links that lead out of the workspace."""
         calls: list[Callable[[Any], object]] = [
             lambda name: self.files.create_file(name, ""),
             lambda name: self.files.create_file("a", "", subdir=name),
