@@ -11,6 +11,8 @@ import threading
 import time
 from typing import Any, Final
 
+from itf.forks import after_fork_in_child
+
 __all__ = [
     "Subreaper",
     "children",
@@ -205,10 +207,8 @@ subreaper: Final = Subreaper()
 """The one switch of this process."""
 
 
-def _renew() -> None:
-    # The switch is not inherited; its lock may be held by a thread that is not here.
+@after_fork_in_child
+def _after_fork() -> None:
+    # A child does not inherit the setting, and a thread of the parent may have
+    # held the lock during the fork.
     subreaper.__init__()  # type: ignore[misc]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)
