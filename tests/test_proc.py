@@ -17,7 +17,7 @@ class ProcessFactsTest(unittest.TestCase):
     """Facts about a running process, a zombie, and a process that does not exist."""
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program that says a line when it is there, and ends when its stdin does."""
+        """Start a program that prints a line when it is ready, and ends when its stdin is closed."""
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -39,7 +39,7 @@ class ProcessFactsTest(unittest.TestCase):
         self.assertIn(proc.state_of(shell.pid), ("S", "R", "D"))
 
     def test_a_zombie_and_a_reaped_process(self) -> None:
-        """A process that has ended is a zombie until it is reaped; then nothing is known about it."""
+        """A process that has ended is a zombie until it is reaped; then nothing is known."""
         child = os.fork()
         if child == 0:
             os._exit(3)
@@ -62,7 +62,7 @@ class ProcessFactsTest(unittest.TestCase):
         """Without a free descriptor the wait still notices whether the process has ended."""
         shell = self.start("sh", "-c", "echo there; read line")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # All numbers below it are in use, and /proc cannot be opened either.
+        # Use all descriptors below the limit, so that /proc cannot be opened either.
         limit = max(map(int, os.listdir("/proc/self/fd")))
         taken = [os.dup(0) for number in range(3, limit) if not is_open(number)]
         try:
@@ -87,7 +87,7 @@ class ProcessFactsTest(unittest.TestCase):
         self.assertTrue(command.endswith("..."))
 
 
-@unittest.skipUnless(sys.platform == "linux", "the switch is Linux's")
+@unittest.skipUnless(sys.platform == "linux", "prctl is Linux's")
 class SubreaperTest(unittest.TestCase):
     def test_nested_use(self) -> None:
         """The flag is set until the last user releases it, and then has its old value."""
@@ -100,7 +100,7 @@ class SubreaperTest(unittest.TestCase):
         self.assertEqual(1, switch._get())
         switch.release()
         self.assertEqual(before, switch._get())
-        switch.release()  # once too often changes nothing
+        switch.release()  # one release too many changes nothing
         self.assertEqual(before, switch._get())
 
 
