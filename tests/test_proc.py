@@ -17,7 +17,7 @@ class ProcessFactsTest(unittest.TestCase):
     """Facts about a running process, a zombie, and a process that does not exist."""
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program that prints a line when it is ready, and ends when its stdin is closed."""
+        """Start a program that prints a line when it is ready; it ends when stdin is closed."""
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
         assert process.stdout is not None
