@@ -33,11 +33,6 @@ def after_fork_in_child(function: _Function) -> _Function:
     is reported by `sys.unraisablehook`, and the next function is called.  A
     registration lasts as long as the process, so register functions of modules
     only.  On systems without `os.fork` the function is never called.
-
-    Example:
-        >>> @after_fork_in_child
-        ... def forget_children() -> None:
-        ...     children.clear()
     """
     around_fork(after_in_child=function)
     return function
