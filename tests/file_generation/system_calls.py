@@ -1,4 +1,4 @@
-"""Something that happens just before, or just after, a chosen call to the system."""
+"""Runs a function just before or after the n-th call of a function of `os`."""
 
 from __future__ import annotations
 
@@ -8,27 +8,36 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-__all__ = ["Calls", "happening_at"]
+__all__ = ["Calls", "run_at_call"]
 
-# All that the generator asks the system for, by way of a name.
+# Functions of `os` with which the file generator reads and changes the file system.
 _NAMES = (
-    "chmod", "link", "mkdir", "open", "readlink", "replace", "rmdir", "stat", "symlink",
+    "chmod", "link", "lstat", "mkdir", "open", "readlink", "replace", "rmdir", "stat", "symlink",
     "truncate", "unlink", "write",
 )  # fmt: skip
 
 
 class Calls:
-    """How many calls there were."""
+    """Counter of the calls so far."""
 
     def __init__(self) -> None:
         self.count = 0
 
 
 @contextlib.contextmanager
-def happening_at(
+def run_at_call(
     number: int, action: Callable[[], object], *, after: bool = False
 ) -> Iterator[Calls]:
-    """Do something just before the call of this number, counted from 0, or after it."""
+    """Run an action just before, or after, the call with a number.
+
+    Args:
+        number: Number of the call, counted from 0 over all functions in `_NAMES`.
+        action: Function to run; it may raise.
+        after: Whether it runs after the call.
+
+    Yields:
+        The counter of the calls.
+    """
     calls = Calls()
 
     def hooked(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,12 +11,18 @@ import unittest
 from typing import Any
 
 from itf import test_file_generator as file_generator
-from itf.generating.projects import PROJECT_LANGUAGES
-from tests.generating.languages import LANGUAGES, has_tool, problem_of, structural_problem
+from itf.file_generation.projects import PROJECT_LANGUAGES
+from tests.file_generation.language_checks import (
+    LANGUAGES,
+    has_tool,
+    problem_of,
+    structural_problem,
+)
 from tests.support import tool_environment
 
-# Of 60 files, 3 deep, with seed 5.  They say that no version of Python makes
-# others; who changes what a project looks like puts the new ones here.
+# SHA-256 of a project of 60 files, depth 3 and seed 5, by language.  They prove that
+# all versions of Python generate the same files.  Update them when you change
+# what a project contains.
 _DIGESTS = {
     "python": "24e9a8356d0a3c36",
     "javascript": "61b41e4ef96c7cd2",
@@ -24,7 +30,7 @@ _DIGESTS = {
     "c": "8b6989d90ac7db0f",
 }
 
-# Imports every module, in a given order, and calls each one's total.
+# Script that imports every module in a given order and prints the total of each.
 _IMPORT_ALL = """
 import importlib, json, sys
 sys.path.insert(0, sys.argv[1])
@@ -39,7 +45,7 @@ print(json.dumps(totals))
 
 
 def contents(project: pathlib.Path) -> dict[str, bytes]:
-    """Return all files of a project."""
+    """Return the content of all files of a project, by relative path."""
     return {
         path.relative_to(project).as_posix(): path.read_bytes()
         for path in sorted(project.rglob("*"))
@@ -48,8 +54,8 @@ def contents(project: pathlib.Path) -> dict[str, bytes]:
 
 
 def numbers_imported(source: bytes) -> list[int]:
-    """Return the numbers of the modules that one adds up, without its own."""
-    # The first function is the one that adds up.
+    """Return the numbers of the modules that a module adds to its own."""
+    # The first function of a module returns the total.
     total = re.findall(rb"return (NUMBER\b.*)", source)[0]
     return [int(number) for number in re.findall(rb"NUMBER_(\d+)", total)]
 
@@ -75,10 +81,10 @@ class ProjectTestCase(unittest.TestCase):
 
 
 class PythonProjectTest(ProjectTestCase):
-    """A project in Python, which is what there is by default."""
+    """Projects in Python, the default language."""
 
     def test_a_thousand_modules(self) -> None:
-        """So many files, in folders four deep, each of them compiled without a warning."""
+        """The project has 1,000 files in up to four levels of folders; all compile."""
         project = self.files.create_project()
         files = contents(project)
         self.assertEqual((1000, "project"), (len(files), project.name))
@@ -114,13 +120,13 @@ class PythonProjectTest(ProjectTestCase):
         self.assertGreater(imports, len(files), "they hardly import one another")
 
     def test_all_of_it_can_be_imported(self) -> None:
-        """In either order, and each function adds up what its module imports."""
+        """All modules can be imported, in both orders, and each total is the sum of its imports."""
         project = self.files.create_project("sub/package", files=200, depth=3, seed=7)
         for order in (1, -1):
             self.check_totals(project, order)
 
     def test_each_module_can_be_imported_first(self) -> None:
-        """Whatever is imported before it: there is no circle to run into."""
+        """Each module can be the first import of a process, so there are no circular imports."""
         project = self.files.create_project(files=40, depth=3, seed=3)
         script = """
 import importlib, sys
@@ -136,8 +142,8 @@ for first in sys.argv[2:]:
         ]
         self.output_of(sys.executable, "-c", script, project.parent, *modules)
 
-    def test_every_way_to_import_is_there(self) -> None:
-        """Absolute, relative, and as a module."""
+    def test_all_forms_of_import_occur(self) -> None:
+        """The modules use absolute imports, relative imports, and imports of modules."""
         text = b"\n".join(contents(self.files.create_project(files=100)).values())
         for pattern in (
             rb"(?m)^from project\.[\w.]+ import NUMBER",
@@ -148,10 +154,10 @@ for first in sys.argv[2:]:
 
 
 class EveryProjectTest(ProjectTestCase):
-    """What all languages have in common."""
+    """Properties of projects in all languages."""
 
     def test_files_and_depth(self) -> None:
-        """As many files as were asked for, never deeper, and that deep if there are enough."""
+        """The number of files is exact; the depth is reached if there are enough files."""
         for language in PROJECT_LANGUAGES:
             for files, depth in (
                 (1, 0),
@@ -173,7 +179,7 @@ class EveryProjectTest(ProjectTestCase):
                     self.assertEqual(min(depth, files - 1), max(n.count("/") for n in found))
 
     def test_the_same_arguments_give_the_same_files(self) -> None:
-        """Byte for byte, in every version of Python; another seed gives others."""
+        """Files are the same in every version of Python, byte for byte; another seed differs."""
         digests = {}
         for language in PROJECT_LANGUAGES:
             projects = []
@@ -188,7 +194,7 @@ class EveryProjectTest(ProjectTestCase):
         self.assertEqual(_DIGESTS, digests)
 
     def test_valid_in_its_language(self) -> None:
-        """Each file compiles; without the language's tool its structure is right."""
+        """Each file is valid source code."""
         for language in LANGUAGES:
             project = self.files.create_project(language, files=30, depth=3, language=language)
             for name, source in contents(project).items():
@@ -196,7 +202,7 @@ class EveryProjectTest(ProjectTestCase):
                     self.assertIsNone(structural_problem(source))
 
     def test_javascript_runs(self) -> None:
-        """Every module can be required, and adds up what it requires."""
+        """Node can load every module, and each total is the sum of its imports."""
         self.run_if_installed("javascript")
         project = self.files.create_project(files=60, depth=3, language="javascript")
         script = """
@@ -221,19 +227,19 @@ class EveryProjectTest(ProjectTestCase):
             self.skipTest(f"the compiler of {language} is not installed")
 
     def test_rust_compiles(self) -> None:
-        """The whole crate."""
+        """rustc compiles the whole crate."""
         self.run_if_installed("rust")
         project = self.files.create_project(files=60, depth=3, language="rust")
         self.output_of(
             "rustc", "--edition=2021", "--crate-type=lib", "--emit=metadata", project / "lib.rs"
         )
-        # It is the whole that was compiled: with one file less it does not.
+        # Prove that rustc read every file: without one of them it fails.
         inner = next(path for path in sorted(project.rglob("*.rs")) if path.name != "lib.rs")
         inner.unlink()
         self.assertIsNotNone(problem_of(project / "lib.rs", "rust"))
 
     def test_c_compiles(self) -> None:
-        """Every header by itself, without a warning."""
+        """Each header compiles by itself without warnings."""
         self.run_if_installed("c")
         project = self.files.create_project(files=60, depth=3, language="c")
         headers = sorted(project.rglob("*.h"))
@@ -244,10 +250,10 @@ class EveryProjectTest(ProjectTestCase):
 
 
 class ArgumentsTest(ProjectTestCase):
-    def test_what_is_refused(self) -> None:
-        """Wrong numbers, names that cannot be imported, names that are taken."""
+    def test_wrong_arguments_are_refused(self) -> None:
+        """Wrong numbers, names that Python cannot import, and names in use raise an error."""
         self.files.create_file("taken", "")
-        no_name = "{} is not a name that Python can import; give an identifier"
+        no_name = "{} is not a name that Python can import; give an identifier that is no keyword"
         languages = "python, javascript, rust, c"
         cases: list[tuple[dict[str, Any], type[Exception], str]] = [
             ({"files": 0}, ValueError, "files must be at least 1, got 0"),
@@ -255,7 +261,7 @@ class ArgumentsTest(ProjectTestCase):
             ({"depth": -1}, ValueError, "depth must be at least 0, got -1"),
             ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
             ({"seed": None}, TypeError, "seed must be an int, got None"),
-            ({"language": "go"}, ValueError, f"unknown language 'go'; there are {languages}"),
+            ({"language": "go"}, ValueError, f"unknown language 'go'; choose one of {languages}"),
             ({"name": "my-project"}, ValueError, no_name.format("'my-project'")),
             ({"name": "x/class"}, ValueError, no_name.format("'class'")),
         ]
@@ -266,7 +272,7 @@ class ArgumentsTest(ProjectTestCase):
         with self.assertRaises(FileExistsError) as caught:
             self.files.create_project("taken")
         self.assertEqual(
-            f"[Errno 17] this name is taken; give another: '{self.files.workspace / 'taken'}'",
+            f"[Errno 17] this name is in use; choose another: '{self.files.workspace / 'taken'}'",
             str(caught.exception),
         )
         self.assertFalse((self.files.workspace / "project").exists())

@@ -18,7 +18,7 @@ class TreeTest(unittest.TestCase):
         self.root = self.files.workspace
 
     def test_a_tree(self) -> None:
-        """Text and bytes, folders in folders, names that are paths, and folders without files."""
+        """A tree has text, bytes, nested folders, empty folders, and names that are paths."""
         tree = {
             "src/a.py": "x = 'ä'\r\n",
             "src/b": {"c.py": b"\xff", "d/e": {"f": bytearray(b"1")}, "empty": {}},
@@ -32,13 +32,13 @@ class TreeTest(unittest.TestCase):
         self.assertEqual([], os.listdir(self.root / "src" / "b" / "empty"))
 
     def test_in_a_folder(self) -> None:
-        """The names in the result are those of the tree."""
+        """With subdir, the names in the result are still those of the tree."""
         self.assertEqual(
             {"a": self.root / "x" / "y" / "a"}, self.files.create_tree({"a": ""}, subdir="x/y")
         )
 
-    def test_a_folder_that_is_a_link_that_leads_out(self) -> None:
-        """It is refused by the name that the tree has for it."""
+    def test_links_that_lead_out(self) -> None:
+        """The error has the name that the tree uses."""
         (self.root / "out").symlink_to("/")
         for tree in ({"out": {}}, {"out/a": ""}):
             with self.assertRaises(WorkspaceEscapeError) as caught:
@@ -49,36 +49,36 @@ class TreeTest(unittest.TestCase):
                 str(caught.exception),
             )
 
-    def test_one_folder_in_two_parts(self) -> None:
-        """May be written down twice; what is in it is put together."""
+    def test_a_folder_given_twice(self) -> None:
+        """The contents of a folder that is given several times are combined."""
         paths = self.files.create_tree({"new/a": "", "new": {"b": ""}, "./new//": {"c/d": ""}})
         self.assertEqual(["new/a", "new/b", "new/c/d"], sorted(paths))
 
-    def test_nothing(self) -> None:
-        """An empty tree is one, and any mapping will do."""
+    def test_empty_trees_and_mappings(self) -> None:
+        """A tree may be empty, and may be any kind of mapping."""
         self.assertEqual({}, self.files.create_tree({}))
         tree = types.MappingProxyType({"a": types.MappingProxyType({"b": ""})})
         self.assertEqual(["a/b"], list(self.files.create_tree(tree)))
 
     def test_it_is_one_event(self) -> None:
-        """On the timeline, with the number of files."""
+        """The timeline gets one event with the number of files."""
         self.files.create_tree({"new": {"a": "", "b": ""}})
         self.assertEqual(
             [{"action": "tree written", "path": str(self.root), "files": 2}],
             [event["data"] for event in self.files.timeline.events("file")],
         )
 
-    def test_what_is_no_tree(self) -> None:
-        """It is told before anything is written."""
+    def test_wrong_trees_are_refused(self) -> None:
+        """A wrong tree raises an error before the first file is written."""
         circle: dict[str, Any] = {}
         circle["a"] = {"b": circle}
         content = "the content of {} must be str or bytes, got {}"
-        twice = "{} is in the tree twice; give it once"
-        below = "{} is below a name that is a file in the same tree"
+        twice = "{} occurs twice in the tree; give it once"
+        below = "{} is below a name that the same tree uses for a file"
         cases: list[tuple[Any, type[Exception], str]] = [
             ({"new": {"x": "", "a": 3}}, TypeError, content.format("'new/a'", 3)),
             ({"new": {"x": ""}, "a": None}, TypeError, content.format("'a'", None)),
-            (["a"], TypeError, "a tree must be a mapping of names, got ['a']"),
+            (["a"], TypeError, "a tree must be a mapping from name to content, got ['a']"),
             ({"new": "", 3: ""}, TypeError, "name must be a str, got 3"),
             ({"new/a": "1", "new": {"a": "2"}}, ValueError, twice.format("'new/a'")),
             ({"new/a": "1", "./new/a": "1"}, ValueError, twice.format("'new/a'")),
@@ -86,7 +86,7 @@ class TreeTest(unittest.TestCase):
             ({"new": {}, "./new": ""}, ValueError, twice.format("'new'")),
             ({"new": "1", "new/a": ""}, ValueError, below.format("'new/a'")),
             ({"new": {"": ""}}, ValueError, "'new/' is not the name of a file"),
-            ({"new": "", "x": circle}, ValueError, "the tree is inside itself, at 'x/a/b'"),
+            ({"new": "", "x": circle}, ValueError, "the tree contains itself, at 'x/a/b'"),
         ]
         for tree, kind, text in cases:
             with self.subTest(text), self.assertRaises(kind) as caught:

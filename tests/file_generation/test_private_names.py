@@ -4,9 +4,9 @@ import ast
 import pathlib
 import unittest
 
-import itf.generating
+import itf.file_generation
 
-_PACKAGE = pathlib.Path(itf.generating.__file__).parent
+_PACKAGE = pathlib.Path(itf.file_generation.__file__).parent
 
 
 def is_private(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A project: a tree of modules that import one another, and really run."""
+"""Projects: trees of modules that import one another and run without errors."""
 
 from __future__ import annotations
 
@@ -11,64 +11,75 @@ __all__ = ["PROJECT_LANGUAGES", "check_package_name", "plan_project"]
 
 __unittest = True
 
-# Of names that are keywords in no language.
+# Name parts of folders and modules; none is a keyword in one of the languages.
 _FOLDERS: Final = ("core", "data", "net", "store", "tools", "views")
 _MODULES: Final = ("cache", "config", "events", "parser", "queue", "report", "schema", "worker")
 
-# A folder for about so many files, as in projects that people write.
-_FILES_A_FOLDER: Final = 8
+# Average number of files in a folder, a usual number in real projects.
+_FILES_PER_FOLDER: Final = 8
 
-# Few enough to be read, enough for a graph in which much depends on much.
+# Largest number of imports in a module.  With 3, most modules depend on many
+# others indirectly, and a module stays short.
 _MOST_IMPORTS: Final = 3
 
 
 class _Module(NamedTuple):
-    """A file of the project.  A folder's own comes before all that is in the folder."""
+    """A module of the project.
+
+    A folder is a module too: its source is the index file of the folder, such
+    as ``__init__.py``.  That file comes before the other files of the folder.
+    """
 
     package: str
     number: int
     folder: tuple[str, ...]
     name: str
-    """Without a suffix; empty for the folder's own file."""
+    """File name without suffix; empty for the index file of a folder."""
     imports: tuple[_Module, ...]
-    """All of them of lower numbers, so that there is no circle."""
-    inner: list[str]
-    """What is in the folder, if it is the folder's own file."""
+    """Imported modules.  Their numbers are lower, so there are no circular imports."""
+    children: list[str]
+    """Names of the modules in the folder, if this is the index file of a folder."""
 
     @property
     def path(self) -> tuple[str, ...]:
+        """Path components from the project's folder, without suffix."""
         return (*self.folder, self.name) if self.name else self.folder
 
-    def total(self, own: str = "NUMBER") -> str:
+    def sum_expression(self, own: str = "NUMBER") -> str:
+        """Return source text that adds this module's number and those of its imports."""
         return " + ".join([own, *(f"NUMBER_{other.number}" for other in self.imports)])
 
 
 class _Language(NamedTuple):
-    top: str
-    """The name of the project's own file."""
-    own: str
-    """The name of a folder's own file."""
+    """How a language names and writes its modules."""
+
+    root_index: str
+    """Name of the index file of the project's folder, without suffix."""
+    folder_index: str
+    """Name of the index file of any other folder, without suffix."""
     suffix: str
     render: Callable[[_Module], str]
+    """Function that returns the source text of a module."""
 
     def path_of(self, module: _Module) -> tuple[str, ...]:
-        own = self.own if module.folder else self.top
-        return (*module.folder, (module.name or own) + self.suffix)
+        """Return the path components of a module's file, from the project's folder."""
+        index = self.folder_index if module.folder else self.root_index
+        return (*module.folder, (module.name or index) + self.suffix)
 
 
 def plan_project(
     package: str, files: int, depth: int, seed: int, language: str
 ) -> Iterator[tuple[tuple[str, ...], bytes]]:
-    """Yield the files of a project: the parts of the path in the project's folder, and the text.
+    """Yield path components (from the project's folder) and content of each file of a project.
 
-    The same arguments give the same project, in every version of Python.
+    The same arguments give the same project in every version of Python.
 
     Args:
-        package: The name of the project's folder.
-        files: How many files, at least 1.
-        depth: How many folders deep below the project's at most, and at least
-            if the files are enough.
-        seed: Chooses one project among all of this size.
+        package: Name of the project's folder.
+        files: Number of files, at least 1.
+        depth: Number of levels of folders below the project's folder.  It is
+            reached if there are more files than levels, and never exceeded.
+        seed: Selects one of the projects of this size.
         language: One of `PROJECT_LANGUAGES`.
     """
     kind = PROJECT_LANGUAGES[language]
@@ -77,21 +88,23 @@ def plan_project(
 
 
 def check_package_name(name: str) -> None:
-    """Refuse a name that `import` does not take.
+    """Raise the error for a name that Python's ``import`` does not accept.
 
     Raises:
-        ValueError: It is no identifier, or a keyword.
+        ValueError: The name is not an identifier, or it is a keyword.
     """
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise ValueError(f"{name!r} is not a name that Python can import; give an identifier")
+        raise ValueError(
+            f"{name!r} is not a name that Python can import; give an identifier that is no keyword"
+        )
 
 
 def _modules(package: str, files: int, depth: int, seed: int) -> list[_Module]:
-    # Of all that a Random has, random() alone gives the same in every version.
-    number = random.Random(seed).random
+    # Only the method random() returns the same numbers in every version of Python.
+    random_number = random.Random(seed).random
 
     def below(end: int) -> int:
-        return int(number() * end)
+        return int(random_number() * end)
 
     modules: list[_Module] = []
     folders: list[_Module] = []
@@ -105,16 +118,17 @@ def _modules(package: str, files: int, depth: int, seed: int) -> list[_Module]:
 
     folders.append(add((), ""))
     while len(modules) < files:
-        # First of all as deep as it goes, then here and there.
-        deepest = len(folders) <= depth
-        above = folders[-1 if deepest else below(len(folders))]
-        if deepest or (len(above.folder) < depth and below(_FILES_A_FOLDER) == 0):
+        # First one folder inside the other until the depth is reached; after
+        # that, files and folders in randomly chosen folders.
+        nest = len(folders) <= depth
+        parent = folders[-1 if nest else below(len(folders))]
+        if nest or (len(parent.folder) < depth and below(_FILES_PER_FOLDER) == 0):
             name = f"{_FOLDERS[below(len(_FOLDERS))]}_{len(modules)}"
-            folders.append(add((*above.folder, name), ""))
+            folders.append(add((*parent.folder, name), ""))
         else:
             name = f"{_MODULES[below(len(_MODULES))]}_{len(modules)}"
-            add(above.folder, name)
-        above.inner.append(name)
+            add(parent.folder, name)
+        parent.children.append(name)
     return modules
 
 
@@ -124,7 +138,7 @@ def _python(module: _Module) -> str:
     for other in module.imports:
         source = ".".join((module.package, *other.path))
         name = f"NUMBER_{other.number}"
-        # Each of the ways to import that there are, in turn.
+        # Use the three forms of the import statement in turn.
         match (n + other.number) % 3:
             case 0:
                 imports.append(f"import {source} as module_{other.number}")
@@ -132,7 +146,7 @@ def _python(module: _Module) -> str:
             case 1:
                 imports.append(f"from {source} import NUMBER as {name}")
             case _:
-                # One dot is the module's own folder, each further one the folder above.
+                # One dot means the module's own folder, each further dot one folder up.
                 source = "." * (len(module.folder) + 1) + ".".join(other.path)
                 imports.append(f"from {source} import NUMBER as {name}")
     return f'''"""Module {n} of a generated project."""
@@ -142,7 +156,7 @@ def _python(module: _Module) -> str:
 
 def total_{n}():
     """Return {n} and the numbers of what is imported."""
-    return {module.total()}
+    return {module.sum_expression()}
 
 
 class Thing{n}:
@@ -156,7 +170,7 @@ def _javascript(module: _Module) -> str:
     n = module.number
     up = "../" * len(module.folder) or "./"
     block = _block(
-        f'const {{ NUMBER: NUMBER_{other.number} }} = require("{up}{_way(other, "javascript")}");'
+        f'const {{ NUMBER: NUMBER_{other.number} }} = require("{up}{_file_path(other, "javascript")}");'  # noqa: E501
         for other in module.imports
     )
     return f"""// Module {n} of a generated project.
@@ -165,7 +179,7 @@ def _javascript(module: _Module) -> str:
 {block}const NUMBER = {n};
 
 function total_{n}() {{
-  return {module.total()};
+  return {module.sum_expression()};
 }}
 
 class Thing{n} {{
@@ -180,7 +194,7 @@ module.exports = {{ NUMBER, total_{n}, Thing{n} }};
 
 def _rust(module: _Module) -> str:
     n = module.number
-    block = _block(f"pub mod {name};" for name in module.inner)
+    block = _block(f"pub mod {name};" for name in module.children)
     block += _block(
         f"use {'::'.join(('crate', *other.path))}::NUMBER as NUMBER_{other.number};"
         for other in module.imports
@@ -190,7 +204,7 @@ def _rust(module: _Module) -> str:
 {block}pub const NUMBER: i64 = {n};
 
 pub fn total_{n}() -> i64 {{
-    {module.total()}
+    {module.sum_expression()}
 }}
 
 pub struct Thing{n};
@@ -206,7 +220,7 @@ impl Thing{n} {{
 def _c(module: _Module) -> str:
     n = module.number
     up = "../" * len(module.folder)
-    block = _block(f'#include "{up}{_way(other, "c")}"' for other in module.imports)
+    block = _block(f'#include "{up}{_file_path(other, "c")}"' for other in module.imports)
     return f"""/* Module {n} of a generated project. */
 #ifndef MODULE_{n}
 #define MODULE_{n}
@@ -215,7 +229,7 @@ def _c(module: _Module) -> str:
 
 static inline long total_{n}(void)
 {{
-    return {module.total(f"NUMBER_{n}")};
+    return {module.sum_expression(f"NUMBER_{n}")};
 }}
 
 struct thing_{n} {{
@@ -231,12 +245,12 @@ def _lines(lines: Iterable[str]) -> str:
 
 
 def _block(lines: Iterable[str]) -> str:
-    """Return lines with an empty one after them, if there are any."""
+    """Return lines followed by an empty line; nothing if there are no lines."""
     text = _lines(lines)
     return f"{text}\n" if text else ""
 
 
-def _way(module: _Module, language: str) -> str:
+def _file_path(module: _Module, language: str) -> str:
     return "/".join(PROJECT_LANGUAGES[language].path_of(module))
 
 
@@ -246,4 +260,4 @@ PROJECT_LANGUAGES: Final = {
     "rust": _Language("lib", "mod", ".rs", _rust),
     "c": _Language("index", "index", ".h", _c),
 }
-"""By language, how a module of it is called and what is in it."""
+"""File names and source text of modules, by language."""

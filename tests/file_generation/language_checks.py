@@ -1,4 +1,4 @@
-"""Whether a file is valid: by the language's own tool, or without one by its structure."""
+"""Validity of source files: checked by the language's compiler, or without one by its structure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ __all__ = ["LANGUAGES", "has_tool", "problem_of", "structural_problem", "valid"]
 
 LANGUAGES = ("python", "javascript", "rust", "c")
 
-# How each language's own tool says whether a file is valid, and the suffix that
-# it wants to see.
+# Command that exits with 0 for a valid file, and the file name suffix that it requires.
 _COMPILE = "import sys; compile(open(sys.argv[1], 'rb').read(), 'file', 'exec')"
 _CHECKS = {
     "python": (".py", (sys.executable, "-Werror", "-c", _COMPILE)),
@@ -25,7 +24,8 @@ _CHECKS = {
     "c": (".c", ("cc", "-fsyntax-only", "-Wall", "-Wno-unused")),
 }
 
-# Comments, strings, brackets, and all that no source has outside of those.
+# Tokens that all four languages share: comments and string literals (skipped),
+# brackets, and characters that are errors outside of string literals.
 _TOKEN = re.compile(
     r"""(?P<skip>//[^\n]*|\#[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
     r"""|(?P<bracket>[()\[\]{}])|(?P<bad>["'\x00]|\ufeff)""",
@@ -35,17 +35,20 @@ _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
 def has_tool(language: str) -> bool:
-    """Say whether the language's own tool is installed."""
+    """Return whether the language's compiler or interpreter is installed."""
     return shutil.which(_CHECKS[language][1][0]) is not None
 
 
 def problem_of(path: pathlib.Path, language: str, *options: str) -> str | None:
-    """Return what the language's tool, or without it the structure, says against a file."""
+    """Return what the compiler reports about a file; None if the file is valid.
+
+    Where no compiler is installed, the structure is checked instead.
+    """
     if not has_tool(language):
         return structural_problem(path.read_bytes())
     suffix, command = _CHECKS[language]
     with tempfile.TemporaryDirectory() as folder:
-        # Under a plain name: file names may be as odd as the test likes.
+        # A copy with a plain name, because a compiler may refuse the test's file name.
         copy = pathlib.Path(shutil.copy(path, pathlib.Path(folder, f"file{suffix}")))
         done = subprocess.run(
             [*command, *options, copy],
@@ -61,7 +64,7 @@ def problem_of(path: pathlib.Path, language: str, *options: str) -> str | None:
 
 
 def structural_problem(content: bytes) -> str | None:
-    """Return what is wrong with brackets, strings and encoding, whatever the language."""
+    """Return the first error in brackets, string literals or encoding; None if there is none."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -80,5 +83,5 @@ def structural_problem(content: bytes) -> str | None:
 
 
 def valid(path: pathlib.Path, language: str) -> bool:
-    """Say whether a file is valid."""
+    """Return whether a file is valid source code of a language."""
     return problem_of(path, language) is None

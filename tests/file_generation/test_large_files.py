@@ -7,15 +7,15 @@ import unittest
 from typing import Any
 
 from itf import test_file_generator as file_generator
-from itf.generating.sources import UNITS
-from itf.generating.units import NumberedUnits
-from tests.generating.languages import LANGUAGES, has_tool, structural_problem, valid
+from itf.file_generation.languages import UNITS
+from itf.file_generation.large_files import NumberedUnits
+from tests.file_generation.language_checks import LANGUAGES, has_tool, structural_problem, valid
 
 _MIB = 1024 * 1024
 _SUFFIXES = {"python": ".py", "javascript": ".js", "rust": ".rs", "c": ".c"}
 
-# Small ones of one and many numbers, text of several bytes a character, braces
-# that are no placeholders, and units larger than what is written at once.
+# Templates with one and with several numbers, with characters of several bytes,
+# with braces that are no placeholders, and with units larger than a block.
 _TEMPLATES = (
     "{n}",
     "x{n} = {n}\n",
@@ -28,20 +28,20 @@ _TEMPLATES = (
 
 
 def naive(template: str, count: int) -> bytes:
-    """Write the units one by one, as they are described."""
+    """Return the units, generated one by one with str.replace."""
     return b"".join(template.replace("{n}", str(n)).encode() for n in range(count))
 
 
 def fast(template: str, count: int) -> bytes:
-    """Write them as the library does; each chunk is good until the next only."""
+    """Return the units of `NumberedUnits`; each chunk is copied before the next is requested."""
     return b"".join(bytes(chunk) for chunk in NumberedUnits(template).chunks(count))
 
 
 class UnitsTest(unittest.TestCase):
-    """The units of a template, against one loop that makes them one by one."""
+    """`NumberedUnits`, compared with the obvious loop."""
 
-    def test_they_are_those_of_the_plain_loop(self) -> None:
-        """For every count around a power of ten, where numbers become longer."""
+    def test_units_are_those_of_the_obvious_loop(self) -> None:
+        """Units are equal for all counts around powers of ten, where numbers get a digit more."""
         for template in _TEMPLATES:
             most = 1_000 if len(template) > 1000 else 100_000
             counts = {0, most + 1} if most > 1000 else {0, 13, 120}
@@ -54,7 +54,7 @@ class UnitsTest(unittest.TestCase):
                     self.assertEqual(naive(template, count), fast(template, count))
 
     def test_the_count_for_a_size_is_the_least(self) -> None:
-        """So many units reach the size, and one less does not: for every size."""
+        """For every size, `count_for` is the smallest number of units that reaches it."""
         for template in _TEMPLATES[:5]:
             units = NumberedUnits(template)
             size, count = 0, 0
@@ -65,15 +65,15 @@ class UnitsTest(unittest.TestCase):
                 if units.count_for(wanted) != count:
                     self.fail(f"{template!r}: {units.count_for(wanted)} units for {wanted} bytes")
 
-    def test_the_count_for_a_very_large_size_is_known_at_once(self) -> None:
-        """Without making any: 9 numbers of 1 digit, 90 of 2, and so on, with 0 beside."""
+    def test_the_count_for_a_very_large_size(self) -> None:
+        """`count_for` calculates the number for terabytes without generating units."""
         units = NumberedUnits("{n}\n")
         sizes = {digits: (digits + 1) * 9 * 10 ** (digits - 1) for digits in range(1, 13)}
         self.assertEqual(10**12, units.count_for(2 + sum(sizes.values())))
         self.assertEqual(10**12 + 1, units.count_for(2 + sum(sizes.values()) + 1))
 
-    def test_a_chunk_is_a_mebibyte_at_most_and_mostly_a_tenth_at_least(self) -> None:
-        """Small units are many in a chunk; one that is larger is a chunk by itself."""
+    def test_size_of_chunks(self) -> None:
+        """Chunks have at most 1 MiB, or one larger unit, and on average at least a tenth of it."""
         for template in _TEMPLATES:
             count = 300_000 if len(template) < 100 else 20
             sizes = [len(chunk) for chunk in NumberedUnits(template).chunks(count)]
@@ -92,7 +92,7 @@ class LargeFileTest(unittest.TestCase):
         self.addCleanup(self.files.tearDown)
 
     def test_size_and_numbers(self) -> None:
-        """At least the size asked, a unit less would be too small, and every number in order."""
+        """The file reaches the size with its last unit, and has all numbers in order."""
         for pattern in ("function", "class"):
             for language in LANGUAGES:
                 for size_mb in (0.000001, 0.001, 0.3, 1):
@@ -110,13 +110,13 @@ class LargeFileTest(unittest.TestCase):
         self.assertLess(len(content) - unit, size, "a unit more than was needed")
 
     def test_units(self) -> None:
-        """By their number, in place of a size."""
+        """`units` gives the number of units instead of a size."""
         for units in (0, 1, 10, 1234):
             content = self.files.create_large_file("a", units=units).read_bytes()
             self.assertEqual(naive(UNITS["function"]["python"], units), content)
 
     def test_a_template(self) -> None:
-        """A unit of one's own, in which only {n} is the number."""
+        """In a user's template only {n} is replaced; other braces stay."""
         template = "let v{n} = {{{n}}}; // {x} é\r\n"
         content = self.files.create_large_file("a", units=12, template=template).read_bytes()
         self.assertEqual(naive(template, 12), content)
@@ -125,29 +125,29 @@ class LargeFileTest(unittest.TestCase):
         self.check(by_size, 0.001 * _MIB, template)
 
     def test_no_size(self) -> None:
-        """Zero MiB are an empty file; a part of a byte is a byte, and so a unit."""
+        """A size of zero gives an empty file; any size above it at least one unit."""
         self.assertEqual(b"", self.files.create_large_file("empty", 0).read_bytes())
         self.assertGreater(self.files.create_large_file("tiny", 1e-9).stat().st_size, 0)
 
     def test_valid_in_its_language(self) -> None:
-        """Each is valid, with numbers of one to four digits."""
+        """Files with numbers of one to four digits are valid in each language."""
         for language in LANGUAGES:
             for pattern in ("function", "class"):
                 with self.subTest(language=language, pattern=pattern):
                     path = self.files.create_large_file("a", None, pattern, language, units=1100)
                     self.assertTrue(valid(path, language))
-                    # And by its structure, for where there is no tool.
+                    # Check the structure too, on which machines without a compiler rely.
                     self.assertIsNone(structural_problem(path.read_bytes()))
 
     def test_by_default_python_functions(self) -> None:
-        """Without more it is functions of Python, which work."""
+        """By default the file has Python functions, and they return what they should."""
         path = self.files.create_large_file("a.py", 0.001)
         namespace: dict[str, Any] = {}
         exec(compile(ast.parse(path.read_text()), "a.py", "exec"), namespace)
         self.assertEqual(15, namespace["function_5"](10))
 
     def test_memory_stays_flat(self) -> None:
-        """64 MiB need no more memory than 8 do, and little of it."""
+        """A file of 64 MiB needs no more memory than one of 8 MiB, and less than 2 MiB."""
         peaks = []
         for size in (8, 64):
             tracemalloc.start()
@@ -159,35 +159,35 @@ class LargeFileTest(unittest.TestCase):
         self.assertLess(peaks[1], 2 * _MIB)
         self.assertLess(peaks[1], 1.5 * peaks[0])
 
-    def test_what_there_is_not(self) -> None:
-        """Unknown patterns and languages, wrong sizes, counts and templates, are told."""
+    def test_wrong_arguments_are_refused(self) -> None:
+        """Unknown patterns and languages, wrong sizes, counts and templates raise an error."""
         cases: list[tuple[tuple[Any, ...], dict[str, Any], type[Exception], str]] = [
-            ((1, "loop"), {}, ValueError, "unknown pattern 'loop'; there are function, class"),
+            ((1, "loop"), {}, ValueError, "unknown pattern 'loop'; choose one of function, class"),
             (
                 (1, "Clas"),
                 {},
                 ValueError,
-                "unknown pattern 'Clas' (did you mean 'class'?); there are function, class",
+                "unknown pattern 'Clas' (did you mean 'class'?); choose one of function, class",
             ),
             (
                 (1, "class", "go"),
                 {},
                 ValueError,
-                "unknown language 'go'; there are python, javascript, rust, c",
+                "unknown language 'go'; choose one of python, javascript, rust, c",
             ),
             (
                 (1, "class", None),
                 {},
                 ValueError,
-                "unknown language None; there are python, javascript, rust, c",
+                "unknown language None; choose one of python, javascript, rust, c",
             ),
-            ((-1,), {}, ValueError, "size_mb must be a number from 0 on, got -1"),
-            ((float("nan"),), {}, ValueError, "size_mb must be a number from 0 on, got nan"),
+            ((-1,), {}, ValueError, "size_mb must be at least 0, got -1"),
+            ((float("nan"),), {}, ValueError, "size_mb must be finite, got nan"),
             ((float("inf"),), {}, ValueError, "size_mb must be finite, got inf"),
-            (("1",), {}, TypeError, "size_mb must be a number from 0 on, got '1'"),
-            ((True,), {}, TypeError, "size_mb must be a number from 0 on, got True"),
-            ((), {}, TypeError, "give one of size_mb and units"),
-            ((1,), {"units": 1}, TypeError, "give one of size_mb and units"),
+            (("1",), {}, TypeError, "size_mb must be a number, got '1'"),
+            ((True,), {}, TypeError, "size_mb must be a number, got True"),
+            ((), {}, TypeError, "give either size_mb or units"),
+            ((1,), {"units": 1}, TypeError, "give either size_mb or units"),
             ((), {"units": -1}, ValueError, "units must be at least 0, got -1"),
             ((), {"units": 1.5}, TypeError, "units must be an int, got 1.5"),
             ((), {"units": True}, TypeError, "units must be an int, got True"),
@@ -195,15 +195,15 @@ class LargeFileTest(unittest.TestCase):
                 (1,),
                 {"template": "def f(): pass"},
                 ValueError,
-                "template must have {n} where the number of the unit goes, got 'def f(): pass'",
+                "template must contain {n} where the number of the unit goes, got 'def f(): pass'",
             ),
             ((1,), {"template": b"{n}"}, TypeError, "template must be a str, got b'{n}'"),
             (
                 (1,),
                 {"template": "{n}\ud800"},
                 ValueError,
-                "template has a surrogate, '\\ud800', at 3, for which UTF-8 has no bytes; "
-                "take it out",
+                "template has a surrogate, '\\ud800', at index 3, which UTF-8 cannot encode; "
+                "remove it",
             ),
         ]
         for arguments, keywords, kind, text in cases:
@@ -214,10 +214,10 @@ class LargeFileTest(unittest.TestCase):
 
 
 class StructureTest(unittest.TestCase):
-    """What stands in for a language's own tool where there is none."""
+    """`structural_problem`, which replaces a compiler that is not installed."""
 
     def test_it_refuses_what_the_tools_refuse(self) -> None:
-        """It is no check that lets everything pass."""
+        """It reports the defects that compilers report."""
         with file_generator() as files:
             for language in LANGUAGES:
                 for defect in ("syntax", "unicode", "null_bytes", "utf16", "truncated_utf8"):

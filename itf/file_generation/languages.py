@@ -1,13 +1,13 @@
-"""What files look like in each of the four languages."""
+"""Source text in each of the four languages: valid units, valid lines, and syntax errors."""
 
 from __future__ import annotations
 
 from typing import Final
 
 __all__ = [
+    "EXPRESSION_LINES",
     "LANGUAGES",
-    "NESTED",
-    "STRINGS",
+    "STRING_LINES",
     "SUFFIXES",
     "SYNTAX_ERRORS",
     "TABS_AND_SPACES",
@@ -15,10 +15,10 @@ __all__ = [
 ]
 
 SUFFIXES: Final = {"python": ".py", "javascript": ".js", "rust": ".rs", "c": ".c"}
-"""By language, how its files' names end."""
+"""File name suffix of each language."""
 
 LANGUAGES: Final = tuple(SUFFIXES)
-"""The languages that there are."""
+"""Names of the languages."""
 
 UNITS: Final[dict[str, dict[str, str]]] = {
     "function": {
@@ -34,23 +34,26 @@ UNITS: Final[dict[str, dict[str, str]]] = {
         "c": "struct struct_{n} {\n    char member[{n} + 1];\n};\n\n",
     },
 }
-"""By pattern and language, a template of `NumberedUnits`, valid beside its like."""
+"""Template for `NumberedUnits` by pattern and language.
 
-STRINGS: Final[dict[str, bytes]] = {
+Any number of its units in one file is valid.
+"""
+
+STRING_LINES: Final[dict[str, bytes]] = {
     "python": b'name = "%s"\n',
     "javascript": b'const name = "%s";\n',
     "rust": b'pub const NAME: &str = "%s";\n',
     "c": b'const char *name = "%s";\n',
 }
-"""By language, a valid line around a text, one that parsers look into: no comment."""
+"""Valid line with a string literal; ``%s`` is its content.  Not a comment, which parsers skip."""
 
-NESTED: Final[dict[str, bytes]] = {
+EXPRESSION_LINES: Final[dict[str, bytes]] = {
     "python": b"value = %s\n",
     "javascript": b"const value = %s;\n",
     "rust": b"pub const VALUE: i64 = %s;\n",
     "c": b"const long value = %s;\n",
 }
-"""By language, a valid line around an expression."""
+"""Valid line with an expression; ``%s`` is the expression."""
 
 SYNTAX_ERRORS: Final[dict[str, bytes]] = {
     "python": b"def broken(:\n    return 1\n",
@@ -58,7 +61,7 @@ SYNTAX_ERRORS: Final[dict[str, bytes]] = {
     "rust": b"fn broken( -> i32 {\n    1\n",
     "c": b"int broken( {\n    return 1;\n",
 }
-"""By language, text that its parser refuses."""
+"""Text in UTF-8 that the language's parser refuses."""
 
 TABS_AND_SPACES: Final[dict[str, bytes]] = {
     "python": b"def mixed(value):\n    if value:\n\treturn value\n    return 0\n",
@@ -68,4 +71,4 @@ TABS_AND_SPACES: Final[dict[str, bytes]] = {
     ),
     "c": b"long mixed(long value)\n{\n    if (value)\n\treturn value;\n    return 0;\n}\n",
 }
-"""By language, a function with a line indented by a tab among lines indented by spaces."""
+"""Function with one line indented by a tab among lines indented by spaces."""

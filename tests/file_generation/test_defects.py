@@ -6,10 +6,10 @@ import re
 import unittest
 
 from itf import TestFileGenerator, test_file_generator as file_generator
-from itf.generating.defects import DEFECTS
-from tests.generating.languages import LANGUAGES, has_tool, problem_of, valid
+from itf.file_generation.defects import DEFECTS
+from tests.file_generation.language_checks import LANGUAGES, has_tool, problem_of, valid
 
-# What ends a line, in one language or another.
+# Line ends that at least one of the languages accepts.
 _LINE_ENDS = re.compile(rb"\r\n|\n|\r")
 
 
@@ -26,12 +26,12 @@ class DefectTestCase(unittest.TestCase):
         return self.path(defect, language).read_bytes()
 
     def check(self, content: bytes, language: str) -> bool:
-        """Say whether the language's own tool takes some content."""
+        """Return whether some content is valid source code."""
         return valid(self.files.create_file("checked", content), language)
 
 
 class EncodingTest(DefectTestCase):
-    """Files with which a decoder has to do."""
+    """Defects that concern the encoding."""
 
     def decoding_error(self, content: bytes) -> UnicodeDecodeError:
         with self.assertRaises(UnicodeDecodeError) as caught:
@@ -39,7 +39,7 @@ class EncodingTest(DefectTestCase):
         return caught.exception
 
     def test_unicode(self) -> None:
-        """A byte that never occurs, a continuation without a start, a sequence cut short."""
+        """The file has three kinds of invalid UTF-8; without the bytes above 0x7F it is valid."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("unicode", language)
@@ -59,7 +59,7 @@ class EncodingTest(DefectTestCase):
                 self.assertFalse(valid(self.path(defect, language), language))
 
     def test_binary(self) -> None:
-        """Every byte value, and zero bytes; no parser takes it."""
+        """The file has every byte value and an ELF header; every parser refuses it."""
         for language in LANGUAGES:
             content = self.content("binary", language)
             self.assertEqual((256, b"\x7fELF"), (len(set(content)), content[:4]))
@@ -67,7 +67,7 @@ class EncodingTest(DefectTestCase):
         self.refused("binary", *LANGUAGES)
 
     def test_truncated_utf8(self) -> None:
-        """The last byte of the last character is missing; with it, the file is valid."""
+        """Only the last byte of the last character is missing; with that byte the file is valid."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("truncated_utf8", language)
@@ -80,7 +80,7 @@ class EncodingTest(DefectTestCase):
         self.refused("truncated_utf8", "python", "rust")
 
     def test_overlong_utf8(self) -> None:
-        """A slash in two, three and four bytes, which no decoder may take."""
+        """The file has "/" in two, three and four bytes, which UTF-8 decoders refuse."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("overlong_utf8", language)
@@ -88,7 +88,7 @@ class EncodingTest(DefectTestCase):
                 self.assertEqual([2, 3, 4], [len(piece) for piece in pieces])
                 for piece in pieces:
                     self.decoding_error(piece)
-                    # What a decoder makes of it that does not look.
+                    # Decode the sequence as a careless decoder does.
                     bits = piece[0] & (0x7F >> len(piece))
                     for byte in piece[1:]:
                         bits = bits << 6 | byte & 0x3F
@@ -96,7 +96,7 @@ class EncodingTest(DefectTestCase):
         self.refused("overlong_utf8", "python", "rust")
 
     def test_surrogate(self) -> None:
-        """Surrogates, one and a pair, which only a decoder that lets them pass can read."""
+        """The file has a single surrogate and a pair; only errors='surrogatepass' decodes them."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("surrogate", language)
@@ -105,7 +105,7 @@ class EncodingTest(DefectTestCase):
         self.refused("surrogate", "python", "rust")
 
     def test_bom(self) -> None:
-        """Compilers take the mark; text that keeps it, they do not."""
+        """Compilers accept the byte order mark; Python's compile() refuses it inside a str."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("bom", language)
@@ -118,7 +118,7 @@ class EncodingTest(DefectTestCase):
             compile(self.content("bom", "python").decode("utf-8"), "file", "exec")
 
     def test_utf16(self) -> None:
-        """No UTF-8, and no parser takes it; decoded as what it is, it is valid."""
+        """The file is not UTF-8 and every parser refuses it; decoded as UTF-16 it is valid."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("utf16", language)
@@ -128,17 +128,17 @@ class EncodingTest(DefectTestCase):
 
 
 class TextTest(DefectTestCase):
-    """Files that are UTF-8."""
+    """Defects in files that are correct UTF-8."""
 
     def test_syntax(self) -> None:
-        """Text that the language's own tool refuses."""
+        """The file is UTF-8, and the language's parser refuses it."""
         for language in LANGUAGES:
             with self.subTest(language):
                 self.assertTrue(self.content("syntax", language).decode())
                 self.assertFalse(valid(self.path("syntax", language), language))
 
     def test_mixed_newlines(self) -> None:
-        """CR LF, LF and CR; valid, and who splits at LF alone counts fewer lines."""
+        """The file is valid and has CR LF, LF and CR, so counting LF gives too few lines."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("mixed_newlines", language)
@@ -148,7 +148,7 @@ class TextTest(DefectTestCase):
                 self.assertTrue(self.check(content, language))
 
     def test_null_bytes(self) -> None:
-        """A zero byte in the midst of valid text: refused, or by C warned of."""
+        """The file has one zero byte; parsers refuse it, C compilers warn."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("null_bytes", language)
@@ -161,7 +161,7 @@ class TextTest(DefectTestCase):
             self.assertIn("null character", problem)
 
     def test_long_line(self) -> None:
-        """Valid, with a line of more than 1 MiB."""
+        """The file is valid and has a line longer than 1 MiB."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("long_line", language)
@@ -169,7 +169,7 @@ class TextTest(DefectTestCase):
                 self.assertTrue(self.check(content, language))
 
     def test_deep_nesting(self) -> None:
-        """Balanced, and valid if it is less deep; as deep as it is, three of four give up."""
+        """With 100 of its 10,000 parentheses the file is valid; with all, only C accepts it."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("deep_nesting", language)
@@ -183,7 +183,7 @@ class TextTest(DefectTestCase):
         self.assertRegex(problem or "", "too many nested parentheses|RecursionError|MemoryError")
 
     def test_tabs_and_spaces(self) -> None:
-        """Lines of one function are indented by spaces and by a tab: Python's TabError."""
+        """One line is indented by a tab, the others by spaces; Python raises TabError."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("tabs_and_spaces", language)
@@ -195,13 +195,13 @@ class TextTest(DefectTestCase):
             compile(self.content("tabs_and_spaces", "python"), "file", "exec")
 
     def test_empty(self) -> None:
-        """No bytes, which is valid."""
+        """The file has no bytes, and is valid."""
         for language in LANGUAGES:
             self.assertEqual(b"", self.content("empty", language))
             self.assertTrue(self.check(b"", language))
 
     def test_no_final_newline(self) -> None:
-        """Valid, in several lines of which the last does not end."""
+        """The file is valid, has several lines, and the last has no line end."""
         for language in LANGUAGES:
             with self.subTest(language):
                 content = self.content("no_final_newline", language)
@@ -212,7 +212,7 @@ class TextTest(DefectTestCase):
 
 class ChoiceTest(DefectTestCase):
     def test_every_defect_is_documented_and_tested(self) -> None:
-        """The docstring's table has each of them, and this module a test of its name."""
+        """Each defect has a row in the docstring's table and a test of its name here."""
         text = TestFileGenerator.create_error_file.__doc__ or ""
         self.assertEqual(list(DEFECTS), re.findall(r"(?m)^ +``(\w+)`` +\S", text))
         tests = {
@@ -223,30 +223,30 @@ class ChoiceTest(DefectTestCase):
         self.assertEqual({f"test_{name}" for name in DEFECTS}, tests)
 
     def test_the_content_depends_on_the_language(self) -> None:
-        """Each language has a file of its own, but for two that are the same in all."""
+        """The content differs between languages, except for `binary` and `empty`."""
         for defect in DEFECTS:
             contents = {self.content(defect, language) for language in LANGUAGES}
             self.assertEqual(1 if defect in ("binary", "empty") else 4, len(contents), defect)
 
-    def test_what_there_is_not(self) -> None:
-        """Unknown errors and languages are told, all that there are, and the one that was meant."""
+    def test_unknown_names_are_refused(self) -> None:
+        """An unknown defect or language raises ValueError with all choices and a suggestion."""
         defects = ", ".join(DEFECTS)
         for arguments, text in (
-            (("runtime",), f"unknown error_type 'runtime'; there are {defects}"),
+            (("runtime",), f"unknown error_type 'runtime'; choose one of {defects}"),
             (
                 ("utf-16",),
-                f"unknown error_type 'utf-16' (did you mean 'utf16'?); there are {defects}",
+                f"unknown error_type 'utf-16' (did you mean 'utf16'?); choose one of {defects}",
             ),
             (
                 ("Syntax",),
-                f"unknown error_type 'Syntax' (did you mean 'syntax'?); there are {defects}",
+                f"unknown error_type 'Syntax' (did you mean 'syntax'?); choose one of {defects}",
             ),
-            (([],), f"unknown error_type []; there are {defects}"),
-            (("syntax", "go"), "unknown language 'go'; there are python, javascript, rust, c"),
+            (([],), f"unknown error_type []; choose one of {defects}"),
+            (("syntax", "go"), "unknown language 'go'; choose one of python, javascript, rust, c"),
             (
                 ("syntax", "javascripts"),
                 "unknown language 'javascripts' (did you mean 'javascript'?); "
-                "there are python, javascript, rust, c",
+                "choose one of python, javascript, rust, c",
             ),
         ):
             with self.subTest(text), self.assertRaises(ValueError) as caught:
