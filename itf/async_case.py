@@ -26,19 +26,19 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
     The test method, ``asyncSetUp``, ``asyncTearDown`` and cleanups may be
     coroutine functions.  All that belongs to one test, ``setUp`` and
     ``tearDown`` included, sees the same context variables and the same loop.
-    The tests of a class hand one loop on from one to the next, as long as each
-    leaves it as it was; it is closed when the class is over.
+    Each test has a new loop, which is closed after the test.
 
     A task that is still there when the test ends is cancelled and awaited, and
     fails the test; so do an async generator left open, a coroutine that nobody
     awaited, and an error in a task that nobody awaited.
 
     Attributes:
-        async_debug: Whether loops run in asyncio's debug mode, which costs time,
-            and tells which callback blocked the loop; without it, one is only
-            told that it was blocked, and for how long.
-        loop_factory: What makes a loop; None is asyncio's own way.  A loop of
-            another kind than asyncio's own serves one test only.
+        async_debug: Whether loops run in asyncio's debug mode, which is slow, and
+            logs which callback blocked the loop. Without it, the log only has the
+            duration for which the loop was blocked. PYTHONASYNCIODEBUG and
+            ``-X dev`` switch the debug mode on as well.
+        loop_factory: Called without arguments to make the loop of a test; None makes
+            it as `asyncio.run` does.
 
     Example:
         >>> class SleepTest(AsyncIntegrationTestCase):

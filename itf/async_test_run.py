@@ -5,24 +5,29 @@ from __future__ import annotations
 import contextvars
 import inspect
 import logging
+import threading
 import unittest
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
+from itf.event_loops.case_loop import CaseLoop
+from itf.event_loops.task_deadlines import combine_errors
 from itf.exceptions import FixtureError
 from itf.guard.guarding import outlives_test
 from itf.guard.leaks import Leak
 from itf.guard.terms import terms_of
-from itf.loops.case_loop import CaseLoop
-from itf.loops.tasks import one_error
 from itf.test_run import TestRun
 from itf.wrapping import is_coroutine_function, passed_off_as
 
 __all__ = ["AsyncTestRun"]
 
 __unittest = True
+
+# The reason given to `outlives_test`.
+_WHY_ALLOWED = "the event loop of a test in this thread"
 
 
 class AsyncTestRun(TestRun):
@@ -49,7 +54,11 @@ class AsyncTestRun(TestRun):
         cls = type(self.case)
         # Read from the class: from the instance, a plain function would be a bound method.
         factory, debug = cls.loop_factory, cls.async_debug
-        self.loop = CaseLoop.of(cls, factory, debug=debug, making=outlives_test)
+        # The loop's descriptors are opened before the detector's first look, and closed
+        # after its last one. Detectors in other threads must not report them.
+        allow = outlives_test(_WHY_ALLOWED) if threading.active_count() > 1 else nullcontext()
+        with allow:
+            self.loop = CaseLoop(factory, debug=debug)
         super().begin()
         attributes = vars(self.case)
         methods: dict[str, Callable[..., Any]] = {}
@@ -69,12 +78,12 @@ class AsyncTestRun(TestRun):
             super().end()
         finally:
             if self.loop is not None:
-                self.loop.leave()
+                self.loop.close()
 
     def abandon(self) -> None:
         """As `TestRun.abandon`; what still runs in the loop is cancelled first."""
         if self.loop is not None and not self.loop.has_ended:
-            self.loop.abandon()
+            self.loop.end()
         self._in_context(super().abandon)
 
     def wrap(self, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,7 +115,6 @@ class AsyncTestRun(TestRun):
         if self.loop is None:
             value = function(*args, **kwargs)
         else:
-            self.loop.is_touched = True
             value = self._in_context(function, *args, **kwargs)
         if value is None or not inspect.isawaitable(value):
             return value
@@ -153,9 +161,11 @@ class AsyncTestRun(TestRun):
         """Cancel what the test left in its loop, and fail the test for it."""
         problems, errors = loop.end(self._may_be_left)
         if self.detector is not None:  # reported here, so the detector need not report them
-            self.detector.told.update(("task", weakref.ref(task)) for task in loop.refusing)
-            self.detector.told.update(("thread", thread.native_id) for thread in loop.stuck)
-        for seconds in loop.blocked:
+            self.detector.told.update(
+                ("task", weakref.ref(task)) for task in loop.uncancellable_tasks
+            )
+            self.detector.told.update(("thread", thread.native_id) for thread in loop.stuck_threads)
+        for seconds in loop.blocked_seconds:
             self.case.timeline.record("async", {"action": "blocked", "seconds": seconds})
             logging.getLogger("asyncio").warning(
                 "%s blocked its event loop for %.3f s; set async_debug = True to see by what",
@@ -167,7 +177,7 @@ class AsyncTestRun(TestRun):
                 if problems:
                     # Each of the two fails the test on its own: the problems do so next.
                     unittest.TestCase.addCleanup(self.case, self._report, problems)
-                raise one_error(errors, f"{len(errors)} tasks failed")
+                raise combine_errors(errors, f"{len(errors)} tasks failed")
             self._report(problems)
         finally:
             # Their tracebacks refer to this frame: a cycle.

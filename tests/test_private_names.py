@@ -15,10 +15,8 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
-from itf import performance_monitor
+from itf.event_loops.virtual_loop import VirtualLoop, _wrapped_job
 from itf.frames import _STARTERS, where_is
-from itf.loops import virtual
-from itf.measures import tasks as measures_tasks
 from itf.timeline import Timeline, _running_loop, current_task_name
 from tests.support import run_script
 
@@ -110,37 +108,6 @@ class RunningLoopTest(unittest.TestCase):
                 self.assertEqual(["named"], names)
 
 
-class StepTest(unittest.TestCase):
-    """`asyncio.Handle._run` and `_callback`, by which the time of a task's steps is taken."""
-
-    def suspended(self) -> bool:
-        """Say whether a block has suspended time."""
-        with performance_monitor() as monitor:
-
-            async def main() -> None:
-                async with monitor.measure("op"):
-                    await asyncio.sleep(0.001)
-
-            asyncio.run(main())
-            stats = monitor.get_stats("op")
-            self.assertEqual(1, stats["count"])
-            return "suspended" in stats
-
-    def test_the_names_are_there(self) -> None:
-        """And a block has suspended time."""
-        loop = asyncio.new_event_loop()
-        self.addCleanup(loop.close)
-        handle = loop.call_soon(int)
-        self.assertTrue(callable(getattr(asyncio.Handle, measures_tasks._RUN)))
-        self.assertIs(int, handle._callback)  # type: ignore[attr-defined]
-        self.assertTrue(self.suspended())
-
-    def test_without_them(self) -> None:
-        """A block is timed as a whole."""
-        with mock.patch.object(measures_tasks, "_RUN", "_gone"):
-            self.assertFalse(self.suspended())
-
-
 class JobTest(unittest.TestCase):
     """`asyncio.wrap_future` calls `create_future`, by which a virtual loop sees a job."""
 
@@ -160,12 +127,21 @@ class JobTest(unittest.TestCase):
             end.set()
             return real, await asyncio.wait_for(future, 3600.0)
 
-        loop = virtual.VirtualLoop()
+        loop = VirtualLoop()
         self.addCleanup(loop.close)
         with ThreadPoolExecutor(1) as pool:
             real, answer = loop.run_until_complete(main())
         self.assertEqual((True, "done"), (real, answer))
         self.assertEqual("future", next(iter(inspect.signature(asyncio.wrap_future).parameters)))
+
+    def test_another_caller_creates_no_job(self) -> None:
+        """A frame that is not that of `wrap_future` has no job."""
+        self.assertIsNone(_wrapped_job(sys._getframe()))
+
+    def test_without_the_local_variable(self) -> None:
+        """If the variable has another name, no job is tracked, and nothing fails."""
+        frame = mock.Mock(f_code=asyncio.wrap_future.__code__, f_locals={"renamed": object()})
+        self.assertIsNone(_wrapped_job(frame))
 
 
 class MessageTest(unittest.TestCase):

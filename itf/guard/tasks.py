@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import itertools
 import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from itf.await_chain import await_chain
 from itf.frames import site
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
@@ -147,21 +149,10 @@ def _told(pending: Any) -> str:
     named = getattr(coroutine, "__qualname__", None) or safe_repr(coroutine)
     closed = "" if not pending.get_loop().is_closed() else ", of a loop that is closed"
     frames = pending.get_stack(limit=_FRAMES_SHOWN)
-    # Of a suspended task there is but one; what it awaits has the others.
-    where = ", awaited from ".join(site(frame) for frame in _inwards(coroutine, frames))
+    # get_stack returns one frame of a suspended task; await_chain finds the others.
+    chain = list(itertools.islice(await_chain(coroutine), _FRAMES_SHOWN))[::-1]
+    where = ", awaited from ".join(site(frame) for frame in chain or frames)
     return f" ({named}){origin}{closed}" + (f", is at {where}" if where else "")
-
-
-def _inwards(coroutine: Any, frames: list[Any]) -> list[Any]:
-    """Return the frames of a suspended coroutine and of what it awaits, innermost first."""
-    found: list[Any] = []
-    while coroutine is not None and len(found) < _FRAMES_SHOWN:
-        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
-        if frame is None:
-            break
-        found.append(frame)
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
-    return found[::-1] or frames
 
 
 def cancel(leaks: Iterable[Leak]) -> None:

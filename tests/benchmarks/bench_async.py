@@ -1,11 +1,11 @@
-"""What a test costs that is a coroutine, and what virtual time and shuffling do.
+"""Cost of a test that is a coroutine, of virtual time and of a shuffled order.
 
-    python -m tests.benchmarks.bench_async
+    python -m tests.benchmarks.bench_async [TURNS]
 
-A class of tests of itf and one of unittest's `IsolatedAsyncioTestCase` take turns
-within one run, so that what slows the machine down slows both.  Figures are medians
-of the time that the processor was at work, for the machine may have other work as
-well.  What is unguarded has ``leak_policy = "off"``.
+Tests of itf and of unittest's `IsolatedAsyncioTestCase` run in turns in one process,
+so that other work on the machine slows both. Figures are medians of the CPU time. An
+unguarded test has ``leak_policy = "off"``. The exit status is 1 if an empty test is
+not as much cheaper than an empty `IsolatedAsyncioTestCase` as `BOUNDS` says.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from collections.abc import Callable
 
 from itf import AsyncIntegrationTestCase, IntegrationTestCase, async_test_runner
 
-# Enough turns for a ratio that moves by a few hundredths from run to run.
-TURNS = 201
+# With 201 turns, the ratios of two runs differ by a few hundredths.
+TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 201
 
-# As many tests as a class may have.
+# Number of tests in each class.
 CLASS = 20
 
 SLEEPS = 1_000
@@ -70,8 +70,12 @@ class Plain(IntegrationTestCase):
         return
 
 
+# How many times as long an empty IsolatedAsyncioTestCase takes, at least.
+BOUNDS = {Unguarded: 3.0, Empty: 2.0}
+
+
 def cost(kind: type[unittest.TestCase]) -> int:
-    """Return the nanoseconds that a test takes in a class of some, its own end included."""
+    """Return the nanoseconds of CPU time per test in a class, its set-up and end included."""
     suite = unittest.TestSuite([kind("test") for _ in range(CLASS)])
     result = unittest.TestResult()
     start = time.process_time_ns()
@@ -82,39 +86,48 @@ def cost(kind: type[unittest.TestCase]) -> int:
     return passed // CLASS
 
 
-def compare(title: str, *kinds: type[unittest.TestCase]) -> None:
-    """Measure tests in turns, and print their medians and how much cheaper than the last one."""
+def compare(title: str, *kinds: type[unittest.TestCase]) -> bool:
+    """Measure classes in turns; print the medians and their ratios to the last class.
+
+    Returns:
+        Whether all ratios are within `BOUNDS`.
+    """
     for kind in kinds:
         cost(kind)
     turns = [[cost(kind) for kind in kinds] for _ in range(TURNS)]
     medians = [statistics.median(column) / 1000 for column in zip(*turns, strict=True)]
     print(f"{title}:")
+    within = True
     for kind, median in zip(kinds, medians, strict=True):
-        print(f"  {kind.__name__:18} {median:8.1f} us a test, {medians[-1] / median:5.2f} times")
+        ratio, bound = medians[-1] / median, BOUNDS.get(kind, 0.0)
+        within = within and ratio >= bound
+        note = f" (at least {bound:g})" if bound else ""
+        print(f"  {kind.__name__:18} {median:8.1f} us a test, {ratio:5.2f} times cheaper{note}")
+    return within
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Return how long a function takes."""
+    """Return the seconds that a function takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
-async def sleep_on() -> None:
-    """Sleep a thousand hours, one by one."""
+async def many_sleeps() -> None:
+    """Sleep for a thousand hours, one after the other."""
     for _ in range(SLEEPS):
         await asyncio.sleep(3600)
 
 
-async def hand_on() -> None:
-    """Let many tasks take turns."""
+async def many_tasks() -> None:
+    """Run many tasks for two rounds each."""
     await asyncio.gather(*[asyncio.sleep(0) for _ in range(TASKS)])
 
 
-def main() -> None:
+def main() -> int:
     print(f"Python {sys.version.partition(' ')[0]}")
     gc.collect()
-    compare("an empty test", Unguarded, Empty, Plain, EmptyIsolated)
+    within = compare("an empty test", Unguarded, Empty, Plain, EmptyIsolated)
     compare(
         "set-up, tear-down, a cleanup and ten tasks",
         WithStepsUnguarded,
@@ -122,11 +135,11 @@ def main() -> None:
         WithStepsIsolated,
     )
     with async_test_runner(virtual_time=True) as runner:
-        taken = seconds(lambda: runner.run(sleep_on()))
+        taken = seconds(lambda: runner.run(many_sleeps()))
         print(f"{SLEEPS} times sleep(3600) in virtual time: {taken * 1000:.1f} ms")
     with async_test_runner() as plain, async_test_runner(shuffle_seed=1) as shuffled:
         pairs = [
-            (seconds(lambda: plain.run(hand_on())), seconds(lambda: shuffled.run(hand_on())))
+            (seconds(lambda: plain.run(many_tasks())), seconds(lambda: shuffled.run(many_tasks())))
             for _ in range(11)
         ]
         first, mixed = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -134,7 +147,8 @@ def main() -> None:
             f"{TASKS} tasks: in order {first * 1000:.1f} ms, shuffled {mixed * 1000:.1f} ms: "
             f"ratio {mixed / first:.2f}"
         )
+    return 0 if within else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
