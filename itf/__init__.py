@@ -5,7 +5,7 @@
 #   case.py, async_case.py   IntegrationTestCase, AsyncIntegrationTestCase
 #   fixtures/                the eleven fixtures, and how they reach a test
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
-#   generating/              files, trees and projects to test with
+#   file_generation/         files, trees and projects to test with
 #   guard/  faults/          what a test leaves behind; what fails, when and how
 #   loops/                   event loops, and the tasks in them
 #   measures/                samples of time, statistics, comparisons
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from itf.faults.injection import inject_faults as inject_faults
     from itf.faults.plan import FaultPlan as FaultPlan
+    from itf.file_generation.mutations import Mutation as Mutation
     from itf.fixtures.async_orders import FailedOrder as FailedOrder
     from itf.fixtures.async_runner import (
         AsyncTestRunner as AsyncTestRunner,
@@ -123,7 +124,6 @@ if TYPE_CHECKING:
         event_from_json as event_from_json,
         event_to_json as event_to_json,
     )
-    from itf.generating.mutations import Mutation as Mutation
     from itf.guard.growth import assert_no_growth as assert_no_growth
     from itf.guard.guarding import (
         guard_capabilities as guard_capabilities,
@@ -228,7 +228,7 @@ _NAMES = {
         "event_from_json",
         "event_to_json",
     ),
-    "itf.generating.mutations": ("Mutation",),
+    "itf.file_generation.mutations": ("Mutation",),
     "itf.guard.growth": ("assert_no_growth",),
     "itf.guard.guarding": (
         "guard_capabilities",

@@ -186,6 +186,7 @@ class IntegrationTestCase(
         injection = inject_faults(target, name, plan)
         # The timeline of this test, not of the thread that calls this method.
         injection.timeline = self.timeline
+        injection.owner = self
         self.addCleanup(injection.undo)
         injection.start()
         self._itf_run.injections.append(injection)

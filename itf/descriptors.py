@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Descriptor", "anonymous_file"]
+__all__ = ["Descriptor", "anonymous_file", "handle_for_child", "receive"]
 
 __unittest = True
+
+# By a name of our own: a test that has it fail means its own calls.
+_close = os.close
 
 
 class Descriptor:
@@ -26,7 +30,7 @@ class Descriptor:
         """Close it; if it is closed, do nothing."""
         number, self.number = self.number, -1
         if number >= 0:
-            os.close(number)
+            _close(number)
 
     def __del__(self, close: Callable[[int], object] = os.close) -> None:
         # At interpreter exit, module globals may be gone, and a lazy import (3.15) can
@@ -39,14 +43,38 @@ class Descriptor:
                 pass  # closed by somebody else
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Here, for Windows has not got it.
-        from multiprocessing.reduction import DupFd
-
-        return (_receive, (DupFd(self.number),))
+        return (receive, (handle_for_child(self.number),))
 
 
-def _receive(handle: Any) -> Descriptor:
-    return Descriptor(handle.detach())
+# By number: two pickles that a process begins with may both bring a descriptor.
+_received: weakref.WeakValueDictionary[int, Descriptor] = weakref.WeakValueDictionary()
+
+
+def receive(handle: Any) -> Descriptor:
+    """Return the descriptor that this process has got by what `handle_for_child` returned."""
+    number = handle.detach()
+    known = _received.get(number)
+    if known is not None and known.number == number:
+        return known
+    descriptor = _received[number] = Descriptor(number)
+    return descriptor
+
+
+def handle_for_child(number: int) -> Any:
+    """Return what can be pickled for the process that is being started to get a descriptor.
+
+    It is the same one each time: no descriptor can be passed to one process twice.
+    """
+    from multiprocessing.context import get_spawning_popen
+
+    # Here, for Windows has not got it.
+    from multiprocessing.reduction import DupFd
+
+    popen = get_spawning_popen()
+    handles: dict[int, Any] = {} if popen is None else vars(popen).setdefault("_itf_handles", {})
+    if number not in handles:
+        handles[number] = DupFd(number)
+    return handles[number]
 
 
 def anonymous_file(name: str) -> Descriptor:

@@ -1,4 +1,4 @@
-"""Whose frame is it: the user's code told from itf's own, in stacks and tracebacks."""
+"""Stack frames and tracebacks of user code, without the frames of itf."""
 
 from __future__ import annotations
 
@@ -23,59 +23,59 @@ __all__ = [
 
 __unittest = True
 
-# contextlib stands between `with self.tracking(...)` and the generator in itf
-# that serves it.
-_PASSED_OVER: Final = ("itf", "contextlib")
+# Top-level modules whose frames `user_frame` skips.  For `with self.tracking(...)`
+# a frame of contextlib is between the user's frame and itf's.
+_SKIPPED_MODULES: Final = ("itf", "contextlib")
 
-# Of a thread that does not end: enough to know it by.
+# Number of frames that identify a running thread in a message.
 _FRAMES_SHOWN: Final = 6
 
-# By what functions threading starts a thread.
-_STARTERS: Final = ("_bootstrap", "_bootstrap_inner", "run")
+# Functions of threading at the outer end of each thread's stack.
+_THREAD_START_FUNCTIONS: Final = ("_bootstrap", "_bootstrap_inner", "run")
 
-# A recursion of a thousand frames says nothing that its first hundred do not.
+# Longest call stack in a record.  In a deep recursion all further frames are alike.
 _MAX_STACK: Final = 100
 
 
 def module_of(frame: FrameType) -> str:
-    """Return the name of the module that a frame runs in."""
+    """Return the name of the module whose code a frame runs."""
     return str(frame.f_globals.get("__name__", "<unknown>"))
 
 
 def _is_own(frame: FrameType) -> bool:
-    """Say whether a frame belongs to itf."""
+    """Return whether a frame runs code of itf."""
     name = module_of(frame)
     return name == "itf" or name.startswith("itf.")
 
 
 def user_frame() -> FrameType:
-    """Return the innermost frame of this thread that is not itf's."""
+    """Return the innermost frame of this thread that runs user code."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and module_of(frame).partition(".")[0] in _PASSED_OVER:
+    while frame.f_back is not None and module_of(frame).partition(".")[0] in _SKIPPED_MODULES:
         frame = frame.f_back
     return frame
 
 
 def site(frame: FrameType | None = None) -> str:
-    """Return ``file:line in function`` of a frame, by default of the user's innermost one."""
+    """Return ``file:line in function`` of a frame, by default of `user_frame`."""
     frame = frame or user_frame()
-    return _site(frame, frame.f_lineno)
+    return _location_text(frame, frame.f_lineno)
 
 
-def _site(frame: FrameType, line: int | None) -> str:
+def _location_text(frame: FrameType, line: int | None) -> str:
     code = frame.f_code
     return f"{code.co_filename}:{line or code.co_firstlineno} in {code.co_qualname}"
 
 
 def where_is(thread: threading.Thread) -> str:
-    """Say where a thread is now, from the inside out, without itf's frames."""
+    """Return the user frames of a running thread as one line of text, innermost first."""
     frame = sys._current_frames().get(thread.ident or 0)
     frames = []
     while frame is not None:
         if not _is_own(frame):
             frames.append(frame)
         frame = frame.f_back
-    # At the outer end there is only how threading starts a thread.
+    # The outermost frames are those of threading, the same in each thread.
     while frames and _is_start_of_thread(frames[-1]):
         frames.pop()
     places = [site(frame) for frame in frames[:_FRAMES_SHOWN]]
@@ -85,15 +85,16 @@ def where_is(thread: threading.Thread) -> str:
 
 
 def _is_start_of_thread(frame: FrameType) -> bool:
-    # The target itself may be a function of threading, such as Event.wait.
-    return module_of(frame) == "threading" and frame.f_code.co_name in _STARTERS
+    # Compare the function's name too: a thread's target may be a function of
+    # threading, such as Event.wait.
+    return module_of(frame) == "threading" and frame.f_code.co_name in _THREAD_START_FUNCTIONS
 
 
 def traceback_frames(error: BaseException) -> list[tuple[FrameType, int]]:
-    """Return the user's frames that an error passed, innermost first, each with its line.
+    """Return the user frames of an exception's traceback with line numbers, innermost first.
 
-    An error that itf raised at the user's wish (a mock parser's, say) comes
-    from where the user called itf.
+    For an exception that itf raises on request, such as an injected fault, the
+    innermost user frame is the one that called itf.
     """
     frames = []
     entry = error.__traceback__
@@ -106,49 +107,49 @@ def traceback_frames(error: BaseException) -> list[tuple[FrameType, int]]:
 
 
 def call_stack(error: BaseException) -> list[str]:
-    """Return the stack in which an error was raised, innermost first.
+    """Return the user frames of the stack in which an exception was raised, innermost first.
 
-    It is the error's traceback from the inside out, and then on outwards from
-    the frame that caught it; for an error that was never raised, the stack of
-    the caller.  itf's own frames are left out.
+    A traceback ends at the frame that caught the exception.  The callers of that
+    frame are added here.  For an exception that was never raised, the result is
+    the stack of the caller.
     """
     raised = traceback_frames(error)
-    stack = [_site(frame, line) for frame, line in raised]
+    stack = [_location_text(frame, line) for frame, line in raised]
     outer = raised[-1][0].f_back if raised else user_frame()
     while outer is not None and len(stack) <= _MAX_STACK:
         if not _is_own(outer):
             stack.append(site(outer))
         outer = outer.f_back
     if len(stack) > _MAX_STACK:
-        stack[_MAX_STACK:] = ["... more frames, left out"]
+        stack[_MAX_STACK:] = ["... further frames omitted"]
     return stack
 
 
 def exception_tree(
     error: BaseException,
 ) -> Iterator[tuple[BaseException, int | None, str | None]]:
-    """Walk an error, its causes, contexts and group members, each once.
+    """Yield an exception, its causes, contexts and group members, each once.
 
     Yields:
-        The exception, the position of its parent in this walk (None for the
-        error itself), and its relation to it: ``cause``, ``context``, ``member``.
+        The exception; the index of its parent in this iteration (None for the
+        first); and its relation to the parent: ``cause``, ``context`` or ``member``.
     """
     seen: set[int] = set()
-    waiting: list[tuple[BaseException, int | None, str | None]] = [(error, None, None)]
+    queue: list[tuple[BaseException, int | None, str | None]] = [(error, None, None)]
     position = 0
-    # A queue, not a recursion: a chain of causes may be thousands long, and a
-    # context may point back at what it came from.
-    for exception, parent, relation in waiting:
+    # A queue instead of recursion, because a chain of causes may be longer than
+    # the recursion limit.  `seen`, because contexts can form a circle.
+    for exception, parent, relation in queue:
         if id(exception) in seen:
             continue
         seen.add(id(exception))
         yield exception, parent, relation
-        waiting.extend((origin, position, relation) for origin, relation in _origins(exception))
+        queue.extend((origin, position, relation) for origin, relation in _origins(exception))
         position += 1
 
 
 def _origins(error: BaseException) -> Iterator[tuple[BaseException, str]]:
-    """Walk what an error directly came from, each with its relation to it."""
+    """Yield the cause, context and group members of an exception, each with its relation."""
     if error.__cause__ is not None:
         yield error.__cause__, "cause"
     if error.__context__ is not None:
@@ -159,42 +160,44 @@ def _origins(error: BaseException) -> Iterator[tuple[BaseException, str]]:
 
 
 def exception_depths(error: BaseException) -> dict[int, int]:
-    """Say how far back each exception of a tree lies, by id; the error itself is at 0.
+    """Return the depth of each exception of a tree by its id; the depth of the first is 0.
 
-    Where several ways lead to an exception, the longest counts: it was there
-    before all that came from it.
+    The depth is the length of the longest path from the first exception.  So an
+    exception is deeper than all exceptions that it caused, which gives their
+    order in time.
     """
-    # Depth first, so that in `after` an exception stands behind all that it
-    # came from.  Not a recursion, for the same reason as in exception_tree.
-    after: dict[int, BaseException] = {}
+    # Topological order: depth-first search puts an exception into `ordered` after
+    # all of its origins.  A stack instead of recursion, as in exception_tree.
+    ordered: dict[int, BaseException] = {}
     seen = {id(error)}
-    ways = [(error, _origins(error))]
-    while ways:
-        exception, origins = ways[-1]
+    stack = [(error, _origins(error))]
+    while stack:
+        exception, origins = stack[-1]
         for origin, _ in origins:
             if id(origin) not in seen:
                 seen.add(id(origin))
-                ways.append((origin, _origins(origin)))
+                stack.append((origin, _origins(origin)))
                 break
         else:
-            after[id(exception)] = exception
-            ways.pop()
-    place = {number: index for index, number in enumerate(after)}
+            ordered[id(exception)] = exception
+            stack.pop()
+    index_of = {identity: index for index, identity in enumerate(ordered)}
     depths = {id(error): 0}
-    for exception in reversed(after.values()):
+    for exception in reversed(ordered.values()):
         for origin, _ in _origins(exception):
-            if place[id(origin)] < place[id(exception)]:  # else it closes a circle
+            # An origin that comes later in the order closes a circle of contexts.
+            if index_of[id(origin)] < index_of[id(exception)]:
                 depth = depths[id(exception)] + 1
                 depths[id(origin)] = max(depth, depths.get(id(origin), 0))
     return depths
 
 
 def strip_own_frames(error: BaseException) -> None:
-    """Cut itf's frames from the tracebacks of an error and of all it came from.
+    """Remove the frames of itf from the tracebacks of an exception, its causes and contexts.
 
-    The user reads the line that called itf, not itf's inside.  A traceback
-    that has no other frames stays whole, and so do all of them where the
-    environment has ``ITF_FULL_TRACEBACK``.
+    The traceback then ends at the user's line that called itf.  A traceback that
+    has only frames of itf stays unchanged.  If the environment variable
+    ``ITF_FULL_TRACEBACK`` is set, all tracebacks stay unchanged.
     """
     if os.environ.get("ITF_FULL_TRACEBACK"):
         return
@@ -208,7 +211,7 @@ def strip_own_frames(error: BaseException) -> None:
         if not kept or len(kept) == len(entries):
             continue
         _link(kept)
-        # Not by assignment, which an exception class may refuse (a frozen dataclass does).
+        # Not `exception.__traceback__ = ...`: a frozen dataclass refuses assignments.
         exception.with_traceback(kept[0])
 
 

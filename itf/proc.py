@@ -1,4 +1,4 @@
-"""What the kernel tells of processes, and the switch that makes orphans come to this one."""
+"""Facts about processes from Linux's /proc, and the subreaper flag that adopts orphans."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from typing import Any, Final
+
+from itf.forks import after_fork_in_child
 
 __all__ = [
     "Subreaper",
@@ -25,40 +27,41 @@ __all__ = [
 
 __unittest = True
 
-# Python's own, also while the guard watches who opens what: looking is no opening.
+# Bound at import: leak detection may replace builtins.open to trace which code
+# opens files, and reading /proc must not be traced.
 _open: Final = open
 
-# Of a command line: enough to know a process by.
+# Longest command line in a message, in characters.
 _COMMAND_LENGTH: Final = 200
 
 
 def children(pid: int | str = "self") -> list[int]:
-    """Return the pids of a process's children, in whichever of its threads they were started.
+    """Return the pids of the children of a process, of all its threads.
 
-    Where the kernel does not tell, there are none.
+    The result is empty if the process has ended, and on systems without /proc.
     """
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
-            # A thread, or the whole process, may end while we look.
+            # OSError: the thread or the whole process has ended in between.
             with contextlib.suppress(OSError), _open(f"/proc/{pid}/task/{task}/children") as file:
                 found += map(int, file.read().split())
     return found
 
 
 def descendants_of(pid: int) -> list[int]:
-    """Return the pids of all that came of a process and still hangs on it, parents first."""
+    """Return the pids of a process's children, their children and so on, parents first."""
     found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        offspring = children(waiting.pop(0))
-        found += offspring
-        waiting += offspring
+    queue = [pid]
+    while queue:
+        next_generation = children(queue.pop(0))
+        found += next_generation
+        queue += next_generation
     return found
 
 
 def command_of(pid: int) -> str:
-    """Return a process's command line, or its name if it has none any more; bounded."""
+    """Return a process's command line of limited length; its name if it has ended; else ``?``."""
     with contextlib.suppress(OSError):
         with _open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(2 * _COMMAND_LENGTH).rstrip(b"\0").split(b"\0")
@@ -72,34 +75,40 @@ def command_of(pid: int) -> str:
 
 
 def state_of(pid: int) -> str:
-    """Return the letter that the kernel has for a process's state (``Z``: ended, not waited for).
+    """Return the state of a process as a letter, as in proc(5): ``R``, ``S``, ``Z`` for zombie, ...
 
-    An empty text where there is no such process, or no way to know.
+    The result is empty if there is no such process, and on systems without /proc.
     """
     return _status_of(pid)[0]
 
 
 def parent_of(pid: int) -> int:
-    """Return the pid of a process's parent; 0 where that cannot be known."""
+    """Return the pid of a process's parent; 0 if it is unknown."""
     return int(_status_of(pid)[1])
 
 
 def _status_of(pid: int) -> tuple[str, str]:
     with contextlib.suppress(OSError), _open(f"/proc/{pid}/stat", "rb") as file:
-        # The name, in brackets, may hold anything, brackets too.
+        # Split behind the last bracket: the name in brackets may contain any character.
         state, parent, *_ = file.read().rpartition(b")")[2].split()
         return state.decode(), parent.decode()
     return "", "0"
 
 
 def wait_for_end(pid: int, seconds: float) -> bool:
-    """Wait until a process has ended, without taking its status; say whether it has."""
+    """Wait until a process has ended, without reaping it; return whether it has.
+
+    Args:
+        pid: A child or another process.
+        seconds: Longest time to wait.
+    """
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
-        return True  # somebody else has taken it
+        return True  # it has ended, and its status was already reaped
     except OSError:
-        return _look_for_end(pid, time.monotonic() + seconds)  # a full table of descriptors
+        # The process has no file descriptors left.
+        return _poll_for_end(pid, time.monotonic() + seconds)
     try:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
@@ -108,8 +117,8 @@ def wait_for_end(pid: int, seconds: float) -> bool:
         os.close(handle)
 
 
-def _look_for_end(pid: int, deadline: float) -> bool:
-    """Look now and then whether a process has ended; this takes no descriptor."""
+def _poll_for_end(pid: int, deadline: float) -> bool:
+    """Wait as `wait_for_end` does, without a file descriptor, by asking repeatedly."""
     pause = 0.0001
     while not _has_ended(pid):
         if time.monotonic() >= deadline:
@@ -123,7 +132,7 @@ def _has_ended(pid: int) -> bool:
     try:
         found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        # None of ours: it is there as long as it can be asked for.
+        # Not a child of this process.  It exists as long as it can be signalled.
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -135,14 +144,14 @@ def _has_ended(pid: int) -> bool:
 
 
 def reap(pid: int, deadline: float) -> bool:
-    """Wait for the end of one child and take its status.
+    """Wait for the end of a child and reap it.
 
     Args:
         pid: The child.
-        deadline: Until when, on the clock of `time.monotonic`.
+        deadline: End of the wait, on the clock of `time.monotonic`.
 
     Returns:
-        Whether it is gone.
+        Whether the child has ended.
     """
     if not wait_for_end(pid, deadline - time.monotonic()):
         return False
@@ -152,30 +161,36 @@ def reap(pid: int, deadline: float) -> bool:
 
 
 class Subreaper:
-    """Makes this process the parent of its orphaned descendants, for as long as anyone needs it."""
+    """Counted switch for the kernel's child subreaper flag of this process, prctl(2).
+
+    While the flag is set, a descendant whose parent has ended becomes a child of
+    this process instead of init.
+
+    Thread safety: every method, from any thread.
+    """
 
     _SET: Final = 36  # PR_SET_CHILD_SUBREAPER
     _GET: Final = 37
 
     def __init__(self) -> None:
-        # Held while the count, or what stood before it, is read or changed.
+        # Protects the count and the flag's value before the first acquire.
         self._lock = threading.Lock()
         self._count = 0
         self._before: int | None = None
 
     def acquire(self) -> None:
-        """Switch it on, unless it is."""
+        """Set the flag, unless it is set."""
         with self._lock:
             self._count += 1
             if self._count == 1:
                 if self._before is None:
-                    # Asked once: to ask costs as much as to switch it.
+                    # Read once, because reading costs a system call too.
                     self._before = self._get()
                 if not self._before:
                     self._set(1)
 
     def release(self) -> None:
-        """Put it back to what it was, unless somebody else still needs it."""
+        """Restore the flag's value when the last user has released it."""
         with self._lock:
             if self._count:
                 self._count -= 1
@@ -197,18 +212,16 @@ def _find_prctl() -> Any:
     return ctypes.CDLL(None).prctl
 
 
-# Looked up once: the guard asks around every test.
+# Looked up once, because leak detection uses the flag around every test.
 _prctl: Final = _find_prctl()
 
 
 subreaper: Final = Subreaper()
-"""The one switch of this process."""
+"""The switch of this process."""
 
 
-def _renew() -> None:
-    # The switch is not inherited; its lock may be held by a thread that is not here.
+@after_fork_in_child
+def _after_fork() -> None:
+    # A child does not inherit the setting, and a thread of the parent may have
+    # held the lock during the fork.
     subreaper.__init__()  # type: ignore[misc]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew)

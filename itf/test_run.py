@@ -299,6 +299,17 @@ class TestRun:
             add_note(failure, "".join(context["context_data"]["traceback"]).rstrip())
         raise failure
 
+    def _check_faults(self) -> None:
+        # Fault plans are in this attribute from the first injection on.
+        plans = vars(self.case).pop("_itf_plans", ())
+        if not plans:
+            return
+        from itf.faults.injection import describe_lost
+
+        text = describe_lost(plans)
+        if text:
+            raise self.case.failureException(text)
+
     def _check_resources(self) -> None:
         policy = self.case.leak_policy
         if policy not in _POLICIES:
@@ -346,6 +357,7 @@ _TEARDOWN_STEPS: Final[tuple[Callable[[TestRun], None], ...]] = (
     TestRun._stop_workers,
     TestRun._tear_down_fixtures,
     TestRun._check_errors,
+    TestRun._check_faults,
     TestRun._check_resources,
     TestRun._finish_tear_down,
     TestRun._check_leaks,

@@ -1,4 +1,4 @@
-"""What is shown of an object that may be anything: bounded, never raising, without secrets."""
+"""Text for any object in a message or report: of limited length, never raising, without secrets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ __all__ = ["REDACTED", "is_secret_key", "safe_repr", "safe_str", "told_items", "
 __unittest = True
 
 REDACTED: Final = "<redacted>"
-"""What stands in place of a value whose key looks like a secret."""
+"""Text shown instead of a value whose key looks like that of a secret."""
 
-# Compared with the key in lower case and without anything but letters and
-# digits, so that "api_key", "X-Api-Key" and "apiKey" are one; as a substring,
-# so that "PGPASSWORD" and "dbpassword" are found.  Redacting a harmless
-# "tokenizer" costs a line of a report, showing one password costs more.
+# A key is secret if one of these is a substring of it, after everything except
+# letters and digits was removed and the rest converted to lower case.  So
+# "X-Api-Key" and "apiKey" match "apikey", and "PGPASSWORD" matches "password".
+# A harmless key such as "tokenizer" is redacted too; that is better than to show
+# a password.
 _SECRET_WORDS: Final = (
     "password",
     "passwd",
@@ -33,9 +34,9 @@ _SECRET_WORDS: Final = (
     "authorization",
 )
 
-# The same words inside the repr of an object: Settings(db_password='hunter2').
-# The value may be quoted, be bytes, and hold the other quote.  The bounds keep
-# the time linear in a text of nothing but such words.
+# A secret inside the repr of an object: Settings(db_password='hunter2').  Group 1
+# is the key and "=" or ":", group 2 the value: a str, bytes, or an unquoted word.
+# Repetitions are limited, so that matching takes linear time for any text.
 _SECRET_FIELD: Final = re.compile(
     rf"""((?:{"|".join("[-_]?".join(word) for word in _SECRET_WORDS)})"""
     r"""[\w-]{0,40}['"]?\s{0,4}[=:]\s{0,4})"""
@@ -43,13 +44,15 @@ _SECRET_FIELD: Final = re.compile(
     re.IGNORECASE,
 )
 
-# What a person reads of one value, at most; and of one string in it.
+# Longest text for one value, in characters.
 _MAX_REPR: Final = 1000
+
+# Longest text for one string inside a value, in characters.
 _MAX_STRING: Final = 200
 
 
 class _BoundedRepr(reprlib.Repr):
-    """A short ``repr`` without secrets."""
+    """`reprlib.Repr` that hides secrets and never raises."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,11 +62,11 @@ class _BoundedRepr(reprlib.Repr):
 
     def repr1(self, x: Any, level: int) -> str:
         try:
-            # The type, not isinstance: a Mock(spec=dict) says that it is a dict.
+            # Not isinstance: it is true for Mock(spec=dict), which has no items.
             if issubclass(type(x), Mapping):
                 return self._repr_mapping(x, level)
             return super().repr1(x, level)
-        except Exception as error:  # noqa: BLE001 - whatever a user's __repr__ raises, the report goes on
+        except Exception as error:  # noqa: BLE001 - a user's __repr__ may raise anything
             return f"<unrepresentable {type(x).__qualname__}: {type(error).__qualname__}>"
 
     def _repr_mapping(self, mapping: Mapping[Any, Any], level: int) -> str:
@@ -79,7 +82,7 @@ class _BoundedRepr(reprlib.Repr):
         return inner if type(mapping) is dict else f"{type(mapping).__qualname__}({inner})"
 
     def repr_instance(self, x: Any, level: int) -> str:
-        # Before it is cut: half a name would no longer look like a secret's.
+        # Redact before the text is shortened: half a key would not be recognized.
         text = _SECRET_FIELD.sub(rf"\1{REDACTED}", repr(x))
         if len(text) <= self.maxother:
             return text
@@ -91,12 +94,15 @@ _repr = _BoundedRepr()
 
 
 def safe_repr(value: object) -> str:
-    """Return a bounded ``repr`` of any value, without what stands under a secret's key.
+    """Return the ``repr`` of any value, of limited length and with secrets redacted.
 
-    A broken ``__repr__`` is told, not raised.
+    If ``__repr__`` raises an exception, the text contains the names of the
+    object's class and of the exception's class.
     """
-    if type(value) in (bytes, bytearray) and len(cast(bytes, value)) > _MAX_STRING:
-        # repr() of the whole would take four times its size before it is cut.
+    kind = type(value)
+    # By identity: `in` would call the == of the class's metaclass.
+    if (kind is bytes or kind is bytearray) and len(cast(bytes, value)) > _MAX_STRING:
+        # The repr of all bytes would need up to four times their memory.
         content = cast(bytes, value)
         return f"{bytes(content[: _MAX_STRING // 4])!r}... ({len(content)} bytes)"
     text = _repr.repr(value)
@@ -104,10 +110,10 @@ def safe_repr(value: object) -> str:
 
 
 def safe_str(error: BaseException) -> str:
-    """Return ``str(error)``; a broken ``__str__`` is told, not raised."""
+    """Return ``str(error)``; if that raises, return a text that says so."""
     try:
         return str(error)
-    except Exception as failure:  # noqa: BLE001 - whatever a user's __str__ raises, the error is kept
+    except Exception as failure:  # noqa: BLE001 - a user's __str__ may raise anything
         return f"<exception str() failed: {type(failure).__qualname__}>"
 
 
@@ -129,18 +135,18 @@ def unraisable_text(args: UnraisableHookArgs) -> str:
 
 
 def is_secret_key(key: object) -> bool:
-    """Say whether the value under this key is to be hidden."""
+    """Return whether the value of this key must be hidden."""
     text = key if isinstance(key, str) else safe_repr(key)
     plain = "".join(filter(str.isalnum, text)).lower()
     return any(word in plain for word in _SECRET_WORDS)
 
 
 def told_items(mapping: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, bool]]:
-    """Walk a mapping: each key, its value, and whether the value is to be hidden."""
-    # The values of a configuration change stand under keys that do not tell
-    # what they are; its path does.
+    """Yield each key of a mapping, its value, and whether the value must be hidden."""
+    # A ConfigChangeEvent has its values under "old_value" and "new_value".  They
+    # are secret if the event's path is.
     secret_path = "config_path" in mapping and is_secret_key(mapping["config_path"])
     hidden = ("old_value", "new_value") if secret_path else ()
-    # list(): another thread may be adding an item while we walk.
+    # list(), because another thread may add an item during the iteration.
     for key, value in list(mapping.items()):
         yield key, value, key in hidden or is_secret_key(key)

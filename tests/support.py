@@ -15,7 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 __all__ = [
+    "colourless",
     "fork",
+    "full_tests",
     "in_threads",
     "is_open",
     "mixed_in",
@@ -60,12 +62,17 @@ def run_script(source: str, *args: str, **environment: str) -> subprocess.Comple
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", source, *args],
         cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT), **environment},
+        env={**colourless(), "PYTHONPATH": str(_ROOT), **environment},
         capture_output=True,
         text=True,
         timeout=_TIMEOUT,
         check=False,
     )
+
+
+def full_tests() -> bool:
+    """Return whether the long tests run whole (``ITF_TEST_FULL=1``), not only a sample of them."""
+    return os.environ.get("ITF_TEST_FULL", "") not in ("", "0")
 
 
 def in_threads(count: int, function: Callable[[int], Any]) -> list[Any]:
@@ -118,7 +125,12 @@ def mixed_in(mixin: type) -> list[type[Any]]:
 
 def tool_environment() -> dict[str, str]:
     """Return an environment in which a compiler finds its parts, also where ours has no PATH."""
-    return {"PATH": os.defpath, **os.environ}
+    return {"PATH": os.defpath, **colourless()}
+
+
+def colourless() -> dict[str, str]:
+    """Return this process's environment without the wish for colours: output is compared."""
+    return {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
 
 
 def open_folder() -> tempfile.TemporaryDirectory[str]:

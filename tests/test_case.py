@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import os
 import pathlib
 import pickle
 import shutil
@@ -867,6 +868,7 @@ class CollectionTest(unittest.TestCase):
                 timeout=60,
                 check=False,
                 cwd=pathlib.Path(itf.__file__).parent.parent,
+                env={**os.environ, "PYTHON_COLORS": "0"},
             )
         self.assertIn("Ran 1 test in", found.stderr)
         self.assertIn("test_own (test_names.Own.test_own) ... ok", found.stderr)

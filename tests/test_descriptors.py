@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
+import pickle
 import sys
 import unittest
+from multiprocessing.context import set_spawning_popen
+from typing import Any
 from unittest import mock
 
 from itf import descriptors
-from itf.descriptors import Descriptor, anonymous_file
+from itf.descriptors import Descriptor, anonymous_file, handle_for_child, receive
 from itf.workers import arena
 from itf.workers.arena import AnonymousFile
 from tests.support import is_open
@@ -65,6 +70,79 @@ class DescriptorTest(unittest.TestCase):
     def test_when_python_ends_and_all_imports_are_lazy(self) -> None:
         """Nothing is printed but what the script prints."""
         self.assertEqual("end\n", run_script("-X", "lazy_imports=all", "-c", SCRIPT))
+
+
+class Popen:
+    """What multiprocessing has while it starts a process."""
+
+    def __init__(self) -> None:
+        self.passed: list[int] = []
+
+    def duplicate_for_child(self, number: int) -> int:
+        """Note a descriptor that the process gets."""
+        self.passed.append(number)
+        return number
+
+    class DupFd:
+        """What the process gets the descriptor by."""
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def detach(self) -> int:
+            """Return the descriptor."""
+            return self.number
+
+
+class TransferTest(unittest.TestCase):
+    """Descriptors on their way to a new process."""
+
+    def test_sent_twice_to_one_process(self) -> None:
+        """Two pickles that a process begins with pass the descriptor once, and give one object."""
+        file = anonymous_file("itf-test")
+        popen = Popen()
+        set_spawning_popen(popen)
+        self.addCleanup(set_spawning_popen, None)
+        first, second = pickle.dumps(file), pickle.dumps(file)
+        self.assertIs(handle_for_child(file.number), handle_for_child(file.number))
+        self.assertEqual([file.number], popen.passed)
+        number = file.number
+        file.number = -1  # the other process has it
+        received = [pickle.loads(first), pickle.loads(second)]
+        self.assertIs(received[0], received[1])
+        received.clear()
+        gc.collect()
+        self.assertFalse(is_open(number))
+
+    def test_a_number_that_is_used_again(self) -> None:
+        """What was closed is not mistaken for the descriptor that has its number now."""
+        file = anonymous_file("itf-test")
+        kept = receive(Popen.DupFd(file.number))
+        number, file.number = file.number, -1
+        kept.close()
+        other = receive(Popen.DupFd(number))
+        self.assertIsNot(kept, other)
+        self.assertEqual(number, other.number)
+        other.number = -1
+
+    def test_two_in_the_arguments_of_a_process(self) -> None:
+        """A real process gets both, by each start method that sends descriptors."""
+        for method in multiprocessing.get_all_start_methods():
+            file, other = anonymous_file("itf-test"), anonymous_file("itf-test")
+            os.write(file.number, b"a")
+            process = multiprocessing.get_context(method).Process(
+                target=_exit_with_sizes, args=(file, [other, file])
+            )
+            with self.subTest(method):
+                process.start()
+                process.join(30.0)
+                self.assertEqual(102, process.exitcode)
+            process.close()
+
+
+def _exit_with_sizes(file: Descriptor, more: list[Any]) -> None:
+    sizes = [os.fstat(each.number).st_size for each in (file, *more)]
+    raise SystemExit(100 * (sizes[0] == sizes[2]) + sum(sizes))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Locks that a forked child finds free."""
+"""Fork safety: hooks around os.fork, and locks that are free in a forked child."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ import os
 import signal
 import threading
 import unittest
+import unittest.mock
 import warnings
 from collections.abc import Callable
 
-from itf.forks import lock_of
+from itf.forks import after_fork_in_child, around_fork, current_pid, lock_of
 from itf.interfaces.resource_tracking import ResourceTracker
+from tests.support import run_script
 
-# A child that hangs is ended by SIGALRM, and fails its test.
+# Seconds after which SIGALRM kills a child that does not end.
 DEADLINE = 20
 
 
 def run_in_fork(work: Callable[[], None]) -> int:
-    """Run a function in a forked child that must end by a deadline; return its wait status."""
+    """Run a function in a forked child, and return the child's wait status.
+
+    A child that does not end is killed by SIGALRM after `DEADLINE` seconds.
+    """
     with warnings.catch_warnings():
-        # Python 3.12 warns of a fork beside other threads, which is the point here.
+        # Since 3.12 Python warns about a fork while other threads run; the tests need that.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
@@ -42,23 +47,29 @@ class Owner:
     __hash__ = None  # type: ignore[assignment]
 
 
+def acquire(lock: threading.RLock) -> None:
+    """Acquire a lock, or raise TimeoutError."""
+    if not lock.acquire(timeout=DEADLINE):
+        raise TimeoutError("the lock is not free")
+
+
 class LockOfTest(unittest.TestCase):
     def test_an_object_has_one_lock(self) -> None:
-        """The same object gets the same lock, another object or attribute another."""
+        """An object has one lock for each attribute name; other objects have other locks."""
         owner = Owner()
         self.assertIs(lock_of(owner), lock_of(owner))
         self.assertIsNot(lock_of(owner), lock_of(owner, "other"))
         self.assertIsNot(lock_of(owner), lock_of(Owner()))
 
-    def test_a_thread_may_take_it_again(self) -> None:
-        """A ``__del__`` that comes back while this very thread holds the lock goes on."""
+    def test_the_lock_is_reentrant(self) -> None:
+        """The thread that holds the lock can acquire it again, as a ``__del__`` may have to."""
         owner = Owner()
         with lock_of(owner):
             self.assertTrue(lock_of(owner).acquire(blocking=False))
             lock_of(owner).release()
 
-    def test_it_keeps_no_owner_alive(self) -> None:
-        """What has a lock dies as if it had none."""
+    def test_the_owner_is_not_kept_alive(self) -> None:
+        """An object with a lock is freed when its last reference is gone."""
         import weakref
 
         owner = Owner()
@@ -72,7 +83,7 @@ class LockOfTest(unittest.TestCase):
 @unittest.skipUnless(hasattr(os, "fork"), "this platform has no fork")
 class ForkTest(unittest.TestCase):
     def holding(self, owner: object, work: Callable[[], None]) -> int:
-        """Fork and work while another thread holds the lock of ``owner``."""
+        """Fork and run a function in the child, while another thread holds the owner's lock."""
         held, end = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -90,25 +101,22 @@ class ForkTest(unittest.TestCase):
             thread.join(60)
 
     def test_a_lock_held_by_another_thread_is_free_in_the_child(self) -> None:
-        """The thread that held it is not there to give it back."""
+        """The child can acquire a lock that another thread of the parent held during the fork."""
         owner = Owner()
-        self.assertEqual(0, self.holding(owner, lambda: lock_of(owner).acquire() and None))
+        self.assertEqual(0, self.holding(owner, lambda: acquire(lock_of(owner))))
 
-    def test_a_lock_held_by_the_thread_that_forks_can_be_given_back(self) -> None:
-        """The child leaves the ``with`` that its parent entered, and takes the lock again."""
+    def test_a_lock_held_by_the_forking_thread(self) -> None:
+        """A child forked inside `with lock` can acquire the lock, and so can the parent."""
         owner = Owner()
-
-        def work() -> None:
-            pass
 
         with lock_of(owner):
-            status = run_in_fork(work)
+            status = run_in_fork(lambda: acquire(lock_of(owner)))
         self.assertEqual(0, status)
         self.assertTrue(lock_of(owner).acquire(blocking=False))
         lock_of(owner).release()
 
-    def test_a_tracker_works_in_a_child_forked_while_it_was_busy(self) -> None:
-        """Resources are tracked and released in the child, with what the parent knew."""
+    def test_a_resource_tracker_in_a_child(self) -> None:
+        """A tracker whose lock was held during the fork works in the child."""
         tracker = ResourceTracker()
         tracker.track_resource("m", "lock", "parent's")
 
@@ -122,8 +130,8 @@ class ForkTest(unittest.TestCase):
         self.assertEqual("active", tracker.get_resource_state("parent's"))
         self.assertIsNone(tracker.get_resource_state("child's"))
 
-    def test_a_child_of_a_half_done_change_can_go_on(self) -> None:
-        """What another thread had half in the ledger at the fork can be released."""
+    def test_a_half_finished_change_in_a_child(self) -> None:
+        """A change that another thread had half finished at the fork does not break the child."""
         tracker = ResourceTracker()
         tracker.track_resource("m", "lock", "r")
         del tracker._itf_ledger.unreleased_of["m"]
@@ -133,3 +141,80 @@ class ForkTest(unittest.TestCase):
             tracker.assert_no_leaks()
 
         self.assertEqual(0, run_in_fork(work))
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "this platform has no fork")
+class HooksTest(unittest.TestCase):
+    """`after_fork_in_child`, `around_fork` and `current_pid`.
+
+    Registrations cannot be undone, so the hooks run in a process of their own.
+    """
+
+    def output_of(self, script: str) -> list[str]:
+        done = run_script(
+            "import os, sys, warnings\n"
+            "from itf.forks import after_fork_in_child, around_fork, current_pid\n"
+            "log = []\n"
+            f"{script}\n"
+            "sys.stdout.flush()\n"
+            "pid = os.fork()\n"
+            "if pid:\n"
+            "    os.waitpid(pid, 0)\n"
+            "print('parent' if pid else 'child', *log, current_pid() == os.getpid())\n"
+            "sys.stdout.flush()\n"
+            "os._exit(0)\n"
+        )
+        self.error = done.stderr
+        return sorted(done.stdout.splitlines())
+
+    def test_order(self) -> None:
+        """Hooks in the child run in the order of registration, those before the fork in reverse."""
+        lines = self.output_of(
+            "for n in (1, 2):\n"
+            "    around_fork(before=lambda n=n: log.append(f'before{n}'),\n"
+            "                after_in_parent=lambda n=n: log.append(f'parent{n}'),\n"
+            "                after_in_child=lambda n=n: log.append(f'child{n}'))\n"
+        )
+        self.assertEqual(
+            [
+                "child before2 before1 child1 child2 True",
+                "parent before2 before1 parent1 parent2 True",
+            ],
+            lines,
+        )
+        self.assertEqual("", self.error)
+
+    def test_decorator(self) -> None:
+        """after_fork_in_child returns the function, and the function runs in the child alone."""
+        lines = self.output_of(
+            "@after_fork_in_child\n"
+            "def renew():\n"
+            "    log.append('renewed')\n"
+            "log.append(renew.__name__)\n"
+        )
+        self.assertEqual(["child renew renewed True", "parent renew True"], lines)
+
+    def test_an_exception_does_not_stop_the_others(self) -> None:
+        """An exception in a hook is printed, and the next hook runs."""
+        lines = self.output_of(
+            "after_fork_in_child(lambda: 1 / 0)\nafter_fork_in_child(lambda: log.append('next'))\n"
+        )
+        self.assertEqual(["child next True", "parent True"], lines)
+        self.assertIn("ZeroDivisionError", self.error)
+
+    def test_systems_without_fork(self) -> None:
+        """Where os.register_at_fork does not exist, registration does nothing."""
+        function = unittest.mock.Mock()
+        with unittest.mock.patch.object(os, "register_at_fork"):
+            del os.register_at_fork
+            self.assertIs(function, after_fork_in_child(function))
+            around_fork(before=function)
+        function.assert_not_called()
+
+    def test_current_pid(self) -> None:
+        """It is the id of this process; the tests above check it in a child."""
+        self.assertEqual(os.getpid(), current_pid())
+
+
+if __name__ == "__main__":
+    unittest.main()

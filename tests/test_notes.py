@@ -1,4 +1,4 @@
-"""Notes on exceptions, whatever their class thinks of it."""
+"""Notes on exceptions, also on exceptions whose class does not allow notes."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from itf.notes import add_note
 
 @dataclasses.dataclass(frozen=True)
 class FrozenError(Exception):
-    """An exception whose class refuses attributes."""
+    """Exception whose class refuses attributes."""
 
 
 class AddNoteTest(unittest.TestCase):
-    """What add_note promises."""
+    """`add_note` and `notes_of`."""
 
     def test_a_note_is_added(self) -> None:
-        """As BaseException.add_note does."""
+        """A note is added as BaseException.add_note does it."""
         error = ValueError()
         add_note(error, "first")
         add_note(error, "second")
         self.assertEqual(["first", "second"], error.__notes__)
 
-    def test_a_class_that_refuses_notes_is_left_alone(self) -> None:
-        """The error matters more than the note."""
+    def test_a_class_that_refuses_attributes(self) -> None:
+        """An exception that refuses attributes stays unchanged, and nothing is raised."""
         error = FrozenError()
         add_note(error, "hello")
         self.assertFalse(hasattr(error, "__notes__"))
 
-    def test_notes_that_are_no_list_are_left_alone(self) -> None:
-        """Somebody may have set the attribute to anything."""
+    def test_notes_that_are_no_list(self) -> None:
+        """`__notes__` that is not a list stays unchanged, and nothing is raised."""
         error = ValueError()
         error.__notes__ = None  # type: ignore[assignment]
         add_note(error, "hello")

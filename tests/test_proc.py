@@ -14,10 +14,10 @@ from tests.support import is_open
 
 @unittest.skipUnless(sys.platform == "linux", "/proc is Linux's")
 class ProcessFactsTest(unittest.TestCase):
-    """What is said of a process that is there, that has ended, and that never was."""
+    """Facts about a running process, a zombie, and a process that does not exist."""
 
     def start(self, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program that says a line when it is there, and ends when its stdin does."""
+        """Start a program that prints a line when it is ready; it ends when stdin is closed."""
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -28,7 +28,7 @@ class ProcessFactsTest(unittest.TestCase):
         return process
 
     def test_a_process_with_a_child(self) -> None:
-        """Its command, state, parent, children and all that came of it."""
+        """Command, state, parent, children and descendants of a running process."""
         shell = self.start("sh", "-c", "sleep 30 & echo there; cat > /dev/null; kill $!")
         (child,) = proc.children(shell.pid)[:1]
         self.assertIn(shell.pid, proc.children())
@@ -38,8 +38,8 @@ class ProcessFactsTest(unittest.TestCase):
         self.assertTrue(proc.command_of(shell.pid).startswith("sh -c sleep 30 & echo there"))
         self.assertIn(proc.state_of(shell.pid), ("S", "R", "D"))
 
-    def test_one_that_has_ended(self) -> None:
-        """It is a zombie until somebody waits for it; then there is nothing to be said."""
+    def test_a_zombie_and_a_reaped_process(self) -> None:
+        """A process that has ended is a zombie until it is reaped; then nothing is known."""
         child = os.fork()
         if child == 0:
             os._exit(3)
@@ -52,17 +52,17 @@ class ProcessFactsTest(unittest.TestCase):
         self.assertEqual([], proc.children(child))
         self.assertTrue(proc.wait_for_end(child, 0))
 
-    def test_one_that_does_not_end(self) -> None:
-        """The wait has an end, and takes nothing."""
+    def test_a_process_that_does_not_end(self) -> None:
+        """The wait ends at its timeout and reaps nothing."""
         shell = self.start("sh", "-c", "echo there; cat > /dev/null")
         self.assertFalse(proc.reap(shell.pid, time.monotonic()))
         self.assertIsNone(shell.poll())
 
-    def test_where_no_descriptor_is_left_to_wait_with(self) -> None:
-        """One that runs has not ended; its end is seen all the same."""
+    def test_no_file_descriptor_is_left(self) -> None:
+        """Without a free descriptor the wait still notices whether the process has ended."""
         shell = self.start("sh", "-c", "echo there; read line")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # All numbers below it are in use, and /proc cannot be opened either.
+        # Use all descriptors below the limit, so that /proc cannot be opened either.
         limit = max(map(int, os.listdir("/proc/self/fd")))
         taken = [os.dup(0) for number in range(3, limit) if not is_open(number)]
         try:
@@ -78,7 +78,7 @@ class ProcessFactsTest(unittest.TestCase):
         self.assertEqual(-signal.SIGKILL, shell.wait())
 
     def test_a_command_line_is_bounded_and_printable(self) -> None:
-        """Whatever is in it."""
+        """A command line is shortened, and unprintable characters become spaces."""
         script = "echo there; cat > /dev/null"
         process = self.start("sh", "-c", script, f"\n\x1b[31m{'x' * 1000}")
         command = proc.command_of(process.pid)
@@ -87,10 +87,10 @@ class ProcessFactsTest(unittest.TestCase):
         self.assertTrue(command.endswith("..."))
 
 
-@unittest.skipUnless(sys.platform == "linux", "the switch is Linux's")
+@unittest.skipUnless(sys.platform == "linux", "prctl is Linux's")
 class SubreaperTest(unittest.TestCase):
-    def test_it_is_on_for_as_long_as_anyone_needs_it(self) -> None:
-        """And is then what it was before."""
+    def test_nested_use(self) -> None:
+        """The flag is set until the last user releases it, and then has its old value."""
         switch = proc.Subreaper()
         before = switch._get()
         switch.acquire()
@@ -100,7 +100,7 @@ class SubreaperTest(unittest.TestCase):
         self.assertEqual(1, switch._get())
         switch.release()
         self.assertEqual(before, switch._get())
-        switch.release()  # once too often changes nothing
+        switch.release()  # one release too many changes nothing
         self.assertEqual(before, switch._get())
 
 

@@ -1,10 +1,11 @@
-"""What is said of an error that Python could not raise, on every version."""
+"""Text for any object: of limited length, never raising, without secrets."""
 
 from __future__ import annotations
 
 import _thread
 import sys
 import threading
+import types
 import unittest
 import weakref
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from itf.texts import REDACTED, unraisable_text
+from itf.texts import REDACTED, is_secret_key, safe_repr, safe_str, told_items, unraisable_text
 
 TIMEOUT = 30
 
@@ -99,6 +100,81 @@ class UnraisableTest(unittest.TestCase):
             args: Any = SimpleNamespace(err_msg=message, object=thing, exc_traceback=traced)
             with self.subTest(expected[:40]):
                 self.assertEqual(expected, unraisable_text(args))
+
+
+class Raising:
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+
+class SafeReprTest(unittest.TestCase):
+    def test_ordinary_values(self) -> None:
+        """Short values have their usual repr."""
+        for value in (1, "a'b", b"x", None, [1, (2,)], {"b": 1, "a": [2]}, {3}, 1.5):
+            self.assertEqual(repr(value), safe_repr(value))
+
+    def test_a_repr_that_raises(self) -> None:
+        """The text names both classes; the other values of a container are shown."""
+        self.assertEqual("[1, <unrepresentable Raising: ValueError>]", safe_repr([1, Raising()]))
+
+    def test_length(self) -> None:
+        """Long strings, bytes and containers, and deep ones, are shortened."""
+        deep: list[Any] = []
+        for _ in range(5000):
+            deep = [deep]
+        for value in ("x" * 10**6, b"x" * 10**6, list(range(10**5)), deep):
+            self.assertLessEqual(len(safe_repr(value)), 1000)
+        self.assertTrue(safe_repr(b"x" * 10**6).endswith("... (1000000 bytes)"))
+
+    def test_secrets(self) -> None:
+        """Values of secret keys are redacted, in mappings and in the repr of objects."""
+        self.assertEqual("{'user': 'me', 'password': <redacted>}", safe_repr(
+            {"user": "me", "password": "hunter2"}
+        ))  # fmt: skip
+        text = safe_repr(types.SimpleNamespace(api_key="hunter2", user="me"))
+        self.assertEqual("namespace(api_key=<redacted>, user='me')", text)
+
+    def test_a_mock_of_a_mapping(self) -> None:
+        """An object that only pretends to be a dict is shown by its repr."""
+        value = mock.Mock(spec=dict, name="fake")
+        self.assertEqual(repr(value), safe_repr(value))
+
+
+class SafeStrTest(unittest.TestCase):
+    def test_a_str_that_raises(self) -> None:
+        """The text says which exception str() raised."""
+
+        class BrokenError(Exception):
+            def __str__(self) -> str:
+                raise ValueError("no str")
+
+        self.assertEqual("<exception str() failed: ValueError>", safe_str(BrokenError()))
+        self.assertEqual("fine", safe_str(ValueError("fine")))
+
+
+class SecretKeysTest(unittest.TestCase):
+    def test_spellings(self) -> None:
+        """Case, punctuation and other words around do not matter; other keys are no secrets."""
+        for key in (
+            "PGPASSWORD",
+            "X-Api-Key",
+            "apiKey",
+            "client secret",
+            b"token",
+            ("db", "passwd"),
+        ):
+            self.assertTrue(is_secret_key(key), key)
+        for key in ("user", "key", "author", 7, None):
+            self.assertFalse(is_secret_key(key), key)
+
+    def test_items(self) -> None:
+        """Each item says whether its value is secret; a secret path hides old and new value."""
+        change = {"config_path": "db.password", "old_value": 1, "new_value": 2, "n": 3}
+        self.assertEqual(
+            {"config_path": False, "old_value": True, "new_value": True, "n": False},
+            {key: hidden for key, _, hidden in told_items(change)},
+        )
+        self.assertEqual("<redacted>", REDACTED)
 
 
 if __name__ == "__main__":

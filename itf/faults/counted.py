@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 import os
 import warnings
 import weakref
@@ -15,7 +14,7 @@ from itf.exceptions import FaultTimeoutError, ItfError
 from itf.faults.counting import SharedPage
 from itf.faults.gate import Sleepers
 from itf.faults.outcome import Outcome
-from itf.faults.schedule import ENDLESS, MORE, Numbers, Schedule, Tickets
+from itf.faults.schedule import MORE, Numbers, Schedule, Tickets, has_gil
 from itf.forks import lock_of
 
 __all__ = ["CountedPlan", "Hit", "State", "Struck", "Ticking", "times"]
@@ -96,16 +95,21 @@ class CountedPlan:
         self._sleepers = Sleepers()
         self.watchers = Sleepers()
         self._tickets: Tickets | Numbers = Numbers()
-        if self._then is None:
+        if self._then is None and has_gil():
             self._tickets = Tickets(self.schedule)
             # In the place of the method, which needs the numbers of calls.
             self.__dict__["tick"] = self._tickets.take
         # How many hits are on a timeline of this process, of those since others count, too.
-        self._told = itertools.repeat(None, ENDLESS)
+        self._told = Numbers()
         self._told_before = 0
+        # Messages of this process, and how far those of the page were read.
+        self._lost: list[str] = []
+        self._lost_read = 0
         self._layers: weakref.WeakSet[Ticking] = weakref.WeakSet()
-        self.claims = iter(range(1, ENDLESS))
-        _plans.add(self)
+        # `count` is atomic by its documentation, other iterators are not.
+        self.claims = itertools.count(1)
+        with lock_of(_all_plans):
+            _all_plans.plans.add(self)
 
     @property
     def hits(self) -> int:
@@ -131,6 +135,9 @@ class CountedPlan:
         """Take a call's ticket: false if it is hit."""
         page = self._page
         call = cast(int, self._tickets.take()) if page is None else page.next_call()
+        if not call:
+            # Another thread has begun to share the count after we had looked.
+            call = cast(SharedPage, self._page).next_call()
         schedule = self.schedule
         if schedule.is_hit(call):
             return Struck(self._hit(call, schedule.hits(call)))
@@ -188,13 +195,13 @@ class CountedPlan:
     def announce(self) -> None:
         """Take note that a hit was told, and have those who wait for one look at the count."""
         if self._page is not None:
-            next(self._told)
+            self._told.take()
         if self.watchers.wakers:
             self.watchers.wake()
 
     def untold_hits(self) -> int:
         """Return how many hits there were in other processes since this was asked for."""
-        told = self._told_before + ENDLESS - operator.length_hint(self._told)
+        told = self._told_before + self._told.taken
         untold = max(0, self.hits - told) if self._page is not None else 0
         self._told_before += untold
         return untold
@@ -261,10 +268,13 @@ class CountedPlan:
                 self._page = page
                 # From here on the method is called, and waits for the page.
                 # Nobody can have looked up the ticket's `take` and not called
-                # it yet: Python does not change threads between the two.
+                # it yet: with a GIL, and only then there are tickets, Python
+                # does not change threads between the two.
                 self.__dict__.pop("tick", None)
                 self._renew_layers()
-                page.calls = self._tickets.taken
+                # Who has seen no page, and takes a number only now, gets none.
+                tickets = self._tickets
+                page.calls = tickets.close() if isinstance(tickets, Numbers) else tickets.taken
             self._told_before = self.hits
             if self._released:
                 page.release()
@@ -273,6 +283,24 @@ class CountedPlan:
         self._sleepers.wake()
         self.watchers.wake()
         return page
+
+    def report_lost(self, message: str) -> None:
+        """Take note of a process that should have this plan and has not."""
+        try:
+            # On the page, because this may be a child of the process of the test.
+            self.share().add_line(message)
+        except (OSError, ItfError):
+            self._lost.append(message)
+
+    def take_lost(self) -> list[str]:
+        """Return what was reported, by any process, since this was asked for."""
+        with lock_of(self):
+            lost, self._lost = self._lost, []
+            if self._page is not None:
+                lines, self._lost_read = self._page.lines(self._lost_read)
+                lost += lines
+        later = [] if self._then is None else self._then.take_lost()
+        return [*lost, *later]
 
     def join(self, page: SharedPage) -> None:
         """Count together with the process that this came from."""
@@ -316,8 +344,22 @@ State: TypeAlias = tuple[str, Schedule, list[Outcome], CountedPlan | None, int |
 
 """What makes a plan: its text, schedule, outcomes, the plan after it, its seed."""
 
-# All plans of this process, and those that others know of, by what they know them by.
-_plans: weakref.WeakSet[CountedPlan] = weakref.WeakSet()
+
+class _Plans:
+    """All plans of this process; its lock is held while one is added, or all are looked at."""
+
+    def __init__(self) -> None:
+        self.plans: weakref.WeakSet[CountedPlan] = weakref.WeakSet()
+
+    def all(self) -> list[CountedPlan]:
+        """Return all of them."""
+        with lock_of(self):
+            return list(self.plans)
+
+
+_all_plans = _Plans()
+
+# Plans that other processes know of, by what they know them by.
 _known: weakref.WeakValueDictionary[bytes, CountedPlan] = weakref.WeakValueDictionary()
 
 
@@ -350,7 +392,7 @@ def _receive(
 
 
 def _before_fork() -> None:
-    for plan in list(_plans):
+    for plan in _all_plans.all():
         try:
             plan.share()
         except (OSError, ItfError) as error:
@@ -363,7 +405,7 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for plan in list(_plans):
+    for plan in _all_plans.all():
         plan.forked()
 
 

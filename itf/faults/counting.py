@@ -9,7 +9,7 @@ import sys
 from collections.abc import Generator
 
 # By names of our own: a test that has these fail, or counts their calls, means its own.
-from os import ftruncate, getpid
+from os import ftruncate, getpid, write
 from time import monotonic, sleep
 from typing import Final
 
@@ -18,10 +18,10 @@ from itf.exceptions import ItfError
 from itf.forks import lock_of
 
 if sys.platform != "win32":  # where no process can share a plan
-    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, lockf
-    from os import pwrite
+    from fcntl import F_GETFL, F_SETFL, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, fcntl, lockf
+    from os import pread, pwrite
 
-__all__ = ["SharedPage"]
+__all__ = ["SharedPage", "as_line"]
 
 __unittest = True
 
@@ -49,6 +49,15 @@ _PATIENCE: Final = 60.0
 # How often to try again at once, before sleeping: most are through by then.
 _ATTEMPTS: Final = 20
 _PAUSE: Final = 0.0002
+
+
+def as_line(text: str) -> bytes:
+    """Return a message as `SharedPage.lines` reads it.
+
+    The end of a line comes first, too: what a killed process has begun to
+    write must not swallow the next message.
+    """
+    return f"\n{' '.join(text.split())}\n".encode(errors="backslashreplace")
 
 
 class SharedPage:
@@ -85,7 +94,14 @@ class SharedPage:
         file = anonymous_file(_NAME)
         ftruncate(file.number, _SIZE)
         pwrite(file.number, os.urandom(_UID_SIZE), _UID)
+        # From here on what is written comes after the page, a line with one write.
+        fcntl(file.number, F_SETFL, fcntl(file.number, F_GETFL) | os.O_APPEND)
         return cls(file)
+
+    @property
+    def number(self) -> int:
+        """The number of the page's descriptor, in this process."""
+        return self._file.number
 
     def way_in(self) -> Descriptor | str:
         """Return by what another process comes to this page.
@@ -113,7 +129,7 @@ class SharedPage:
         page = None
         with contextlib.suppress(OSError, ValueError):
             if isinstance(way_in, str):
-                way_in = Descriptor(os.open(way_in, os.O_RDWR | os.O_CLOEXEC))
+                way_in = Descriptor(os.open(way_in, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC))
             page = cls(way_in)
         if page is None or page.uid != uid:
             raise ItfError(
@@ -121,6 +137,28 @@ class SharedPage:
                 "the worker capture it, or pass it as an argument of the worker"
             )
         return page
+
+    def add_line(self, line: str) -> None:
+        """Leave a message for the process that the plan belongs to.
+
+        A line is there whole or not at all, also if this process is killed,
+        and no other process waits for it.
+        """
+        write(self._file.number, as_line(line))
+
+    def lines(self, begin: int) -> tuple[list[str], int]:
+        """Return the messages of all processes from a place on, and the place after them.
+
+        Args:
+            begin: The place; 0 for all messages.
+        """
+        data = b""
+        while piece := pread(self._file.number, _SIZE, _SIZE + begin + len(data)):
+            data += piece
+        # What a process that was killed has begun to write has no end.
+        end = data.rfind(b"\n") + 1
+        lines = data[:end].decode("utf-8", "replace").splitlines()
+        return [line for line in lines if line], begin + end
 
     def drop(self, descriptor: Descriptor) -> None:
         """Close a second descriptor of this very page.
@@ -130,8 +168,10 @@ class SharedPage:
         and the one of who uses the plan is taken again.
         """
         with lock_of(self):
-            descriptor.close()
-            self.hold(self._is_held)
+            # Two messages that a process begins with bring one descriptor.
+            if descriptor is not self._file:
+                descriptor.close()
+                self.hold(self._is_held)
 
     @contextlib.contextmanager
     def alone(self) -> Generator[None]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterable
 
 # By a name of our own: a test that has it fail means its own calls.
 from os import getpid
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from itf.exceptions import FaultInjectionError
 from itf.faults.layer import Blank, Layer
 from itf.faults.plan import FaultPlan
-from itf.faults.site import Site, label_of, put, take
+from itf.faults.process_transfer import follow_processes, stop_following
+from itf.faults.site import Site, put, take
+from itf.faults.targets import label_of
 from itf.forks import lock_of
 from itf.gil import warn_without_gil
+from itf.notes import add_note
 from itf.texts import safe_repr
-from itf.timeline import TimelineOwner
+from itf.timeline import TimelineOwner, current_owner
 
-__all__ = ["Injection", "inject_faults"]
+__all__ = ["Injection", "describe_lost", "inject_faults", "raise_lost"]
 
 __unittest = True
+
+# Enough to see what they have in common.
+_MOST_LINES: Final = 10
 
 
 class Injection(TimelineOwner):
@@ -41,6 +49,8 @@ class Injection(TimelineOwner):
 
     Attributes:
         plan: The plan.
+        owner: The test that fails at its end if the plan could not follow a
+            process; None in a script, where `undo` raises.
 
     Thread safety: every method, from any thread.
     """
@@ -48,6 +58,7 @@ class Injection(TimelineOwner):
     _site: Site | None = None
     _was_started = False
     _pid = 0
+    owner: TimelineOwner | None = None
 
     def __init__(
         self,
@@ -83,10 +94,15 @@ class Injection(TimelineOwner):
             self.plan.use(1)
             try:
                 self._layer = self._make_layer()
+                follow_processes()
                 self._site = put(self._target, self._name, self._layer)
             except BaseException:
                 self.plan.use(-1)
+                stop_following()
                 raise
+            self.owner = self.owner or current_owner.get()
+            if self.owner is not None:
+                self.owner.__dict__.setdefault("_itf_plans", []).append(self.plan)
             self._tell({"action": "injected", "plan": str(self.plan)})
             for plan in self.plan.seeded():
                 # Where the hits are many, the line above is soon far back.
@@ -103,12 +119,24 @@ class Injection(TimelineOwner):
 
         It may be undone in any order with others at the same place.  Calls
         that hang go on, unless the plan is still somewhere else.
+
+        Raises:
+            FaultInjectionError: In a script, the plan could not follow a process
+                that was started meanwhile.  If another error is being handled,
+                it is a note of that.
         """
+        self.take_out()
+        if self.owner is None:
+            raise_lost([self.plan], sys.exception())
+
+    def take_out(self) -> None:
+        """Do what `undo` does, but leave what became of the plan to the caller."""
         with lock_of(self):
             site, self._site = self._site, None
             if site is None:
                 return
             take(site, self._layer)
+            stop_following()
             if self._pid != getpid():
                 return  # in the process that put it in, it still is
             self.plan.use(-1)
@@ -130,7 +158,9 @@ class Injection(TimelineOwner):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.undo()
+        self.take_out()
+        if self.owner is None:
+            raise_lost([self.plan], error)
 
     def __repr__(self) -> str:
         state = "in" if self._site is not None else "not in"
@@ -144,6 +174,33 @@ class Injection(TimelineOwner):
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+
+def describe_lost(plans: Iterable[FaultPlan]) -> str:
+    """Say which plans could not follow which processes; empty if there is nothing to say."""
+    lines = [line for plan in plans for line in plan.take_lost()]
+    lines = list(dict.fromkeys(lines))
+    if len(lines) <= 1:
+        return "".join(lines)
+    shown = lines[:_MOST_LINES]
+    if len(lines) > len(shown):
+        shown.append(f"... and {len(lines) - len(shown)} more")
+    count = f"{len(lines)} times a fault could not follow a process:"
+    return "\n".join([count, *(f"  {line}" for line in shown)])
+
+
+def raise_lost(plans: Iterable[FaultPlan], error: BaseException | None) -> None:
+    """Raise what `describe_lost` says, or add it to an error that is on its way.
+
+    Raises:
+        FaultInjectionError: There is something to say, and no other error.
+    """
+    text = describe_lost(plans)
+    if not text:
+        return
+    if error is None:
+        raise FaultInjectionError(text)
+    add_note(error, text)
 
 
 def inject_faults(target: Any, name: str, plan: FaultPlan) -> Injection:
@@ -166,6 +223,9 @@ def inject_faults(target: Any, name: str, plan: FaultPlan) -> Injection:
 
     Raises:
         TypeError: ``plan`` is no FaultPlan, or ``name`` no str.
+        FaultInjectionError: At the end of the ``with``, in a script: the plan
+            could not follow a process that was started with `multiprocessing`.
+            In a test of `IntegrationTestCase`, the test fails at its end.
 
     Example:
         >>> import string

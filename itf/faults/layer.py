@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -29,6 +28,7 @@ class Layer:
         plan: The plan.
         label: What it is in, for messages.
         about: What is told with each event.
+        blank: What becomes of a call that is hit where the plan does not say it.
 
     Args:
         plan: The plan.
@@ -52,7 +52,7 @@ class Layer:
         self.plan = plan
         self.label = label
         self.about = about
-        self._blank = blank
+        self.blank = blank
         # Not by a method: what is on a timeline for long would keep all of this.
         self._note = timeline.shorthand("fault", functools.partial(_describe, plan, about))
         # What makes the short way short: nothing of it is looked for at a hit.
@@ -64,7 +64,7 @@ class Layer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In another process, what happens is on a timeline there.
-        return (_remake, (self.plan, self.label, self.about, self._blank))
+        return (_remake, (self.plan, self.label, self.about, self.blank))
 
     def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do what happens to a call that is hit; return its value, or PASS_ON."""
@@ -130,8 +130,8 @@ class Layer:
             raise self._error(outcome.raises, hit.plan, hit.call, hit.number)
         if outcome.returns is not NOTHING:
             return outcome.returns
-        if self._blank is not None:
-            return self._blank(hit, args, kwargs)
+        if self.blank is not None:
+            return self.blank(hit, args, kwargs)
         raise InjectedFaultError(
             f"{self.label}: call {hit.call} fails, as {hit.plan} has it", self.label, hit.call
         )
@@ -204,7 +204,8 @@ class Stack:
 class _NoPlan:
     """Every call passes."""
 
-    tick = itertools.repeat(True).__next__
+    # Returns True, and has no state that threads could share.
+    tick = True.__bool__
 
     def __reduce__(self) -> str:
         return "NO_PLAN"

@@ -55,7 +55,8 @@ class FaultPlan(CountedPlan):
     It does nothing by itself: `inject_faults` puts it into a function.  It
     counts all calls of all functions that it is put into, and so it does
     across processes: a worker that has a plan of the test, captured or as an
-    argument, counts together with the test.
+    argument, counts together with the test, and so does a process that the
+    program starts with `multiprocessing` while the plan is in a function.
 
     Example:
         >>> plan = FaultPlan.nth_call(2, raises=ConnectionError("line is down"))

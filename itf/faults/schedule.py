@@ -6,8 +6,9 @@ and false for one that is hit: that is one step which no other thread can come
 into, and it counts and decides at once.  How many values were taken is what
 `operator.length_hint` says is missing.  A schedule that has no end is laid out
 a piece at a time; after it come tickets that ask for more.  Where several
-processes count together, or another plan follows, a call has a number, and
-asks by that.
+processes count together, where another plan follows, and where there is no GIL
+(without it two threads may take the same value of such an iterator), a call has
+a number, and asks by that.
 
 Both ways say the same, whichever thread or process makes a call: it depends on
 nothing but the call's number.
@@ -27,7 +28,17 @@ from typing import Final, Protocol, TypeAlias
 
 from itf.forks import lock_of
 
-__all__ = ["ENDLESS", "MORE", "Every", "Numbers", "Random", "Runs", "Schedule", "Tickets"]
+__all__ = [
+    "ENDLESS",
+    "MORE",
+    "Every",
+    "Numbers",
+    "Random",
+    "Runs",
+    "Schedule",
+    "Tickets",
+    "has_gil",
+]
 
 __unittest = True
 
@@ -91,16 +102,41 @@ class Tickets:
 
 
 class Numbers:
-    """The numbers of calls in place of tickets, from 1 on."""
+    """The numbers of calls in place of tickets, from 1 on.
+
+    Thread safety: every method, from any thread, with and without a GIL.
+    """
 
     def __init__(self) -> None:
-        self._left = iter(range(1, ENDLESS))
-        self.take: Callable[[], int] = self._left.__next__
+        self._taken = 0
+        self._is_closed = False
+
+    def take(self) -> int:
+        """Return the next number; 0 after `close`."""
+        # A signal handler that takes a number, too, has the lock already. It
+        # runs before or after the next two lines: Python looks for signals at
+        # calls and at jumps back alone.
+        with lock_of(self):
+            self._taken = number = self._taken + (not self._is_closed)
+            return 0 if self._is_closed else number
+
+    def close(self) -> int:
+        """Give out no more numbers, and return how many were taken."""
+        with lock_of(self):
+            self._is_closed = True
+            return self._taken
 
     @property
     def taken(self) -> int:
         """How many calls there were."""
-        return ENDLESS - 1 - operator.length_hint(self._left)
+        return self._taken
+
+
+def has_gil() -> bool:
+    """Say whether the interpreter lets one thread run at a time."""
+    # Python 3.13 has a build without, and this function; before, there is always a GIL.
+    ask = getattr(sys, "_is_gil_enabled", None)
+    return ask is None or bool(ask())
 
 
 class Schedule(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from itf.faults.layer import Layer
+from itf.faults.process_transfer import follow_processes
 from itf.faults.site import layers_of_modules, put
 
 __all__ = ["FaultsForWorkers"]
@@ -29,6 +30,9 @@ class FaultsForWorkers:
 
 
 def _arrive(layers: list[tuple[Any, str, Layer]]) -> FaultsForWorkers:
+    if layers:
+        # What the worker starts in its turn has them, too.
+        follow_processes()
     for target, name, layer in layers:
         put(target, name, layer)
     return FaultsForWorkers()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import sys
 import types
@@ -11,11 +10,20 @@ from typing import Any, Final
 
 from itf.exceptions import FaultInjectionError
 from itf.faults.layer import NO_PLAN, Layer, Stack
+from itf.faults.targets import find, is_imported, label_of, namespace
 from itf.faults.wrapping import wrap
 from itf.forks import lock_of
 from itf.texts import safe_repr
 
-__all__ = ["Site", "label_of", "layers_of_modules", "put", "take"]
+__all__ = [
+    "Site",
+    "active_sites",
+    "disable_all",
+    "layers_of_modules",
+    "put",
+    "site_of",
+    "take",
+]
 
 __unittest = True
 
@@ -30,11 +38,16 @@ class Site:
         name: Its name.
         key: The id of the target, and the name.
         layers: The plans, the last one put in at the end.
+        original: The function that stood there before.
+        wrapper: The function that asks the plans first.
 
     Raises:
         AttributeError: The target has no such attribute.
         FaultInjectionError: It cannot be replaced, or not by a function.
     """
+
+    original: Callable[..., Any]
+    wrapper: Callable[..., Any]
 
     def __init__(self, target: Any, name: str) -> None:
         self.target = target
@@ -43,8 +56,8 @@ class Site:
         self.layers: tuple[Layer, ...] = ()
         # Who is asked at each call, in a cell that the function there looks into.
         self._asked = types.CellType(NO_PLAN)
-        found = _find(target, name)
-        self._own = _namespace(target).get(name, _MISSING)
+        found = find(target, name)
+        self.own = namespace(target).get(name, _MISSING)
         self._installed = self._replacement(found)
         self._set(self._installed)
 
@@ -60,11 +73,11 @@ class Site:
         """
         self._show(tuple(other for other in self.layers if other is not layer))
         if self.layers or not self.is_in_place:
-            return _namespace(self.target).get(self.name, _MISSING) is self._own
-        if self._own is _MISSING:
+            return namespace(self.target).get(self.name, _MISSING) is self.own
+        if self.own is _MISSING:
             _setter(self.target).__delattr__(self.target, self.name)
         else:
-            self._set(self._own)
+            self._set(self.own)
         return True
 
     def _show(self, layers: tuple[Layer, ...]) -> None:
@@ -80,7 +93,17 @@ class Site:
     @property
     def is_in_place(self) -> bool:
         """Whether the attribute is now what we have put there."""
-        return _namespace(self.target).get(self.name) is self._installed
+        return namespace(self.target).get(self.name) is self._installed
+
+    @property
+    def has_own(self) -> bool:
+        """Whether the target had the attribute itself, not by its class or base."""
+        return self.own is not _MISSING
+
+    @property
+    def is_function(self) -> bool:
+        """Whether the attribute, looked up on a module or class, is the function itself."""
+        return not isinstance(self._installed, classmethod | property | functools.cached_property)
 
     def _set(self, value: Any) -> None:
         target, name = self.target, self.name
@@ -102,7 +125,7 @@ class Site:
         if isinstance(target, type):
             return self._for_class(found)
         if isinstance(target, types.ModuleType):
-            return wrap(self._function(found), self._asked)
+            return self._wrap(found)
         if isinstance(found, types.MemberDescriptorType):
             raise FaultInjectionError(
                 f"{name!r} of {safe_repr(target)} is kept in a slot; inject into the module or "
@@ -120,15 +143,15 @@ class Site:
                 f"object; inject into that: "
                 f"inject_faults({type(target).__qualname__}, {name!r}, plan)"
             )
-        return wrap(self._function(getattr(target, name)), self._asked)
+        return self._wrap(getattr(target, name))
 
     def _for_class(self, found: Any) -> Any:
         if isinstance(found, staticmethod | classmethod):
-            return type(found)(wrap(self._function(found.__func__), self._asked))
+            return type(found)(self._wrap(found.__func__))
         if isinstance(found, property):
-            return found.getter(wrap(self._function(found.fget), self._asked))
+            return found.getter(self._wrap(found.fget))
         if isinstance(found, functools.cached_property):
-            made = functools.cached_property(wrap(self._function(found.func), self._asked))
+            made = functools.cached_property(self._wrap(found.func))
             made.__set_name__(self.target, self.name)
             return made
         if found is vars(object)["__new__"]:
@@ -140,9 +163,14 @@ class Site:
             )
         if found is vars(object)["__init__"]:
             found = _object_init
-        wrapper = wrap(self._function(found), self._asked)
+        wrapper = self._wrap(found)
         # What binds no `self` is not to be given one.
         return wrapper if _binds(found) else staticmethod(wrapper)
+
+    def _wrap(self, found: Any) -> Callable[..., Any]:
+        self.original = self._function(found)
+        self.wrapper = wrap(self.original, self._asked)
+        return self.wrapper
 
     def _function(self, found: Any) -> Callable[..., Any]:
         label = label_of(self.target, self.name)
@@ -173,51 +201,9 @@ def _object_init(self: Any, /, *args: Any, **kwargs: Any) -> None:
         raise TypeError(f"{type(self).__name__}() takes no arguments")
 
 
-def _namespace(target: Any) -> Any:
-    """Return what a target has of its own, by name."""
-    return getattr(target, "__dict__", {})
-
-
 def _setter(target: Any) -> Any:
     """Return the class whose way to set attributes leaves aside what the target's own may do."""
     return type if isinstance(target, type) else object
-
-
-def _find(target: Any, name: str) -> Any:
-    """Return an attribute as it is kept, not as it is looked up."""
-    classes = target.__mro__ if isinstance(target, type) else type(target).__mro__
-    places = classes if isinstance(target, type) else (target, *classes)
-    for place in places:
-        if name in _namespace(place):
-            return _namespace(place)[name]
-    # A module, or an object, may make it when it is asked for.
-    found = _MISSING if isinstance(target, type) else getattr(target, name, _MISSING)
-    if found is not _MISSING:
-        return found
-    meta = next((kind for kind in type(target).__mro__ if name in vars(kind)), type)
-    if meta is not type:
-        raise FaultInjectionError(
-            f"{name!r} of {_name(target)} is a method of its metaclass; inject into that: "
-            f"inject_faults({meta.__qualname__}, {name!r}, plan)"
-        )
-    close = difflib.get_close_matches(name, dir(target), n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise AttributeError(f"{_name(target)} has no attribute {name!r}{hint}", name=name, obj=target)
-
-
-def _name(target: Any) -> str:
-    if isinstance(target, types.ModuleType):
-        return target.__name__
-    if isinstance(target, type):
-        return f"{target.__module__}.{target.__qualname__}"
-    return safe_repr(target)
-
-
-def label_of(target: Any, name: str) -> str:
-    """Return what an attribute is called in messages, such as ``shop.cache.load``."""
-    if isinstance(target, types.ModuleType | type):
-        return f"{_name(target)}.{name}"
-    return f"{_name(type(target))}.{name}"
 
 
 class _Sites:
@@ -230,26 +216,35 @@ class _Sites:
 _sites = _Sites()
 
 
+def active_sites() -> list[Site]:
+    """Return the sites that have plans, in the order in which they were made."""
+    with lock_of(_sites):
+        return [site for site in _sites.places.values() if site.layers]
+
+
+def site_of(target: Any, name: str) -> Site | None:
+    """Return the site of an attribute that has, or had, plans; None if it never had any."""
+    return _sites.places.get((id(target), name))
+
+
+def disable_all() -> None:
+    """Let every call pass from now on, in this process."""
+    with lock_of(_sites):
+        for site in active_sites():
+            for layer in site.layers:
+                site.remove(layer)
+        _sites.places.clear()
+
+
 def layers_of_modules() -> list[tuple[Any, str, Layer]]:
     """Return the plans that are on modules and classes which a new process imports afresh."""
     with lock_of(_sites):
         return [
             (site.target, site.name, layer)
             for site in _sites.places.values()
-            if _is_imported(site.target)
+            if is_imported(site.target)
             for layer in site.layers
         ]
-
-
-def _is_imported(target: Any) -> bool:
-    found = sys.modules.get(getattr(target, "__module__", getattr(target, "__name__", "")))
-    if found is None or found.__name__ == "__main__" or getattr(found, "__spec__", None) is None:
-        return False
-    if not isinstance(target, type):
-        return found is target
-    for part in target.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is target
 
 
 def put(target: Any, name: str, layer: Layer) -> Site:

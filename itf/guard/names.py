@@ -215,7 +215,7 @@ def _remember_candidate(candidate: str, wanted: Mapping[str, Any]) -> None:
         folder = os.fspath(folder)
     # Others, who only want a random name, have not all three.
     if all(isinstance(part, str | bytes) for part in (folder, prefix, suffix)):
-        folder, prefix, suffix = map(os.fsdecode, (folder, prefix, suffix))  # type: ignore[arg-type]
+        folder, prefix, suffix = map(os.fsdecode, (folder, prefix, suffix))
         path = os.path.join(os.path.abspath(folder), f"{prefix}{candidate}{suffix}")
         if _HARMLESS not in path:
             names.add(Name("file", path, path))

@@ -220,9 +220,11 @@ def _unwatched(value: Any) -> Any:
     """
     while isinstance(value, WatchedMapping | WatchedList):
         value = value.raw
-    if type(value) in (list, tuple) and any(map(_is_watched, value)):
-        return type(value)(map(_unwatched, value))
-    if type(value) is dict and any(map(_is_watched, value.values())):
+    kind = type(value)
+    # By identity: `in` would call the == of the class's metaclass.
+    if (kind is list or kind is tuple) and any(map(_is_watched, value)):
+        return kind(map(_unwatched, value))
+    if kind is dict and any(map(_is_watched, value.values())):
         return {key: _unwatched(item) for key, item in value.items()}
     return value
 

@@ -25,13 +25,14 @@
 #
 # arena.py         the one piece of memory that all of it lies in
 # roster.py        who takes part, and who of them is alive
-# waits.py         deadlines, and what is said at their end
-# deadlock.py      who holds what, who waits for what, and whether in a circle
+# waits.py         deadlines of waits, and the error when one expires
+# deadlock.py      which threads hold and await which locks, and deadlocks
 # semaphores.py    multiprocessing's own semaphore, in that memory
 # cell.py  bell.py a record changed as one; a wake-up that cannot be lost
 # messages.py      how an object becomes bytes
-# lock.py          the lock; lock_handle.py, its quick way in and out
-# favour.py        its short cut for who uses it alone; atomic.py, what that stands on
+# lock.py          the lock
+# lock_entries.py  which threads may hold a lock
+# lock_recovery.py how a lock is taken over from a dead process
 # private.py       the private names of the standard library
 # shared_*.py      queue, event, barrier, semaphore, counter, memory
 # sequence.py      steps in order

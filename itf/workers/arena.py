@@ -220,35 +220,29 @@ class Arena:
                 finally:
                     self._threads_lock.release()
 
-    def when_alone(
-        self, byte: int, action: Callable[[], _Result], patience: float = 0.0
-    ) -> _Result | None:
-        """Do something as the only thread of all processes; None if somebody else is at it.
+    def when_alone(self, byte: int, action: Callable[[], _Result]) -> _Result | None:
+        """Do something as the only thread of all processes; return None if another one is at it.
 
-        An interrupted caller has let go of it in any case.  Not a context
-        manager, for one of those can be interrupted just before its end.
+        Not a context manager, because an exception can interrupt one just before
+        its end.  This method lets others go on in any case.
 
         Args:
-            byte: The offset of what it is about.
-            action: What to do.
-            patience: How long to wait for somebody else, in seconds.
+            byte: Offset of the object that the action is about.
+            action: The function to call.
         """
-        end = time.monotonic() + patience
         lock = self._byte_locks.setdefault(byte, threading.Lock())
         taken: list[bool] = []
         try:
-            _take(lock, patience, taken)
-            if not taken[0]:
-                return None
-            while not self.try_byte(byte):
-                if time.monotonic() >= end:
-                    return None
-                time.sleep(0.0002)
-            return action()
+            _take(lock, 0, taken)
+            if taken[0] and self.try_byte(byte):
+                return action()
+            return None
         finally:
             if taken and taken[0]:
                 try:
-                    # As above.  No call of ours: it could be interrupted at its start.
+                    # Whether this process has locked the byte or not: none of its
+                    # other threads has.  Not `free_byte`, because an exception
+                    # could interrupt its start.
                     if not self.closed:
                         fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
                 finally:

@@ -1,11 +1,11 @@
-"""Who holds what, who waits for what, and whether they wait for one another."""
+"""Which threads hold which locks, which threads wait for what, and deadlocks among them."""
 
 from __future__ import annotations
 
 import time
 from typing import NamedTuple
 
-from itf.workers.lock import LOCK, seats_holding
+from itf.workers.lock_entries import LOCK, seats_holding
 from itf.workers.roster import Roster
 
 __all__ = ["Holder", "Wait", "describe", "find_deadlock", "holders", "report", "waits"]
@@ -23,7 +23,18 @@ class Holder(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """A thread that waits, for what, where, how long already, and who holds that."""
+    """A thread that waits for a shared object.
+
+    Attributes:
+        worker: Name of the thread's process.
+        pid: Process id.
+        thread: Name of the thread.
+        waits_for: What it waits for, in words.
+        site: Line of the user's code that waits.
+        seconds: How long it has been waiting.
+        holders: Who holds what it waits for; empty if that is not a lock.
+        number: Number in the directory of what it waits for.
+    """
 
     worker: str
     pid: int
@@ -36,26 +47,27 @@ class Wait(NamedTuple):
 
 
 def holders(roster: Roster) -> list[Holder]:
-    """Return which locks are held, and by whom.
+    """Return the holders of all locks.
 
-    A thread that is just about to acquire a lock, or has just released it,
-    is taken for its holder.  Where a lock was acquired is not known: to write
-    it down each time would cost more than the lock.
+    A thread that is about to acquire a lock without a wait, or has just released
+    it, counts as a holder.  Where a lock was acquired is not recorded, because
+    this would cost more time than the lock.
     """
     return [holder for found in _holders(roster).values() for _, holder in found]
 
 
 def waits(roster: Roster) -> list[Wait]:
-    """Return which threads have been waiting for a moment or more."""
+    """Return the threads that wait; one that has begun to wait just now may be missing."""
     return list(_waits(roster).values())
 
 
 def find_deadlock(roster: Roster) -> list[Wait] | None:
-    """Return the threads that wait for one another's locks in a circle; None if there are none."""
+    """Return the threads of a circle, in which each waits for a lock of the next; None if none."""
     held, waiting = _holders(roster), _waits(roster)
     for start in waiting:
         circle = [start]
-        # A thread waits for one lock, and a lock has one holder.
+        # Follow the only way there is: a thread waits for one lock, and a lock has
+        # one holder.
         while len(circle) <= len(waiting):
             by = held.get(waiting[circle[-1]].number, [])
             if len(by) != 1 or by[0][0] not in waiting:
@@ -67,19 +79,19 @@ def find_deadlock(roster: Roster) -> list[Wait] | None:
 
 
 def describe(roster: Roster, problem: str) -> str:
-    """Return the text of a timeout: the problem, and who of those that take part waits for what."""
+    """Return the message of a timeout: the problem, then the report of the environment."""
     if roster.describe is not None:
         return roster.describe(problem)
     return "\n".join([problem, *report(roster)])
 
 
 def report(roster: Roster) -> list[str]:
-    """Return, as lines, who takes part, who waits for what since when, and who holds that."""
+    """Return lines about the living processes, their waits, deadlocks, and dead holders."""
     lines = []
     found = waits(roster)
     for member in roster.members():
         lines.append(f"  {member.name!r} (pid {member.pid})")
-        lines += [f"    {_say(wait)}" for wait in found if wait.pid == member.pid]
+        lines += [f"    {_describe_wait(wait)}" for wait in found if wait.pid == member.pid]
     deadlock = find_deadlock(roster)
     if deadlock is not None:
         circle = [
@@ -94,7 +106,7 @@ def report(roster: Roster) -> list[str]:
     return lines
 
 
-def _say(wait: Wait) -> str:
+def _describe_wait(wait: Wait) -> str:
     by = " and ".join(
         f"{who.worker!r} (pid {who.pid}, thread {who.thread!r})" for who in wait.holders
     )
@@ -106,7 +118,7 @@ def _say(wait: Wait) -> str:
 
 
 def _holders(roster: Roster) -> dict[int, list[tuple[int, Holder]]]:
-    """Return by number of the lock which seats hold it."""
+    """Return the seats that hold a lock and their holders, by the lock's number."""
     seats = {seat.seat: seat for seat in roster.seats()}
     found: dict[int, list[tuple[int, Holder]]] = {}
     for entry in roster.entries(LOCK):
@@ -120,7 +132,7 @@ def _holders(roster: Roster) -> dict[int, list[tuple[int, Holder]]]:
 
 
 def _waits(roster: Roster) -> dict[int, Wait]:
-    """Return by seat who waits."""
+    """Return the waits by seat."""
     held = _holders(roster)
     found = {}
     for seat in roster.seats():

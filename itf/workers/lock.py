@@ -1,92 +1,74 @@
-"""A lock between processes that the death of its holder, at any instant, does not keep locked.
+"""A lock between processes that never stays locked because its holder has died.
 
-It stands on a semaphore of the system, which knows no holder.  So each thread
-notes in shared memory, *before* it tries the semaphore, that it is **inside**,
-and *after* it has released it that it is out again: one number a thread, odd
-for inside, that never comes back (its **visit**).  One who died inside may have
-held the lock, or only waited for it.  Those who wait find that out themselves:
-they sleep in short slices, and before and after each of them, when they know
-that they do not hold the lock, publish the number of the **round** that is
-going on (and 0 once they have it, or have gone).
+The lock is a semaphore of the system, with the value 1 while the lock is free.
+Beside it, each thread has an entry counter in shared memory that says whether
+the thread is *inside* the lock, which means: may hold it (`itf.workers.lock_entries`).
 
-One of them at a time (a kernel lock) recovers.  It (1) reads all visits, (2)
-sees the semaphore at 0, (3) begins a new round, and (4) takes the lock over if
-everybody alive who is inside has published this round, and if all that it read
-in (1) is still so, but for those who came in by their next visit.
+**Acquire**: mark this thread as inside, then try the semaphore.  If the semaphore
+is at 0, mark the thread as outside and find out whether a living process can be
+the holder.  If so, sleep on the semaphore for some milliseconds (inside again,
+because the semaphore may be acquired in this sleep), and repeat.  If not,
+recover the lock.
 
-Why nobody alive can then hold the lock: if X did, it did not acquire before
-(3), for it could not have published since.  So it acquired after (2), and
-somebody, P, was first to release after (2), and had acquired before (2).  P was
-alive, and inside until after that release; it could not publish this round
-before it, and after it would have another visit than in (1), or than the next.
-So (4) fails for P, whether it was seen inside in (1) or not, is stopped, or has
-died since.  And as nobody alive has it while the semaphore is at 0, a dead one
-has.  A thread that is stopped inside keeps all others from recovering until it
-goes on: it might be the holder.
+**Release**: release the semaphore, then mark this thread as outside.
 
-While the lock favours a thread (see `itf.workers.favour`), the semaphore is at
-0 as well.  Favour is given in place of a release, so all of this is true of who
-gives it, if (2) also sees that the lock favours nobody; it is given and
-withdrawn under the kernel lock of recovery, so never during a round.
+**Recover**: see `itf.workers.lock_recovery`, which also has the proof that no two
+threads ever hold the lock.
+
+If an exception interrupts ``acquire()`` (Ctrl-C, for example), the thread cannot
+know whether it has the semaphore.  It marks itself as outside in both cases.  If
+it had the semaphore, nobody is inside now, and the next thread that wants the
+lock recovers it.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable
 from multiprocessing import context
+from threading import get_ident
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from itf.exceptions import WorkerError, WorkerTimeoutError
-from itf.workers.arena import SEATS, Tenant
-from itf.workers.favour import FAVOUR_SIZE, Favour, favoured_holder
-from itf.workers.lock_handle import Acquire, LockHandle, make_handle
-from itf.workers.private import is_zero, semaphore_at
-from itf.workers.roster import CLEANERS, Roster
-from itf.workers.semaphores import SEMAPHORE_SIZE, SystemSemaphore, semaphore_value
+from itf.frames import site
+from itf.workers.lock_entries import (
+    ENTERED,
+    INSIDE,
+    LOCK,
+    LOCK_SIZE,
+    WAITING,
+    entry_counters,
+    is_living_inside,
+    outside,
+)
+from itf.workers.lock_recovery import recover
+from itf.workers.private import value_of
+from itf.workers.roster import Roster
+from itf.workers.semaphores import SystemSemaphore, waiting_slice
 from itf.workers.waits import DEFAULT_TIMEOUT, Deadline, check_name, check_timeout
 
-__all__ = ["LOCK", "SharedLock", "seats_holding"]
+__all__ = ["SharedLock"]
 
 __unittest = True
 
-_Result = TypeVar("_Result")
-
-LOCK: Final = 2
-"""The kind of a lock in the directory; even, for it has a column for each seat."""
-
-# The region of a lock: the semaphore, the round, the visits, what was published, the favour.
-_ROUND: Final = SEMAPHORE_SIZE
-_VISITS: Final = 2 * SEMAPHORE_SIZE
-_PUBLISHED: Final = _VISITS + 8 * SEATS
-_FAVOUR: Final = _PUBLISHED + 8 * SEATS
-_SIZE: Final = _FAVOUR + FAVOUR_SIZE
-
-# How long one who releases what another one has acquired waits for those who
-# look after the lock for some microseconds.
-_PATIENCE: Final = 60.0
+# Seconds between two attempts to recover the lock.  Each attempt fails until all
+# living waiters have finished a sleep on the semaphore, which takes 0.01 at most.
+_RETRY: Final = 0.001
 
 
-class _Notes(Tenant):
-    """What the threads note in a lock's region: all of it in 8-byte numbers, by seat.
+class _Seats(dict[int, int]):
+    """The seats of the threads of this process, by the ident of the thread."""
 
-    Attributes:
-        round: The round that is going on, or was the last.
-        visits: Who is inside.
-        published: The round that was going on when a seat last knew that it
-            does not hold the lock; 0 while it does not wait.
-    """
-
-    _views = ("round", "visits", "published")
-
-    def __init__(self, roster: Roster, offset: int) -> None:
+    def __init__(self, roster: Roster) -> None:
+        super().__init__()
         self._roster = roster
-        self.round = roster.longs(offset + _ROUND, 1)
-        self.visits = roster.longs(offset + _VISITS, SEATS)
-        self.published = roster.longs(offset + _PUBLISHED, SEATS)
-        roster.admit(self)
+
+    def __missing__(self, ident: int) -> int:
+        seat = self[ident] = self._roster.seat()
+        if self._roster.closed:
+            # `SharedLock.detach` may have cleared this dict before the seat was in it.
+            self.clear()
+        self._roster.check_open()
+        return seat
 
 
 class SharedLock:
@@ -99,31 +81,21 @@ class SharedLock:
         False
 
     Args:
-        roster: Who may use it.
+        roster: The processes that may use it.
         name: Its name, for messages.
-        default_timeout: How long to wait for it where no timeout is given, in
-            seconds; None is for ever.
-        label: What messages call it.
+        default_timeout: Seconds to wait for the lock where no timeout is given;
+            None waits forever.
+        label: What messages call it; by default "lock" and its name.
 
     Attributes:
         name: Its name.
-        acquire: Called with ``block=True`` and ``timeout=None``, as that of
-            `multiprocessing.Lock`; it says whether the lock was acquired, which
-            is False only where ``block`` is false or a timeout is given.  When
-            the default timeout has passed, it raises a `WorkerTimeoutError`.
-        release: Called without arguments; it raises a `ValueError` if nobody
-            has acquired the lock.
 
-    Thread safety: every method, from any thread; it may be released by another
-    thread or process than the one that acquired it.  That one, until it uses
-    the lock again, is then taken for a possible holder, and keeps a lock of a
-    dead process from being recovered.
+    Thread safety: every method, from any thread.  Another thread or process than
+    the one that acquired the lock may release it.  Until the first one uses the
+    lock again, it is then regarded as a possible holder, and the lock of a dead
+    process is not recovered.  A signal handler can acquire the lock while its
+    thread waits for it, but does not recover it from a dead process.
     """
-
-    # Not methods, for Python finds what is in the object alone in half of the
-    # time; so does multiprocessing's own.
-    acquire: Acquire
-    release: Callable[[], None]
 
     def __init__(
         self,
@@ -136,53 +108,101 @@ class SharedLock:
         self.name = check_name(name, "lock")
         self._roster = roster
         self._default = check_timeout(default_timeout)
-        self._entry = roster.allocate(LOCK, _SIZE, label or f"lock {name!r}")
-        self.semaphore = SystemSemaphore(roster, self._entry.offset, 1, 1)
+        self._entry = roster.allocate(LOCK, LOCK_SIZE, label or f"lock {name!r}")
+        self._semaphore = SystemSemaphore(roster, self._entry.offset, 1, 1)
         self._attach()
-        self._notes.round[0] = 1  # what is published is never 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        # Two of it in one process would not know of one another's visits.
+        # As multiprocessing.Lock: a copy would be the same lock, not another one.
         context.assert_spawning(self)
-        return self._roster, self.name, self._default, self._entry, self.semaphore
+        return self._roster, self.name, self._default, self._entry, self._semaphore
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._roster, self.name, self._default, self._entry, self.semaphore = state
+        self._roster, self.name, self._default, self._entry, self._semaphore = state
         self._attach()
 
     def _attach(self) -> None:
-        offset = self._entry.offset
-        self._notes = _Notes(self._roster, offset)
-        self._favour = Favour(self._roster, offset + _FAVOUR)
-        self._handles: dict[int, LockHandle] = {}
-        self._forget()
+        self._counters = entry_counters(self._roster, self._entry.offset)
+        # Stored, because looking them up at each call costs a tenth of the call.
+        self._handle: Any = self._semaphore.handle()
+        self._try_semaphore, self._post_semaphore = self._handle.acquire, self._handle.release
+        self._seats = _Seats(self._roster)
         self._roster.admit(self)
 
     def detach(self) -> None:
-        """Let go of the memory; the environment has ended."""
-        self._forget()
+        """Release the shared memory, because the environment has ended."""
+        # In this order: a method reads the counters first and the seats second.
+        # A method that reads these counters finds no seat, which raises.
+        self._seats.clear()
+        self._counters = memoryview(b"")
 
     def forked(self) -> None:
-        """Take note that this is a new process: it has not acquired anything."""
-        self._forget()
+        """Forget the seats, which belong to the parent process; this is its forked child."""
+        self._seats.clear()
 
-    def _forget(self) -> None:
-        for handle in list(self._handles.values()):
-            handle.forget()
-        self._handles.clear()
-        self.acquire, self.release = self._acquire, self._release
+    # The next three methods keep the entry counters in a local variable, so that
+    # the memory stays mapped until the end of the call if the environment ends in
+    # between.  After the first write they call no function of Python where an
+    # exception of a signal handler at its start would leave the counter wrong.
 
-    def _acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        return self.by_this_thread().acquire(block, timeout)
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        """Acquire the lock; wait for it if another thread holds it.
 
-    def _release(self) -> None:
-        self.by_this_thread().release()
+        Args:
+            block: Whether to wait.
+            timeout: Seconds to wait, by default the lock's default timeout.
 
-    def __enter__(self) -> bool:
-        return self.acquire()
+        Returns:
+            Whether the lock was acquired; False only where ``block`` is false or
+            ``timeout`` is given.
+
+        Raises:
+            WorkerTimeoutError: No timeout was given, and the default timeout has
+                passed.
+            WorkerError: The environment has ended.
+        """
+        counters = self._counters
+        seat = self._seats[get_ident()]
+        before = counters[seat]
+        acquired = False
+        try:
+            # First of all: a process that is killed after it has acquired the
+            # semaphore has to be inside.
+            counters[seat] = before | ENTERED
+            acquired = self._try_semaphore(False) or self._wait(
+                counters, seat, before, block, timeout
+            )
+            return acquired
+        finally:
+            if not acquired:
+                # As `_rest`, which an exception could interrupt at its start.
+                now = counters[seat]
+                counters[seat] = (
+                    now & ~INSIDE | before & INSIDE if before & INSIDE else (now | INSIDE) + 1
+                )
+
+    def release(self) -> None:
+        """Release the lock, whichever thread has acquired it.
+
+        Raises:
+            ValueError: The lock is free.
+            WorkerError: The environment has ended.
+        """
+        counters = self._counters
+        seat = self._seats[get_ident()]
+        try:
+            self._post_semaphore()
+        finally:
+            # Not before: a process that is killed with the semaphore in its hands
+            # has to be inside.  If a signal handler has interrupted this thread in
+            # `_wait`, and releases the lock, the thread stays inside as a waiter.
+            now = counters[seat]
+            counters[seat] = now & ~ENTERED if now & WAITING else (now | INSIDE) + 1
+
+    __enter__ = acquire
 
     def __exit__(
         self,
@@ -190,244 +210,82 @@ class SharedLock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.release()
+        # As `release`, written out because a call of it costs a tenth of a `with`.
+        counters = self._counters
+        seat = self._seats[get_ident()]
+        try:
+            self._post_semaphore()
+        finally:
+            now = counters[seat]
+            counters[seat] = now & ~ENTERED if now & WAITING else (now | INSIDE) + 1
 
     def locked(self) -> bool:
-        """Say whether it is held, by anybody.
+        """Return whether a living thread holds the lock, or is about to acquire it.
 
-        One whose holder has died is, until somebody who wants it has recovered it.
+        It does not wait.  A lock whose holder has died is not locked: the next
+        ``acquire()`` gets it.
         """
+        counters = self._counters
         self._roster.check_open()
-        place = self._entry.offset + _FAVOUR
-        while True:
-            favoured = favoured_holder(self._roster, place)
-            if favoured is not None:
-                return bool(favoured)
-            held = is_zero(self.semaphore.handle())
-            # While the lock favours somebody, the semaphore is at 0 as well.
-            if not held or favoured_holder(self._roster, place) is None:
-                return held
-
-    def by_this_thread(self) -> LockHandle:
-        """Return the handle of this thread, which is made at its first use."""
-        handle = self._handles.get(threading.get_ident())
-        if handle is None:
-            self._roster.check_open()
-            seat = self._roster.seat()
-            handle = make_handle(
-                self,
-                seat,
-                self._notes.visits,
-                self._notes.published,
-                self._favour.word,
-                self._favour.value(seat),
-                self._roster.waits_for_view(seat),
-            )
-            if not self._handles:
-                # The first thread of a process, most often the only one,
-                # gets to its handle without a search.
-                self.acquire, self.release = handle.acquire, handle.release
-            self._handles[threading.get_ident()] = handle
-        return handle
-
-    # What a handle asks for when things are not simple.
-
-    @property
-    def round(self) -> int:
-        """The number of the round of recovery that is going on, or was the last."""
-        return int(self._notes.round[0])
-
-    def deadline(self, timeout: float | None) -> Deadline:
-        """Return when a wait with this timeout ends."""
-        return Deadline(timeout, self._default)
-
-    def timed_out(self, deadline: Deadline) -> WorkerTimeoutError:
-        """Return the error that tells that the default timeout has passed."""
-        return deadline.error(self._roster, f"{self._entry.label} was not acquired")
-
-    def note_wait(self, place: str) -> None:
-        """Note that this thread waits for the lock, and where."""
-        self._roster.waiting(self._entry.number, place)
-
-    # Favour: see `itf.workers.favour`.
-
-    def cell(self, seat: int) -> Any:
-        """Return a handle for what a seat acquires while the lock favours it; None if it cannot."""
-        return self._favour.handle(seat) if self._favour.is_possible else None
-
-    def give_favour(self, seat: int) -> None:
-        """Favour this thread, which holds the lock, and so release it; unless others are busy.
-
-        It has made its cell free before.
-        """
-        self._when_alone(lambda: self._favour.give(seat))
-
-    def give_up_favour(self, seat: int) -> bool | None:
-        """Favour this thread no more; say whether it holds the lock now, None if others are busy.
-
-        The thread has held it by favour and is inside.
-        """
-        return self._when_alone(lambda: self._favour.give_up(seat))
-
-    def take_from_favoured(self, recovered: list[bool]) -> bool:
-        """Acquire the lock from the thread that it favours, if that does not hold it.
-
-        Args:
-            recovered: Gets an item at the instant at which the lock is
-                acquired; for a caller that is interrupted.
-        """
-
-        def take() -> bool:
-            favour = self._favour
-            if not favour.word[0] or not favour.withdraw(lambda seat: self._report([seat])):
-                return False
-            favour.clear()
-            recovered.append(True)
-            return True
-
-        return bool(self._when_alone(take))
-
-    def release_for_another(self, post: Callable[[], object]) -> None:
-        """Release what another thread may have acquired; the caller is inside.
-
-        Raises:
-            ValueError: Nobody has acquired it.
-            WorkerError: Somebody is stopped while he looks after the lock.
-        """
-
-        def release() -> bool:
-            if self._favour.word[0]:
-                if not self._favour.disown():
-                    raise ValueError("semaphore or lock released too many times")
-                self._favour.clear()
-            post()
-            return True
-
-        if not self._when_alone(release, _PATIENCE):
-            raise WorkerError(f"{self._entry.label} is looked after by a process that stands")
-
-    def _when_alone(self, action: Callable[[], _Result], patience: float = 0.0) -> _Result | None:
-        return self._roster.when_alone(self._entry.offset, action, patience)
-
-    # Recovery: see the module's docstring for the steps, and why they are sound.
-
-    def recover(
-        self, me: int, is_free: Callable[[], bool], patience: float, recovered: list[bool]
-    ) -> bool:
-        """Take the lock over from a dead process, if it was in its hands.
-
-        Args:
-            me: The seat of this thread, which is inside and does not hold the
-                lock, and has published the current round.
-            is_free: Says whether the semaphore is above 0.
-            patience: How long to wait for the others to publish.
-            recovered: Gets an item at the instant at which the lock is taken
-                over; for a caller that is interrupted.
-        """
-        if not self._dead(self._notes.visits.tolist()):
+        if value_of(self._handle) > 0:
             return False
-        return bool(self._when_alone(lambda: self._run_round(me, is_free, patience, recovered)))
+        return is_living_inside(self._roster, counters, INSIDE)
 
-    def _dead(self, visits: list[int]) -> list[int]:
-        """Return the seats of dead processes that are inside."""
+    def _wait(
+        self,
+        counters: memoryview,
+        seat: int,
+        before: int,
+        block: bool,
+        timeout: float | None,
+    ) -> bool:
+        """Acquire the lock after a first attempt has failed.
+
+        Args:
+            counters: The entry counters.
+            seat: The seat of this thread.
+            before: Its entry counter before ``acquire()``.  It says "inside" if
+                this thread holds the lock already, or if ``acquire()`` is called
+                by a signal handler that has interrupted this method.
+            block: As for `acquire`.
+            timeout: As for `acquire`.
+        """
         roster = self._roster
-        inside = [(seat, roster.owner(seat)) for seat, visit in enumerate(visits) if visit & 1]
-        return [seat for seat, owner in inside if owner is None or not roster.is_alive(owner)]
-
-    def _run_round(
-        self, me: int, is_free: Callable[[], bool], patience: float, recovered: list[bool]
-    ) -> bool:
-        notes, visits = self._notes, self._notes.visits
-        before = visits.tolist()  # step 1
-        dead = self._dead(before)
-        if self._favour.word[0]:
-            return False  # it is not at the semaphore that it is decided
-        if is_free():  # step 2
-            # Nobody holds it, so no dead one does.
-            _let_out(visits, dead)
-            return False
-        notes.round[0] += 1  # step 3
-        notes.published[me] = notes.round[0]
-        end = time.monotonic() + patience
-        while (verdict := self._verdict(before, dead, me)) is None:  # step 4
-            if time.monotonic() >= end:
-                return False
-            time.sleep(0.001)
-        if not verdict:
-            return False
-        self._report(dead)
-        recovered.append(True)
-        _let_out(visits, dead)
-        return True
-
-    def _verdict(self, before: list[int], dead: list[int], me: int) -> bool | None:
-        """Say whether nobody alive can hold the lock; None if not all have published yet."""
-        # In this order: what was published in a later visit must not be taken
-        # for news of an earlier one.
-        published, now = self._notes.published.tolist(), self._notes.visits.tolist()
-        complete = True
-        for seat, (was, visit) in enumerate(zip(before, now, strict=True)):
-            if visit != was and not (visit == was + 1 and visit & 1):
-                return False
-            if not visit & 1 or seat in dead or seat == me:
-                continue
-            owner = self._roster.owner(seat)
-            if owner is None or not self._roster.is_alive(owner):
-                return False
-            complete = complete and published[seat] >= self.round
-        return complete or None
-
-    def _report(self, dead: Iterable[int]) -> None:
-        # One of them held it.  Those who had published a round were waiting,
-        # unless there is nobody else: then one had it for an instant.
-        suspects = [seat for seat in dead if not self._notes.published[seat]] or list(dead)
-        for owner in {self._roster.owner(seat) for seat in suspects}:
-            if owner is not None:
-                self._roster.report_casualty(owner, self._entry.label)
+        deadline = Deadline(timeout if block else 0.0, self._default)
+        waits_for = roster.waits_for_view(seat)
+        try:
+            while True:
+                _rest(counters, seat, before)
+                pause = waiting_slice(deadline.left())
+                if before & INSIDE or is_living_inside(roster, counters, ENTERED):
+                    # Inside before the sleep, as in `acquire`.  A thread that was
+                    # inside before must not recover the lock, because it may hold
+                    # it: a signal handler can interrupt this method just after
+                    # this line has acquired the semaphore.
+                    counters[seat] |= WAITING
+                    acquired = bool(self._try_semaphore(True, pause))
+                else:
+                    acquired = recover(roster, self._entry, counters, seat, self._try_semaphore)
+                    if not acquired:
+                        # Outside, because a thread that recovers the lock needs that.
+                        counters[seat] = outside(counters[seat])
+                        time.sleep(min(_RETRY, pause))
+                if acquired:
+                    counters[seat] = counters[seat] & ~INSIDE | before & WAITING | ENTERED
+                    return True
+                passed = deadline.passed()
+                if passed and deadline.explicit:
+                    return False
+                if not waits_for[0]:
+                    # Only now, because it takes longer than most waits.
+                    roster.waiting(self._entry.number, site())
+                if passed:
+                    raise deadline.error(roster, f"{self._entry.label} was not acquired")
+        finally:
+            waits_for[0] = 0
 
 
-def seats_holding(roster: Roster, offset: int) -> list[int]:
-    """Return the seats of those who hold the lock of a region, or are about to, or did just now."""
-    by_favour = favoured_holder(roster, offset + _FAVOUR)
-    if by_favour is not None:
-        return by_favour
-    visits = roster.longs(offset + _VISITS, SEATS).tolist()
-    published = roster.longs(offset + _PUBLISHED, SEATS).tolist()
-    return [seat for seat, visit in enumerate(visits) if visit & 1 and not published[seat]]
-
-
-def _let_out(visits: memoryview, dead: Iterable[int]) -> None:
-    for seat in dead:
-        visits[seat] += 1
-
-
-def _clean_seat(roster: Roster, offset: int, seat: int) -> bool:
-    """Let a dead one out, where that cannot be mistaken: if nobody holds the lock."""
-    visits, favoured = roster.longs(offset + _VISITS, SEATS), roster.words(offset + _FAVOUR, 1)
-
-    def clean() -> None:
-        # Alone, for whoever recovers lets those out whom it has seen dead, and
-        # by then the seat could be another one's.
-        if favoured[0] == seat + 1:
-            _unfavour(roster, offset, seat, visits)
-        if visits[seat] & 1 and semaphore_value(roster, offset):
-            visits[seat] += 1
-
-    if visits[seat] & 1 or favoured[0] == seat + 1:
-        roster.when_alone(offset, clean)
-    return not visits[seat] & 1 and favoured[0] != seat + 1
-
-
-def _unfavour(roster: Roster, offset: int, seat: int, visits: memoryview) -> None:
-    """Put the lock that favours a dead seat back into the semaphore, unless it died holding it."""
-    if favoured_holder(roster, offset + _FAVOUR):
-        return  # for whoever wants the lock, and tells of it
-    # The dead one stands for this process, should that die in between.
-    visits[seat] |= 1
-    favour = Favour(roster, offset + _FAVOUR)
-    favour.withdraw(lambda _: None)
-    favour.clear()
-    semaphore_at(roster.address + offset, 1).release()
-
-
-CLEANERS[LOCK] = _clean_seat
+def _rest(counters: memoryview, seat: int, before: int) -> None:
+    """Mark a thread as outside, or as inside in the way in which it was before ``acquire()``."""
+    now = counters[seat]
+    counters[seat] = now & ~INSIDE | before & INSIDE if before & INSIDE else outside(now)

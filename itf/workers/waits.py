@@ -1,4 +1,4 @@
-"""What all waits have in common: deadlines, their arguments, and what is said at their end."""
+"""Deadlines of waits, the error when one expires, and checks of arguments."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 from itf.exceptions import WorkerTimeoutError
 from itf.texts import safe_repr
+from itf.workers.deadlock import describe
 from itf.workers.roster import Roster
 
 __all__ = ["DEFAULT_TIMEOUT", "Deadline", "check_name", "check_number", "check_timeout"]
@@ -15,15 +16,21 @@ __all__ = ["DEFAULT_TIMEOUT", "Deadline", "check_name", "check_number", "check_t
 __unittest = True
 
 DEFAULT_TIMEOUT: Final = 60.0
-"""How long, in seconds, a wait may take that nobody has said anything else of."""
+"""Default timeout of every wait, in seconds."""
 
 
 class Deadline:
-    """When a wait ends: after the timeout that the caller gave, otherwise after the default one.
+    """The end of a wait: after the caller's timeout if there is one, else after the default.
+
+    Args:
+        timeout: The caller's timeout in seconds, or None; below 0 counts as 0.
+        default: The default timeout in seconds; None waits forever.
 
     Attributes:
-        explicit: Whether the caller gave it; then its end is told by the
-            interface's own means, and not by a `WorkerTimeoutError`.
+        explicit: Whether the caller gave a timeout.  If so, the caller's method
+            reports that the timeout has passed in the way that `multiprocessing`
+            does, for example by returning False.  If not, it raises a
+            `WorkerTimeoutError`.
     """
 
     __slots__ = ("_end", "_limit", "explicit")
@@ -34,28 +41,30 @@ class Deadline:
         self._end = None if self._limit is None else time.monotonic() + self._limit
 
     def left(self) -> float | None:
-        """Return how many seconds are left, None for without end."""
+        """Return how many seconds are left; None means forever."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def passed(self) -> bool:
-        """Say whether it is over."""
+        """Return whether the deadline has passed."""
         return self._end is not None and time.monotonic() >= self._end
 
     def error(self, roster: Roster, problem: str) -> WorkerTimeoutError:
-        """Return the error that tells that the default deadline has passed, and who is where."""
-        # Only now: who never times out need not load it.
-        from itf.workers.deadlock import describe
+        """Return the error for a default timeout that has passed.
 
+        Args:
+            roster: The processes to describe in the error's message.
+            problem: What did not happen in time; the beginning of the message.
+        """
         line = f"{problem} within {self._limit or 0:g} s"
         return WorkerTimeoutError(describe(roster, line))
 
 
 def check_timeout(timeout: float | None, what: str = "default_timeout") -> float | None:
-    """Return a timeout in seconds.
+    """Return a timeout in seconds, after a check.
 
     Raises:
-        TypeError: It is not a number, or None.
-        ValueError: It is not a number that time can be measured in.
+        TypeError: It is neither a number nor None.
+        ValueError: It is negative or NaN.
     """
     if timeout is None:
         return None
@@ -63,15 +72,20 @@ def check_timeout(timeout: float | None, what: str = "default_timeout") -> float
         raise TypeError(f"{what} is a number of seconds, or None, got {safe_repr(timeout)}")
     if not timeout >= 0:  # NaN as well
         raise ValueError(f"{what} must not be negative, got {timeout!r}")
-    # More than this, no system call can wait; so can nobody.
+    # 31 years.  System calls refuse timeouts that are much longer.
     return min(float(timeout), 1e9)
 
 
 def check_number(value: object, what: str, minimum: int = 0) -> int:
-    """Return a whole number.
+    """Return a whole number, after a check.
+
+    Args:
+        value: The number, as the user has given it.
+        what: The name of the argument, for the error.
+        minimum: The smallest number that is allowed.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not a whole number.
         ValueError: It is below the minimum.
     """
     if isinstance(value, bool) or not hasattr(value, "__index__"):
@@ -83,7 +97,11 @@ def check_number(value: object, what: str, minimum: int = 0) -> int:
 
 
 def check_name(name: object, what: str) -> str:
-    """Return the name of an object.
+    """Return the name of a shared object, after a check.
+
+    Args:
+        name: The name, as the user has given it.
+        what: The kind of object, for the error.
 
     Raises:
         TypeError: It is not a str.

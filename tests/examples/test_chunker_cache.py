@@ -89,7 +89,7 @@ class ReleaseTest(IntegrationTestCase):
             tracked = fixture(track_program)
 
             def test(self, tracked: Any) -> None:
-                worker = parallel.WorkerProcess("forgotten", "a.py", 30.0, lambda *_: None)
+                worker = parallel.WorkerProcess("forgotten", "a.py", 30.0, os.path.join)
                 self.addCleanup(WorkerProcess.stop, worker)
 
         result = Inner("test").run(unittest.TestResult())

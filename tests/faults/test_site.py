@@ -2,13 +2,21 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
+import pathlib
 import re
+import string
+import sys
+import tempfile
+import textwrap
 import types
 import unittest
 import weakref
+from typing import Any
 from unittest import mock
 
 from itf import FaultInjectionError, FaultPlan, InjectedFaultError, inject_faults
+from tests.support import run_script
 
 
 class Meta(type):
@@ -147,3 +155,50 @@ class PlaceTest(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+@unittest.skipUnless(hasattr(types, "LazyImportType"), "lazy imports are new in Python 3.15")
+class LazyImportTest(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name, "itf_lazy_program.py")
+        path.write_text("lazy from string import capwords\nlazy import json\n", encoding="utf-8")
+        with mock.patch.object(sys, "path", [folder.name, *sys.path]):
+            importlib.invalidate_caches()
+            self.program: Any = importlib.import_module("itf_lazy_program")
+        self.addCleanup(sys.modules.pop, "itf_lazy_program")
+
+    def test_a_name_that_is_imported_lazily(self) -> None:
+        """The import is carried out, and its function is replaced and put back."""
+        with inject_faults(self.program, "capwords", FaultPlan.always(returns="fault")):
+            self.assertEqual("fault", self.program.capwords("a"))
+            self.assertEqual("A", string.capwords("a"))
+        self.assertIs(string.capwords, self.program.capwords)
+
+    def test_a_module_that_is_imported_lazily(self) -> None:
+        """It is refused for what it is, not for being lazy."""
+        with self.assertRaisesRegex(FaultInjectionError, "<module 'json'.*, which is no function"):
+            inject_faults(self.program, "json", FaultPlan.always()).start()
+
+    def test_all_imports_lazy(self) -> None:
+        """With all of itf's own imports lazy a fault works, follows a process, and ends well."""
+        script = """
+            import multiprocessing, string
+            from itf import FaultPlan, inject_faults
+            from tests.faults import program
+
+            if __name__ == "__main__":
+                plan = FaultPlan.every(2, returns="hit")
+                with inject_faults(string, "capwords", plan):
+                    program.count_hits(2)
+                    for method in multiprocessing.get_all_start_methods():
+                        process = multiprocessing.get_context(method).Process(
+                            target=program.exit_with_hits, args=(2,)
+                        )
+                        process.start()
+                        process.join()
+                        print(process.exitcode, plan.calls)
+        """
+        done = run_script(textwrap.dedent(script), PYTHON_LAZY_IMPORTS="all")
+        self.assertEqual(("1 4\n1 6\n1 8\n", ""), (done.stdout, done.stderr))

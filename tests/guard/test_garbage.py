@@ -368,7 +368,10 @@ class ReplacedTest(MachineryTestCase):
 
         try:
             self.assertEqual([], after(replace))
-            with contextlib.redirect_stderr(printed):
+            with (
+                contextlib.redirect_stderr(printed),
+                mock.patch.dict(os.environ, PYTHON_COLORS="0"),
+            ):
                 Odd()
         finally:
             sys.unraisablehook = before

@@ -849,7 +849,12 @@ class ScopesTest(unittest.TestCase):
             done = subprocess.run(
                 [sys.executable, "-m", "unittest", "test_scoped"],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": root, "PYTHONDONTWRITEBYTECODE": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": root,
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    "PYTHON_COLORS": "0",
+                },
                 capture_output=True,
                 text=True,
                 timeout=60,

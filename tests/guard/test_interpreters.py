@@ -76,7 +76,7 @@ class InterpretersTest(unittest.TestCase):
             with InterpreterPoolExecutor(2) as pool:
                 self.assertEqual([1, 8], list(pool.map(pow, (1, 2), (3, 3))))
 
-        self.assertEqual([], self.leaks_of(close))
+        self.assertEqual([], self.leaks_of(close, leak_grace=TIMEOUT))
 
     def test_one_that_was_there_before_is_no_leak(self):
         """It is somebody else's, and is left open."""

@@ -36,6 +36,21 @@ class WatchedMappingTest(WatchedTestCase):
         self.assert_events()
         self.assertEqual((2, 3), (self.raw["a"], self.raw["new"]))
 
+    def test_a_value_of_a_class_that_cannot_be_compared(self) -> None:
+        """The == of its metaclass is not called."""
+
+        class Meta(type):
+            def __eq__(cls, other: object) -> bool:
+                raise RuntimeError("== was called")
+
+            __hash__ = type.__hash__
+
+        class Uncomparable(metaclass=Meta): ...
+
+        value = Uncomparable()
+        self.config["new"] = value
+        self.assert_events(("new", None, value))
+
     def test_deleting_an_item(self) -> None:
         """A key that is not there is a KeyError and no event."""
         del self.config["a"]

@@ -1,9 +1,10 @@
-"""What the tests of the shared primitives share: children by plain fork, and a look at the rest."""
+"""Helpers for the tests of the shared objects: forked children, and a check of what is left."""
 
 from __future__ import annotations
 
 import gc
 import os
+import random
 import signal
 import sys
 import threading
@@ -13,31 +14,48 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
+from itf.workers.deadlock import waits
+from itf.workers.lock import SharedLock
 from itf.workers.roster import Roster
 from tests.support import fork
 
-__all__ = ["DEADLINE", "DyingSemaphore", "PrimitivesTestCase", "die", "linger", "stop_myself"]
+from ..support import full_tests
 
+__all__ = [
+    "DEADLINE",
+    "STEPS",
+    "PrimitivesTestCase",
+    "act_at",
+    "die",
+    "linger",
+    "sample",
+    "stop_myself",
+]
+
+# Seconds that a test waits for anything; only a failure takes so long.
 DEADLINE = 20.0
+
+# The steps of using a lock, by what happens to its semaphore.
+STEPS = ["before acquire", "after acquire", "before release", "after release"]
 
 
 def die() -> None:
-    """End this process as the harshest signal does."""
+    """Kill this process by SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop_myself() -> None:
-    """Stop this process until somebody lets it go on."""
+    """Stop this process until another one sends SIGCONT."""
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def linger() -> None:
-    """Wait for the kill."""
+    """Wait until the test kills this process."""
     threading.Event().wait(DEADLINE)
 
 
 def descriptors() -> dict[str, str]:
-    """Return the open descriptors of this process that come from the primitives."""
+    """Return the open descriptors of this process that belong to shared objects."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
         try:
@@ -47,46 +65,50 @@ def descriptors() -> dict[str, str]:
     return {
         number: name
         for number, name in found.items()
-        # A fault plan that another test has left gets its page when a process is forked.
+        # A fault plan of another test opens its page when a process is forked.
         if "itf-" in name and "itf-fault-page" not in name
     }
 
 
-class DyingSemaphore:
-    """A system semaphore whose user does something at one of the steps, such as dying."""
+def act_at(step: str, action: Callable[[], object], lock: SharedLock) -> None:
+    """Make this process do something at a step of a lock's use.
 
-    def __init__(self, inner: Any, step: str, action: Callable[[], None]) -> None:
-        self._inner, self._step, self._action = inner, step, action
+    Args:
+        step: One of `STEPS`.
+        action: What to do, for example `die`.
+        lock: The lock.
+    """
+    attempt, post = lock._try_semaphore, lock._post_semaphore
 
-    def handle(self) -> DyingSemaphore:
-        """Return a handle that does it."""
-        return DyingSemaphore(self._inner.handle(), self._step, self._action)
+    def acquire(*args: Any) -> bool:
+        if step == "before acquire":
+            action()
+        acquired: bool = attempt(*args)
+        if acquired and step == "after acquire":
+            action()
+        return acquired
 
-    def acquire(self, *args: Any) -> bool:
-        """Acquire, and do it before or after."""
-        self._at("before acquire")
-        got: bool = self._inner.acquire(*args)
-        if got:
-            self._at("after acquire")
-        return got
+    def release() -> None:
+        if step == "before release":
+            action()
+        post()
+        if step == "after release":
+            action()
 
-    def release(self) -> None:
-        """Release, and do it before or after."""
-        self._at("before release")
-        self._inner.release()
-        self._at("after release")
+    lock._try_semaphore, lock._post_semaphore = acquire, release
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
-    def _at(self, step: str) -> None:
-        if step == self._step:
-            self._action()
+def sample(steps: int, few: int) -> list[int]:
+    """Return the numbers from 1 to ``steps``; a few of them, unless the tests run whole."""
+    numbers = range(1, steps + 1)
+    if full_tests() or steps <= few:
+        return list(numbers)
+    return sorted(random.sample(numbers, few))
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
 class PrimitivesTestCase(unittest.TestCase):
-    """A test with a roster, after which no child, descriptor or name is left."""
+    """A test with a roster; after it, no child, descriptor or name in /dev/shm is left."""
 
     def setUp(self) -> None:
         gc.collect()
@@ -134,7 +156,7 @@ class PrimitivesTestCase(unittest.TestCase):
             time.sleep(0.0005)
 
     def await_death(self, pid: int) -> None:
-        """Wait until a child has died, and leave it the zombie that it is."""
+        """Wait until a child has died, and leave it a zombie."""
         found = None
         deadline = time.monotonic() + DEADLINE
         while found is None:
@@ -153,7 +175,7 @@ class PrimitivesTestCase(unittest.TestCase):
         self.join(pid)
 
     def end_children(self) -> None:
-        """Kill those that are still there."""
+        """Kill the children that still run."""
         for pid in list(self._children):
             self.kill(pid)
 
@@ -164,10 +186,18 @@ class PrimitivesTestCase(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, what)
             time.sleep(0.0005)
 
+    def await_waiting_or_death(self, label: str, pid: int, count: int = 1) -> None:
+        """Wait until so many threads are known to wait for something, or a child has died."""
+        self.eventually(
+            lambda: (
+                [wait.waits_for for wait in waits(self.roster)].count(label) >= count
+                or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            ),
+            f"{count} do not wait for {label}",
+        )
+
     def await_waiting(self, label: str, count: int = 1) -> None:
         """Wait until so many threads are known to wait for something."""
-        from itf.workers.deadlock import waits
-
         self.eventually(
             lambda: [wait.waits_for for wait in waits(self.roster)].count(label) >= count,
             f"{count} do not wait for {label}",

@@ -21,9 +21,7 @@ from itf.workers.shared_memory import SharedMemory
 from itf.workers.shared_queue import SharedQueue
 from itf.workers.shared_semaphore import SharedSemaphore
 
-from .primitives_support import DEADLINE, DyingSemaphore, PrimitivesTestCase, die, stop_myself
-
-STEPS = ["before acquire", "after acquire", "before release", "after release"]
+from .primitives_support import DEADLINE, STEPS, PrimitivesTestCase, act_at, die, stop_myself
 
 
 def use_all(event: Any, barrier: Any, semaphore: Any, counter: Any, memory: Any) -> None:
@@ -263,8 +261,7 @@ class BarrierTest(PrimitivesTestCase):
                 barrier = self.new(2)
 
                 def come(barrier: SharedBarrier = barrier, step: str = step) -> None:
-                    inner = barrier._lock
-                    inner.semaphore = DyingSemaphore(inner.semaphore, step, die)  # type: ignore[assignment]
+                    act_at(step, die, barrier._lock)
                     barrier.wait()
 
                 self.assertEqual(-9, self.join(self.fork(come)))
@@ -375,8 +372,7 @@ class SemaphoreTest(PrimitivesTestCase):
                 slots = self.new(1)
 
                 def use(slots: SharedSemaphore = slots, step: str = step) -> None:
-                    inner = slots._lock
-                    inner.semaphore = DyingSemaphore(inner.semaphore, step, die)  # type: ignore[assignment]
+                    act_at(step, die, slots._lock)
                     slots.acquire()
 
                 self.assertEqual(-9, self.join(self.fork(use)))
@@ -459,8 +455,7 @@ class CounterTest(PrimitivesTestCase):
                 hits = SharedCounter(self.roster, "hits")
 
                 def count(hits: SharedCounter = hits, step: str = step) -> None:
-                    inner = hits._lock
-                    inner.semaphore = DyingSemaphore(inner.semaphore, step, die)  # type: ignore[assignment]
+                    act_at(step, die, hits._lock)
                     hits.increment()
 
                 self.assertEqual(-9, self.join(self.fork(count)))

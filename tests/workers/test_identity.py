@@ -9,6 +9,7 @@ import unittest
 import warnings
 from typing import Any
 
+from itf.texts import safe_repr
 from itf.workers.blame import advice_for
 from itf.workers.captured import can_be_imported
 from itf.workers.identity import IdentityMap
@@ -99,6 +100,10 @@ class IdentityTest(WorkerTestCase):
                 self.assertIs(Local, kind)
                 self.assertIs(Local, type(local))
                 self.assertIs(Unhashable, type(made))
+
+    def test_the_text_of_such_an_object(self) -> None:
+        """It is named in messages, though `reprlib` compares and hashes classes."""
+        self.assertIn("Unhashable", safe_repr(Unhashable()))
 
     def test_advice_for_such_a_class(self) -> None:
         """It is asked for every object that is sent, and may be anybody's."""

@@ -1,8 +1,10 @@
-"""The lock: multiprocessing's interface, and holders that die, stop or are interrupted."""
+"""The lock as multiprocessing.Lock, and with holders that die, stop or are interrupted."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import copy
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -10,21 +12,21 @@ import signal
 import threading
 import time
 import unittest
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
+from itf.workers import roster as roster_module
 from itf.workers.cell import Cell
 from itf.workers.deadlock import find_deadlock, holders, waits
 from itf.workers.lock import SharedLock
 
-from .primitives_support import DEADLINE, DyingSemaphore, PrimitivesTestCase, die, stop_myself
-
-STEPS = ["before acquire", "after acquire", "before release", "after release"]
+from .primitives_support import DEADLINE, STEPS, PrimitivesTestCase, act_at, die, stop_myself
 
 
 def count_up(lock: Any, cell: Cell, times: int) -> None:
-    """Add to a number in a way that loses counts without a lock."""
+    """Add to a number in a way that loses counts if the lock does not exclude others."""
     for _ in range(times):
         with lock:
             (value,) = cell.read()
@@ -32,17 +34,14 @@ def count_up(lock: Any, cell: Cell, times: int) -> None:
 
 
 class LockTest(PrimitivesTestCase):
+    other: concurrent.futures.ThreadPoolExecutor
+
     def setUp(self) -> None:
         super().setUp()
         self.lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
 
-    def dying(self, step: str, action: Any = die) -> SharedLock:
-        """Return the lock for a child that has not used it yet, doing something at a step."""
-        self.lock.semaphore = DyingSemaphore(self.lock.semaphore, step, action)  # type: ignore[assignment]
-        return self.lock
-
     def test_acquire_and_release_as_multiprocessing_lock(self) -> None:
-        """A held lock is refused to who does not wait, or not long enough."""
+        """While a lock is held, acquire() returns False without a wait, or when its time is up."""
         self.assertTrue(self.lock.acquire())
         self.assertFalse(self.lock.acquire(False))
         self.assertFalse(self.lock.acquire(block=False))
@@ -54,30 +53,8 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(timeout=0))
         self.lock.release()
 
-    def test_locked(self) -> None:
-        """It says whether anybody holds it: this thread, another one, or another process."""
-        # Soon the lock favours this thread, and its semaphore stays at 0.
-        for _ in range(100):
-            self.assertFalse(self.lock.locked())
-            with self.lock:
-                self.assertTrue(self.lock.locked())
-            self.assertFalse(self.lock.locked())
-        pid = self.fork(lambda: os._exit(7 * self.lock.acquire()))
-        self.assertEqual(7, self.join(pid))
-        self.assertTrue(self.lock.locked())
-        # Who wants it recovers it from the dead one.
-        self.assertTrue(self.lock.acquire())
-        self.lock.release()
-        self.assertFalse(self.lock.locked())
-        thread = threading.Thread(target=self.lock.acquire)
-        thread.start()
-        thread.join(DEADLINE)
-        self.assertTrue(self.lock.locked())
-        self.lock.release()
-        self.assertFalse(self.lock.locked())
-
     def test_releasing_a_free_lock_is_a_value_error(self) -> None:
-        """As with multiprocessing's; the lock is as good as before."""
+        """As with multiprocessing.Lock; the lock works as before."""
         for _ in range(2):
             with self.assertRaises(ValueError):
                 self.lock.release()
@@ -85,7 +62,7 @@ class LockTest(PrimitivesTestCase):
             self.assertFalse(self.lock.acquire(False))
 
     def test_another_thread_or_process_may_release_it(self) -> None:
-        """A lock is also a gate that somebody else opens."""
+        """Then the thread that had acquired it can acquire it again."""
         for open_gate in (self.by_thread, self.by_process):
             self.lock.acquire()
             open_gate()
@@ -95,17 +72,17 @@ class LockTest(PrimitivesTestCase):
             self.lock.release()
 
     def by_thread(self) -> None:
-        """Release in a thread."""
+        """Release the lock in another thread."""
         thread = threading.Thread(target=self.lock.release)
         thread.start()
         thread.join(DEADLINE)
 
     def by_process(self) -> None:
-        """Release in a process."""
+        """Release the lock in another process."""
         self.assertEqual(0, self.join(self.fork(self.lock.release)))
 
     def test_no_two_are_in_it(self) -> None:
-        """Of 4 processes with 8 threads each, no count is lost."""
+        """4 processes with 8 threads each count under the lock, and no count is lost."""
         cell = Cell(self.roster, "count", "q", 0)
 
         def many() -> None:
@@ -122,7 +99,7 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual((4 * 8 * 60,), cell.read())
 
     def test_every_start_method(self) -> None:
-        """It goes to a process that is being started, and into no other pickle."""
+        """A lock is sent to a process that is being started; any other copy is a RuntimeError."""
         cell = Cell(self.roster, "count", "q", 0)
         methods = multiprocessing.get_all_start_methods()
         for method in methods:
@@ -139,13 +116,13 @@ class LockTest(PrimitivesTestCase):
                 other_way(self.lock)
 
     def test_a_holder_that_dies_at_any_step(self) -> None:
-        """Whoever comes next gets the lock, and nobody else with it."""
+        """The next process gets the lock, alone; a holder that died is recorded once."""
         for step in STEPS:
             with self.subTest(step):
                 lock = SharedLock(self.roster, step, default_timeout=DEADLINE)
 
                 def use(lock: SharedLock = lock, step: str = step) -> None:
-                    lock.semaphore = DyingSemaphore(lock.semaphore, step, die)  # type: ignore[assignment]
+                    act_at(step, die, lock)
                     lock.acquire()
                     lock.release()
 
@@ -164,7 +141,7 @@ class LockTest(PrimitivesTestCase):
                 self.join(pid)
 
     def test_a_holder_that_dies_at_any_step_while_others_wait(self) -> None:
-        """One after the other of those who wait gets the lock."""
+        """The waiting processes get the lock one after the other."""
         for step in STEPS:
             with self.subTest(step):
                 lock = SharedLock(self.roster, step, default_timeout=DEADLINE)
@@ -172,7 +149,7 @@ class LockTest(PrimitivesTestCase):
                 lock.acquire()
 
                 def use(lock: SharedLock = lock, step: str = step) -> None:
-                    lock.semaphore = DyingSemaphore(lock.semaphore, step, die)  # type: ignore[assignment]
+                    act_at(step, die, lock)
                     lock.acquire()
                     lock.release()
 
@@ -186,7 +163,7 @@ class LockTest(PrimitivesTestCase):
                 self.assertTrue(lock.acquire(False))
 
     def test_who_dies_waiting_does_not_hold_it(self) -> None:
-        """A dead one that waited, and a live one that holds: nobody else gets in."""
+        """A dead waiter beside a living holder: the lock is not recovered, nobody is recorded."""
         with self.lock:
             pid = self.fork(self.lock.acquire)
             self.await_waiting("lock 'data'")
@@ -197,40 +174,112 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(False))
         self.assertEqual([], self.roster.casualties())
 
-    def test_a_seat_is_not_cleaned_while_somebody_recovers(self) -> None:
-        """Who was seen dead is let out; by then, the seat could be another one's."""
-        with self.lock:
-            pid = self.fork(self.lock.acquire)
+    def test_the_seat_of_a_dead_waiter_is_used_again(self) -> None:
+        """A new thread gets the seat while the lock is free, but not while the lock is held."""
+        with mock.patch.object(roster_module, "SEATS", 2), self.lock:
+            dead = self.fork(self.lock.acquire)
             self.await_waiting("lock 'data'")
-            self.kill(pid)
-        dead = self.lock._dead
-        codes = []
+            self.kill(dead)
+            self.assertEqual(3, self.join(self.fork(self.exit_with_seat)))
+        with mock.patch.object(roster_module, "SEATS", 2):
+            self.assertEqual(11, self.join(self.fork(self.exit_with_seat)))
 
-        def meanwhile(visits: list[int]) -> list[int]:
-            found = dead(visits)
-            seat = found[0]
-            pid = self.fork(lambda: os._exit(10 + self.roster._clean_seat(seat)))
-            codes.append(self.join(pid))
-            return found
+    def exit_with_seat(self) -> None:
+        """End this process with 10 plus the seat of its thread, or with 3 if there is no seat."""
+        try:
+            os._exit(10 + self.roster.seat())
+        except WorkerError:
+            os._exit(3)
 
-        me = self.roster.seat()
-        with mock.patch.object(self.lock, "_dead", meanwhile):
-            self.lock._when_alone(lambda: self.lock._run_round(me, lambda: True, 0.0, []))
-        self.assertEqual([10], codes)
-        self.assertFalse(any(visit & 1 for visit in self.lock._notes.visits))
+    def test_a_seat_is_not_given_away_while_another_thread_recovers_the_lock(self) -> None:
+        """No new thread gets the seat of a dead thread between its discovery and its mark."""
+        codes: list[int] = []
 
-    def test_a_stopped_thread_that_may_hold_it_is_not_robbed(self) -> None:
-        """One stopped between acquiring and noting it keeps the lock, whoever died meanwhile."""
+        def between_discovery_and_mark() -> None:
+            codes.append(self.join(self.fork(self.exit_with_seat)))
+
+        with mock.patch.object(roster_module, "SEATS", 3):
+            self.recover_beside(self.die_waiting, between_discovery_and_mark, bool)
+            self.assertEqual([3], codes)
+            self.assertNotEqual(3, self.join(self.fork(self.exit_with_seat)))
+
+    def die_waiting(self) -> None:
+        """Have a process die that waits for the lock."""
+        pid = self.fork(self.lock.acquire)
+        self.await_waiting("lock 'data'")
+        self.kill(pid)
+
+    def recover_beside(
+        self,
+        prepare: Callable[[], object],
+        before: Callable[[], object],
+        after: Callable[[], object],
+    ) -> None:
+        """Acquire and release the lock, which is free when this thread tries to recover it.
+
+        Args:
+            prepare: Called while another thread holds the lock.
+            before: Called between the first look at the entry counters and the
+                attempt to acquire the semaphore.
+            after: Called after that attempt if it has failed.
+        """
+        me, attempt, calls = threading.get_ident(), self.lock._try_semaphore, itertools.count(1)
+
+        def acquire(*args: Any) -> bool:
+            if threading.get_ident() != me:
+                return bool(attempt(*args))
+            call = next(calls)
+            if call == 2:
+                before()
+            acquired: bool = attempt(*args)
+            if call == 1:
+                self.assertFalse(acquired)
+                self.other.submit(self.lock.release).result(DEADLINE)
+            if call == 2 and not acquired:
+                after()
+            return acquired
+
+        with concurrent.futures.ThreadPoolExecutor(1) as self.other:
+            self.other.submit(self.lock.acquire).result(DEADLINE)
+            prepare()
+            self.lock._try_semaphore = acquire
+            self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+            self.lock._try_semaphore = attempt
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+            self.lock.release()
+        self.assertGreater(next(calls), 2, "it was not recovered")
+
+    def test_a_lock_used_while_another_thread_tries_to_recover_it(self) -> None:
+        """The lock is not taken over if it was acquired and released between the two looks."""
+        steps: list[str] = []
+
+        def acquire() -> None:
+            self.assertTrue(self.other.submit(self.lock.acquire).result(DEADLINE))
+            steps.append("acquired")
+
+        def release() -> None:
+            self.other.submit(self.lock.release).result(DEADLINE)
+            steps.append("released")
+
+        self.recover_beside(bool, acquire, release)
+        self.assertEqual(["acquired", "released"], steps)
+
+    def test_a_stopped_thread_that_may_hold_it_keeps_it(self) -> None:
+        """A process stopped just after it has acquired the semaphore keeps the lock."""
 
         def stopped() -> None:
-            lock = self.dying("after acquire", stop_myself)
-            lock.acquire()
-            lock.release()
+            act_at("after acquire", stop_myself, self.lock)
+            self.lock.acquire()
+            self.lock.release()
 
         holder = self.fork(stopped)
         self.await_stop(holder)
-        dead = self.fork(lambda: self.dying("before acquire").acquire())
-        self.join(dead)
+
+        def dying() -> None:
+            act_at("before acquire", die, self.lock)
+            self.lock.acquire()
+
+        self.join(self.fork(dying))
         self.assertFalse(self.lock.acquire(timeout=0.3))
         os.kill(holder, signal.SIGCONT)
         # It holds the lock by now, or has released it already.
@@ -238,7 +287,7 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual(0, self.join(holder))
 
     def test_a_stopped_holder_is_waited_for(self) -> None:
-        """As any other holder."""
+        """A stopped process that holds the lock keeps it until it continues."""
         holder = self.fork(lambda: (self.lock.acquire(), stop_myself(), self.lock.release()))
         self.await_stop(holder)
         self.assertFalse(self.lock.acquire(timeout=0.1))
@@ -246,7 +295,7 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(timeout=DEADLINE))
 
     def test_a_process_forked_while_it_is_held_does_not_hold_it(self) -> None:
-        """Neither by the methods nor by one that was taken from the lock before."""
+        """The child does not hold the lock, also if it uses a bound method made before the fork."""
         acquire = self.lock.acquire
         with self.lock:
             pid = self.fork(lambda: os._exit(10 * acquire(False) + self.lock.acquire(True, 0.02)))
@@ -264,27 +313,24 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(self.lock.acquire(timeout=DEADLINE))
 
     def test_a_signal_handler_that_raises(self) -> None:
-        """Whoever is interrupted on the way has acquired nothing, and keeps nobody out."""
+        """An interrupted acquire() has not acquired the lock, and others can acquire it."""
         for step in ("after acquire", "before acquire"):
             for contended in (False, True):
                 with self.subTest(step, contended=contended):
                     self.interrupt(step, contended)
 
     def interrupt(self, step: str, contended: bool) -> None:
-        """Interrupt a child at a step, and see whether it can go on."""
+        """Interrupt a child at a step, and check that it can use the lock afterwards."""
         lock = SharedLock(self.roster, "data", default_timeout=DEADLINE)
+        armed = [True]
 
         def use() -> None:
             signal.signal(signal.SIGUSR1, interrupted)
-            plain = lock.semaphore
-            lock.semaphore = DyingSemaphore(  # type: ignore[assignment]
-                plain, step, lambda: os.kill(os.getpid(), signal.SIGUSR1)
-            )
+            act_at(step, lambda: armed and os.kill(os.getpid(), signal.SIGUSR1), lock)
             try:
                 lock.acquire()
             except KeyboardInterrupt:
-                lock.semaphore = plain
-                lock.forked()
+                armed.clear()
                 with lock:
                     os._exit(7)
 
@@ -302,8 +348,124 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(lock.acquire(timeout=DEADLINE))
         lock.release()
 
+    def test_a_signal_handler_that_uses_the_lock_its_thread_waits_for(self) -> None:
+        """The handler gets the lock and releases it; the thread goes on waiting, and gets it."""
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+
+        def wait() -> None:
+            used: list[bool] = []
+
+            def handle(*_: object) -> None:
+                os.write(writer, b"x")
+                used.append(self.lock.acquire(timeout=DEADLINE))
+                self.lock.release()
+
+            signal.signal(signal.SIGUSR1, handle)
+            # Just after the thread itself has acquired the semaphore.
+            act_at("after acquire", lambda: stop_myself() if used else None, self.lock)
+            self.lock.acquire()
+            self.assertEqual([True], used)
+            self.lock.release()
+
+        self.lock.acquire()
+        pid = self.fork(wait)
+        self.await_waiting("lock 'data'")
+        os.kill(pid, signal.SIGUSR1)
+        os.read(reader, 1)  # now the handler waits inside the wait of its thread
+        self.lock.release()
+        self.await_stop(pid)
+        # If the thread were taken to be outside now, these would recover the lock.
+        for _ in range(2):
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+        os.kill(pid, signal.SIGCONT)
+        self.assertEqual(0, self.join(pid))
+        self.assertEqual(11, self.join(self.fork(self.try_it)))
+
+    def test_a_signal_handler_that_interrupts_its_thread_as_it_acquires_the_lock(self) -> None:
+        """The handler does not get the lock, with and without a wait before."""
+
+        def acquire() -> None:
+            got: list[bool] = []
+
+            def handle(*_: object) -> None:
+                got.append(self.lock.acquire(timeout=0.05))
+
+            def interrupt() -> None:
+                if not got:
+                    os.kill(os.getpid(), signal.SIGUSR1)
+
+            signal.signal(signal.SIGUSR1, handle)
+            act_at("after acquire", interrupt, self.lock)
+            self.lock.acquire()
+            self.assertEqual([False], got)
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+            self.lock.release()
+            self.assertEqual(11, self.join(self.fork(self.try_it)))
+
+        self.assertEqual(0, self.join(self.fork(acquire)))
+        self.lock.acquire(timeout=DEADLINE)  # the last of these children has died with it
+        pid = self.fork(acquire)
+        self.await_waiting("lock 'data'")
+        self.lock.release()
+        self.assertEqual(0, self.join(pid))
+
+    def try_it(self) -> None:
+        """End this process with 11 if it could acquire the lock, otherwise with 10."""
+        os._exit(10 + self.lock.acquire(True, 0.05))
+
+    def test_a_gate_that_is_opened_while_its_thread_waits(self) -> None:
+        """A thread that holds the lock and wants it again gets it once another one releases it."""
+
+        def open_it() -> None:
+            self.await_waiting("lock 'data'")
+            self.lock.release()
+
+        for by_process in (False, True):
+            self.lock.acquire()
+            if by_process:
+                pid = self.fork(open_it)
+                self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+                self.assertEqual(0, self.join(pid))
+            else:
+                thread = threading.Thread(target=open_it)
+                thread.start()
+                self.assertTrue(self.lock.acquire(timeout=DEADLINE))
+                thread.join(DEADLINE)
+            self.assertEqual(10, self.join(self.fork(self.try_it)))
+            self.lock.release()
+            self.assertRaises(ValueError, self.lock.release)
+
+    def test_a_thread_that_ends_with_the_lock_still_holds_it(self) -> None:
+        """Its process lives, so the lock is not recovered; another thread may release it."""
+        thread = threading.Thread(target=self.lock.acquire)
+        thread.start()
+        thread.join(DEADLINE)
+        self.assertEqual(10, self.join(self.fork(self.try_it)))
+        self.lock.release()
+        self.assertEqual(11, self.join(self.fork(self.try_it)))
+
+    def test_locked(self) -> None:
+        """True while a living thread of any process holds it; a dead one does not."""
+        self.assertFalse(self.lock.locked())
+        with self.lock:
+            self.assertTrue(self.lock.locked())
+            self.assertEqual(11, self.join(self.fork(lambda: os._exit(10 + self.lock.locked()))))
+        self.assertFalse(self.lock.locked())
+        self.join(self.fork(lambda: (self.lock.acquire(), die())))
+        self.assertFalse(self.lock.locked())
+        with self.lock:
+            self.assertTrue(self.lock.locked())
+        thread = threading.Thread(target=self.lock.acquire)
+        thread.start()
+        thread.join(DEADLINE)
+        self.assertTrue(self.lock.locked())
+        self.lock.release()
+        self.assertFalse(self.lock.locked())
+
     def test_ctrl_c_while_waiting(self) -> None:
-        """The wait ends, and the lock is free when its holder releases it."""
+        """The wait ends with KeyboardInterrupt; the lock is free once its holder releases it."""
 
         def wait() -> None:
             try:
@@ -321,15 +483,15 @@ class LockTest(PrimitivesTestCase):
             pass
 
     def test_the_default_timeout_is_an_error_that_says_who_holds_it(self) -> None:
-        """Name, pid, what it waits for, and since when."""
+        """The message has the holder's name, pid and thread, and the line that waits."""
         self.check_default_timeout("data", 0.05)
 
     def test_a_default_timeout_that_has_passed_at_once(self) -> None:
-        """The error says as much."""
+        """A timeout of a microsecond has the same message."""
         self.check_default_timeout("other", 1e-6)
 
     def check_default_timeout(self, name: str, seconds: float) -> None:
-        """Wait for a lock that is held elsewhere until its default timeout has passed."""
+        """Wait for a lock that another process holds until the default timeout has passed."""
         lock = SharedLock(self.roster, name, default_timeout=seconds)
         pid = self.fork(lambda: (self.roster.join("w3"), lock.acquire(), stop_myself()))
         self.await_stop(pid)
@@ -343,14 +505,14 @@ class LockTest(PrimitivesTestCase):
         self.assertIsInstance(caught.exception, TimeoutError)
 
     def test_the_environment_may_describe_a_timeout(self) -> None:
-        """The roster's hook makes the text."""
+        """`Roster.describe` makes the message."""
         self.roster.describe = lambda problem: f"<{problem}>"
         lock = SharedLock(self.roster, "data", default_timeout=0.01)
         with lock, self.assertRaisesRegex(WorkerTimeoutError, "^<lock 'data' was not .*>$"):
             lock.acquire()
 
     def test_a_deadlock_is_found(self) -> None:
-        """Two that wait for one another are told as a circle; who waits for nobody is not in it."""
+        """Two threads that wait for one another's locks are reported; a third one is not."""
         first = SharedLock(self.roster, "first", default_timeout=DEADLINE)
         second = SharedLock(self.roster, "second", default_timeout=DEADLINE)
         barrier = multiprocessing.get_context("fork").Barrier(2)
@@ -375,7 +537,7 @@ class LockTest(PrimitivesTestCase):
             third.acquire()
 
     def test_a_lock_acquired_twice_by_one_thread_is_a_deadlock(self) -> None:
-        """A circle of one."""
+        """A thread that waits for its own lock is reported as a deadlock."""
         lock = SharedLock(self.roster, "data", default_timeout=0.05)
         with (
             lock,
@@ -385,7 +547,7 @@ class LockTest(PrimitivesTestCase):
         self.assertTrue(lock.acquire(False))
 
     def test_holders_and_waits(self) -> None:
-        """Who holds what, and who waits for it, by worker and thread."""
+        """Holders and waits are reported by worker and thread."""
         self.assertEqual([], holders(self.roster))
         with self.lock:
             (holder,) = holders(self.roster)
@@ -399,16 +561,16 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual(["pump"], [holder.thread for holder in holders(self.roster)])
 
     def test_after_the_environment_it_says_so(self) -> None:
-        """Use after the end is a clear error, also by a method taken before."""
+        """Each method raises a WorkerError, also a bound method made before the end."""
         with self.lock:
             acquire = self.lock.acquire
         self.roster.close()
-        for use in (acquire, self.lock.acquire, self.lock.release):
+        for use in (acquire, self.lock.acquire, self.lock.release, self.lock.locked):
             with self.assertRaisesRegex(WorkerError, "environment of this object has ended"):
                 use()
 
     def test_bad_input(self) -> None:
-        """A wrong name or timeout is told at once."""
+        """A wrong name is a TypeError, a wrong timeout a TypeError or ValueError."""
         with self.assertRaisesRegex(TypeError, "the name of a lock is a str, got 3"):
             SharedLock(self.roster, 3)  # type: ignore[arg-type]
         with self.assertRaisesRegex(TypeError, "default_timeout is a number of seconds, or None"):
@@ -417,7 +579,7 @@ class LockTest(PrimitivesTestCase):
             SharedLock(self.roster, "x", default_timeout=-1)
 
     def test_a_wait_costs_little(self) -> None:
-        """A second of waiting takes less than a twentieth of a second of the processor."""
+        """Half a second of waiting takes less than 25 ms of processor time."""
         with self.lock:
             before = time.process_time()
             self.lock.acquire(timeout=0.5)

@@ -18,7 +18,15 @@ from itf.exceptions import WorkerError, WorkerTimeoutError
 from itf.workers import messages, shared_queue
 from itf.workers.shared_queue import SharedQueue
 
-from .primitives_support import DEADLINE, DyingSemaphore, PrimitivesTestCase, die, linger
+from .primitives_support import (
+    DEADLINE,
+    STEPS,
+    PrimitivesTestCase,
+    act_at,
+    die,
+    linger,
+    stop_myself,
+)
 
 MANY = 2000
 
@@ -206,15 +214,14 @@ class QueueTest(PrimitivesTestCase):
     def test_one_that_dies_in_the_lock_of_the_queue(self) -> None:
         """At each step of putting and of getting, the others go on."""
         for lock in ("_putting", "_getting"):
-            for step in ("before acquire", "after acquire", "before release", "after release"):
+            for step in STEPS:
                 with self.subTest(lock, step=step):
                     items = self.new_queue()
                     items.put(0)
                     items.put(1)
 
                     def use(items: SharedQueue = items, lock: str = lock, step: str = step) -> None:
-                        inner = getattr(items, lock)
-                        inner.semaphore = DyingSemaphore(inner.semaphore, step, die)
+                        act_at(step, die, getattr(items, lock))
                         items.put(2)
                         items.get()
 
@@ -244,10 +251,7 @@ class QueueTest(PrimitivesTestCase):
         impatient = self.new_queue(0, 0.1)
 
         def stopped() -> None:
-            inner = impatient._putting
-            inner.semaphore = DyingSemaphore(  # type: ignore[assignment]
-                inner.semaphore, "before release", lambda: os.kill(os.getpid(), signal.SIGSTOP)
-            )
+            act_at("before release", stop_myself, impatient._putting)
             impatient.put("late")
 
         pid = self.fork(stopped)

@@ -26,6 +26,7 @@ from itf.workers.stopping import (
     wait_for_threads,
 )
 from itf.workers.threads import WorkerThread, new_thread
+from tests.support import colourless
 
 __all__ = ["METHODS", "WorkerTestCase", "eventually", "idle", "run_script"]
 
@@ -60,7 +61,7 @@ def run_script(*args: str, timeout: float = 60, cwd: str | None = None, **option
     done = subprocess.run(
         [sys.executable, "-W", "error", *args],
         cwd=cwd or ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=colourless() | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=timeout,

@@ -1,0 +1,235 @@
+"""One start of a process by `multiprocessing`, and the faults that go with it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+import types
+from types import FrameType
+from typing import Any, Final, NamedTuple
+
+from itf.descriptors import handle_for_child
+from itf.faults.counted import CountedPlan
+from itf.faults.layer import Layer
+from itf.faults.site import Site, active_sites, disable_all
+from itf.faults.targets import Reference, reference_to
+from itf.frames import module_of
+from itf.texts import safe_repr, safe_str
+
+__all__ = ["ProcessStart", "SentFault", "starting"]
+
+__unittest = True
+
+# By whom a process is started in somebody else's name.
+_BETWEEN: Final = ("itf", "multiprocessing", "concurrent", "threading")
+
+# multiprocessing passes 256 descriptors at most, and the program has some of its own.
+_MOST_PLANS: Final = 100
+
+# Runs in the new process, where itf may be missing: `faults` is a list of SentFault.
+_ARRIVE: Final = """
+try:
+    from itf.faults.process_arrival import arrive
+    arrive(faults)
+except Exception as error:
+    import os
+    reason = " ".join(f"itf does not work there: {type(error).__name__}: {error}".split())
+    for handle, head, tail, *_ in faults:
+        line = f"\\n{head}{os.getpid()}{tail}{reason}\\n"
+        os.write(handle.detach(), line.encode(errors="backslashreplace"))
+"""
+
+# Its value is the process; by then the modules are imported that have to do with its target.
+_PROCESS: Final = """(
+    process,
+    (s := __import__("sys").modules.get("itf.faults.process_arrival")) and s.finish(),
+)[0]"""
+
+
+class SentFault(NamedTuple):
+    """A plan at one place, on its way to another process.
+
+    Attributes:
+        handle: Brings the descriptor of the plan's page.
+        head: How a message to the page begins, up to the id of the process.
+        tail: How it goes on after that, up to the reason.
+        target: The name of the module, class or global object, None if the
+            receiver knows the target.
+        name: The name of the function.
+        layer: The plan there, pickled.
+    """
+
+    handle: Any
+    head: str
+    tail: str
+    target: tuple[str, ...] | None
+    name: str
+    layer: bytes
+
+
+class ProcessStart:
+    """One call of `Process.start`.
+
+    Attributes:
+        process: The process.
+        is_helper: Whether it serves multiprocessing itself, and gets no faults.
+        was_forked: Whether it was forked, so that it has all faults.
+    """
+
+    def __init__(self, process: Any, caller: FrameType) -> None:
+        self.process = process
+        self.is_helper = module_of(caller) == "multiprocessing.managers"
+        self.was_forked = False
+        self._was_sent = False
+        self._alone = _Alone()
+        self._where = _place_of(caller)
+        self._lost: list[tuple[CountedPlan, str, str]] = []
+        self._being_pickled: list[Layer] = []
+        self._count = 0
+
+    def reduce(self, pickler: Any) -> Any:
+        """Say how the process is pickled: after its faults, which are put in after it."""
+        if self._was_sent:
+            # It is among its own arguments: there it is what is being unpickled.
+            return (eval, ("process", {"process": self._alone}))
+        reduce = pickler.dispatch_table.get(type(self.process))
+        made = (
+            reduce(self.process) if reduce else self.process.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        )
+        faults = [fault for site in active_sites() for fault in self._by_name(site)]
+        if not isinstance(made, tuple):
+            return made
+        self._was_sent = True
+        function, arguments, *rest = made
+        # Pickle has a rule for objects that are made by `copyreg.__newobj__`: not these.
+        call = (eval, ("function(*arguments)", {"function": function, "arguments": arguments}))
+        self._alone.made = (*call, *rest)
+        # In this order they are pickled, and unpickled.
+        return (eval, (_PROCESS, {"faults": _Executed(faults), "process": self._alone}))
+
+    def _by_name(self, site: Site) -> list[SentFault]:
+        """Return the plans of a site that the process finds by its name."""
+        target = site.target
+        reference = reference_to(target)
+        if reference is not None:
+            return self.faults_of(site, reference)
+        if isinstance(target, types.ModuleType | type):
+            for layer in site.layers:
+                self._lose(
+                    layer,
+                    f"no module has {safe_repr(target)} under its name, so that another process "
+                    "cannot find it; define it at the top level of a module",
+                )
+        return []  # an object takes its faults along where it is pickled
+
+    def faults_of(self, site: Site, reference: Reference | None) -> list[SentFault]:
+        """Return the plans of a site, to be sent."""
+        sent = (self._fault(site, layer, reference) for layer in site.layers)
+        return [fault for fault in sent if fault is not None]
+
+    def _fault(self, site: Site, layer: Layer, reference: Reference | None) -> SentFault | None:
+        from multiprocessing.reduction import ForkingPickler
+
+        if layer in self._being_pickled:
+            self._lose(layer, "it returns or raises the object that it is in")
+            return None
+        if self._count >= _MOST_PLANS:
+            self._lose(layer, f"a process can be given {_MOST_PLANS} plans")
+            return None
+        self._being_pickled.append(layer)
+        try:
+            handle = handle_for_child(layer.plan.share().number)
+            pickled = bytes(ForkingPickler.dumps(layer))
+        except Exception as error:  # noqa: BLE001 - whatever a user's __reduce__ raises
+            self._lose(
+                layer,
+                f"it cannot be pickled ({type(error).__name__}: {safe_str(error)}); what it raises "
+                "or returns must be defined at the top level of a module",
+            )
+            return None
+        finally:
+            self._being_pickled.pop()
+        self._count += 1
+        head, tail = self._message(layer)
+        target = None if reference is None else tuple(reference)
+        return SentFault(handle, head, tail, target, site.name, pickled)
+
+    def _message(self, layer: Layer) -> tuple[str, str]:
+        return (
+            f"{layer.plan} on {layer.label} could not follow process {self.process.name!r} (pid ",
+            f") started at {self._where}: ",
+        )
+
+    def _lose(self, layer: Layer, reason: str) -> None:
+        head, tail = self._message(layer)
+        self._lost.append((layer.plan, head, f"{tail}{reason}"))
+
+    def report(self) -> None:
+        """Report, now that the process runs, which plans it has not got."""
+        if self.is_helper or self.was_forked:
+            return
+        if not self._was_sent:
+            for site in active_sites():
+                for layer in site.layers:
+                    self._lose(
+                        layer,
+                        f"{type(self.process).__qualname__} does not start by fork, and not with "
+                        "the pickler of multiprocessing; inject the fault in the process itself",
+                    )
+        for plan, head, tail in self._lost:
+            plan.report_lost(f"{head}{self.process.pid}{tail}")
+
+
+class _Alone:
+    """Stands for a process without the faults that come before it."""
+
+    made: Any = None
+
+    def __reduce__(self) -> Any:
+        return self.made
+
+
+class _Executed:
+    """Executed where it is unpickled."""
+
+    def __init__(self, faults: list[SentFault]) -> None:
+        self._faults = faults
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Plain tuples: nothing needs itf but what is in the code.
+        return (exec, (_ARRIVE, {"faults": [tuple(fault) for fault in self._faults]}))
+
+
+class _Starting(threading.local):
+    """The start that this thread is in."""
+
+    now: ProcessStart | None = None
+
+
+starting = _Starting()
+
+
+def _place_of(caller: FrameType) -> str:
+    """Return ``file:line`` of the code that starts a process, without multiprocessing's."""
+    frame: FrameType | None = caller
+    while frame is not None and module_of(frame).partition(".")[0] in _BETWEEN:
+        frame = frame.f_back
+    # In a thread of a pool there is no other code.
+    frame = frame or caller
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _after_fork_in_child() -> None:
+    start, starting.now = starting.now, None
+    if start is not None and start.is_helper:
+        disable_all()
+
+
+def _after_fork_in_parent() -> None:
+    if starting.now is not None:
+        starting.now.was_forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child, after_in_parent=_after_fork_in_parent)

@@ -1,0 +1,223 @@
+"""Counting where threads may switch at any instruction, as they may without a GIL."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import string
+import sys
+import threading
+import unittest
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any
+from unittest import mock
+
+from itf import FaultPlan, inject_faults
+from itf.faults.counted import CountedPlan
+from itf.faults.layer import NO_PLAN
+from itf.faults.schedule import Numbers, Tickets, has_gil
+from tests.support import in_threads
+
+# An action that waits for a lock of the traced thread is left to end later.
+BLOCKED = 0.02
+DEADLINE = 30.0
+
+
+def call(times: int = 1) -> int:
+    """Call a function that has a plan in it, and return how many calls were hit."""
+    return [string.capwords("x") for _ in range(times)].count("hit")
+
+
+def without_gil() -> Any:
+    """Return what lets plans count as they do without a GIL."""
+    return mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True)
+
+
+class Switch:
+    """Runs an action in another thread at one instruction of this one."""
+
+    def __init__(self, codes: list[CodeType], at: int, action: Callable[[], Any]) -> None:
+        self.codes = codes
+        self.left = at
+        self.results: list[Any] = []
+        self.thread = threading.Thread(target=lambda: self.results.append(action()))
+
+    def trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        """Count instructions, and hand over at the one that is meant."""
+        if frame.f_code not in self.codes:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            if self.left == 0:
+                self.thread.start()
+                self.thread.join(BLOCKED)
+            self.left -= 1
+        return self.trace
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Call a function, and return its result, after the action has ended as well."""
+        before = sys.gettrace()
+        sys.settrace(self.trace)
+        try:
+            result = function()
+        finally:
+            sys.settrace(before)
+        if self.thread.ident is not None:
+            self.thread.join(DEADLINE)
+        return result
+
+
+def at_each_instruction(
+    codes: Callable[[], list[CodeType]],
+    function: Callable[[], Any],
+    action: Callable[[], Any],
+    set_up: Callable[[], None],
+    clean_up: Callable[[], object],
+) -> Iterator[tuple[int, Any, Any]]:
+    """Run a function as often as it has instructions, with the action at another one each time."""
+    # Newer Pythons trace the instructions of a function from its second call on.
+    set_up()
+    Switch(codes(), -1, action).run(function)
+    clean_up()
+    at = 0
+    while True:
+        set_up()
+        switch = Switch(codes(), at, action)
+        result = switch.run(function)
+        if switch.thread.ident is None:
+            clean_up()
+            return
+        yield at, result, switch.results[0]
+        clean_up()
+        at += 1
+
+
+class SwitchTest(unittest.TestCase):
+    """No call is lost or counted twice, whichever instruction another thread comes in at."""
+
+    plan: FaultPlan
+
+    def set_up(self, **how: Any) -> None:
+        """Make a plan that counts as without a GIL, and put it in."""
+        with without_gil():
+            self.plan = FaultPlan.nth_call(2, returns="hit", **how)
+        injection = inject_faults(string, "capwords", self.plan)
+        injection.start()
+        self.addCleanup(injection.undo)
+
+    def codes(self) -> list[CodeType]:
+        """Return the code that counts, from the function that the plan is in on."""
+        tick = CountedPlan.tick.__code__
+        share = CountedPlan.share.__code__
+        return [string.capwords.__code__, tick, share, Numbers.take.__code__]
+
+    def check(self, function: Callable[[], Any], action: Callable[[], Any], calls: int) -> None:
+        """Check the counts after each way in which the two can be interleaved."""
+        ways = 0
+        for at, hits, hits_there in at_each_instruction(
+            self.codes, function, action, self.set_up, self.doCleanups
+        ):
+            ways += 1
+            with self.subTest(at):
+                self.assertEqual((calls, 1), (self.plan.calls, self.plan.hits))
+                self.assertEqual(1, hits + hits_there)
+        self.assertGreater(ways, 10)
+
+    def test_two_calls(self) -> None:
+        """Each has a number of its own."""
+        self.check(call, call, 2)
+
+    def test_a_call_while_the_plan_is_shared(self) -> None:
+        """The call is counted before the change or after it."""
+        self.check(lambda: call(2), lambda: self.plan.share() and 0, 2)
+
+    def test_the_plan_is_shared_while_it_is_called(self) -> None:
+        """So it is where the other thread is the one that counts."""
+        self.check(lambda: self.plan.share() and 0, lambda: call(2), 2)
+
+    def test_told_hits(self) -> None:
+        """Hits that two threads tell are two, and none is told again as another process's."""
+        announce = [CountedPlan.announce.__code__, Numbers.take.__code__]
+
+        def set_up() -> None:
+            self.plan = FaultPlan.always(returns="hit")
+            self.plan.share()
+            injection = inject_faults(string, "capwords", self.plan)
+            injection.start()
+            self.addCleanup(injection.take_out)
+
+        for at, *_ in at_each_instruction(lambda: announce, call, call, set_up, self.doCleanups):
+            with self.subTest(at):
+                self.assertEqual((2, 0), (self.plan.hits, self.plan.untold_hits()))
+
+
+class ThreadsTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.addCleanup(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(1e-6)
+
+    def test_exact_with_eight_threads(self) -> None:
+        """With and without a GIL, before and after the count is shared, with a plan after it."""
+        for gil in (True, False):
+            for then in (None, FaultPlan.always(returns="hit")):
+                with (
+                    self.subTest((gil, then)),
+                    mock.patch.object(sys, "_is_gil_enabled", lambda gil=gil: gil, create=True),
+                ):
+                    plan = FaultPlan.nth_call(10, returns="hit", then=then)
+                    with inject_faults(string, "capwords", plan):
+
+                        def work(number: int, plan: FaultPlan = plan) -> int:
+                            hits = call(100)
+                            if number == 0:
+                                plan.share()
+                            return hits + call(100)
+
+                        hits = sum(in_threads(8, work))
+                    self.assertEqual((1600, 1), (plan.calls, plan.hits))
+                    self.assertEqual(1 if then is None else 1591, hits)
+
+    def test_numbers(self) -> None:
+        """Eight threads get different numbers, and none after the end."""
+        numbers = Numbers()
+        taken = in_threads(8, lambda _: [numbers.take() for _ in range(500)])
+        self.assertEqual(list(range(1, 4001)), sorted(functools.reduce(operator.iadd, taken, [])))
+        self.assertEqual((4000, 4000), (numbers.taken, numbers.close()))
+        self.assertEqual((0, 4000), (numbers.take(), numbers.taken))
+
+    def test_plans_that_are_made_while_the_process_forks(self) -> None:
+        """All plans are found by a fork while other threads make some."""
+        kept: list[list[FaultPlan]] = [[] for _ in range(8)]
+
+        def work(number: int) -> None:
+            from itf.faults import counted
+
+            for _ in range(50):
+                kept[number].append(FaultPlan.always())
+                counted._all_plans.all()
+
+        in_threads(8, work)
+        self.assertEqual(400, sum(map(len, kept)))
+
+
+class GilTest(unittest.TestCase):
+    def test_by_name(self) -> None:
+        """The function that tells is there from 3.13 on; where it is not, there is a GIL."""
+        self.assertEqual(sys.version_info >= (3, 13), hasattr(sys, "_is_gil_enabled"))
+        with mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True):
+            self.assertFalse(has_gil())
+        with mock.patch.object(sys, "_is_gil_enabled", None, create=True):
+            self.assertTrue(has_gil())
+
+    def test_tickets_need_a_gil(self) -> None:
+        """Values of a shared iterator are taken only where that is one step."""
+        with mock.patch.object(sys, "_is_gil_enabled", lambda: True, create=True):
+            self.assertIsInstance(FaultPlan.always()._tickets, Tickets)
+        with without_gil():
+            self.assertIsInstance(FaultPlan.always()._tickets, Numbers)
+
+    def test_no_plan(self) -> None:
+        """Where no plan is any more, each call passes, and threads share no state."""
+        self.assertIs(True, NO_PLAN.tick())
+        self.assertIs(True, NO_PLAN.tick())
