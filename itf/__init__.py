@@ -12,11 +12,14 @@
 #   schedules/               threads in an order chosen by a seed
 #   syntax/                  parsers and trees like those of tree-sitter
 #   timeline.py              what happened, in order
-#   frames.py  forks.py      whose frame is it; locks that a forked child finds free
-#   proc.py                  what the kernel tells of processes
+#   tracebacks.py            stack frames of user code, without those of itf
+#   fork_safety.py           hooks at os.fork, locks that are free in a forked child
+#   linux_proc.py            facts about processes from /proc, the subreaper flag
 #   descriptors.py           file descriptors that travel to a new process
 #   formats.py               the standard formats, to JSON and back
-#   notes.py  texts.py       notes on exceptions; what is shown of any object
+#   exception_notes.py       notes on exceptions of any class
+#   safe_repr.py             text for any object, short and without secrets
+#   validation.py            checks of arguments: numbers, timeouts, choices
 #   lazy_imports.py          names that a lazy import has not resolved yet
 #   gil.py                   the warning that itf is untested without the GIL
 #   exceptions.py            what itf raises

@@ -11,9 +11,9 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
+from itf.exception_notes import get_notes
 from itf.exceptions import FormatError
-from itf.notes import notes_of
-from itf.texts import REDACTED, is_secret_key, safe_repr, safe_str, told_items
+from itf.safe_repr import REDACTED, is_secret_key, items_with_secrecy, safe_repr, safe_str
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -180,7 +180,7 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
         "type": type(error).__qualname__,
         "module": type(error).__module__,
         "message": safe_str(error),
-        "notes": notes_of(error),
+        "notes": get_notes(error),
     }
 
 
@@ -242,7 +242,7 @@ class _Conversion:
             key if isinstance(key, str) else safe_repr(key): (
                 REDACTED if hidden else self.plain(item)
             )
-            for key, item, hidden in told_items(value)
+            for key, item, hidden in items_with_secrecy(value)
         }
 
 

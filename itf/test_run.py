@@ -18,15 +18,15 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
 
+from itf.exception_notes import add_note
 from itf.fixtures.base import Fixture
 from itf.fixtures.declaration import FixtureSet, takes_no_fixtures
-from itf.frames import strip_own_frames
 from itf.gil import warn_without_gil
 from itf.interfaces.error_propagation import ErrorPropagationMixin
 from itf.interfaces.resource_tracking import ResourceTracker
-from itf.notes import add_note
-from itf.texts import safe_str
+from itf.safe_repr import safe_str
 from itf.timeline import Timeline, current_owner
+from itf.tracebacks import strip_own_frames
 from itf.wrapping import is_coroutine_function, passed_off_as
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from itf.formats import (
     TimelineEvent,
     copy_containers,
 )
-from itf.texts import REDACTED, is_secret_key, safe_repr, safe_str, told_items
+from itf.safe_repr import REDACTED, is_secret_key, items_with_secrecy, safe_repr, safe_str
 
 __all__ = ["BoundedLog", "Timeline", "TimelineOwner", "current_owner", "current_task_name"]
 
@@ -295,7 +295,7 @@ def _summary(event: TimelineEvent) -> str:
             return f"{data['fixture']} {data['action']}"
     parts = (
         f"{key}={REDACTED if hidden else _value_text(value)}"
-        for key, value, hidden in told_items(data)
+        for key, value, hidden in items_with_secrecy(data)
     )
     return _one_line(", ".join(parts))
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = [
     "LONGEST_WAIT",

@@ -40,13 +40,13 @@ LAYERS = [
         "itf.syntax",
     ],
     ["itf.timeline"],
-    ["itf.await_chain", "itf.frames"],
+    ["itf.await_chain", "itf.tracebacks"],
     ["itf.descriptors", "itf.pending", "itf.wrapping", "itf.signatures"],
-    ["itf.proc"],
+    ["itf.linux_proc"],
     ["itf.formats"],
-    ["itf.forks"],
-    ["itf.notes", "itf.validation"],
-    ["itf.texts"],
+    ["itf.fork_safety"],
+    ["itf.exception_notes", "itf.validation"],
+    ["itf.safe_repr"],
     ["itf.exceptions", "itf.gil", "itf.lazy_imports", "itf._lazy_names"],
 ]
 

@@ -23,7 +23,7 @@ from itf.formats import (
     event_to_json,
     to_jsonable,
 )
-from itf.texts import REDACTED, is_secret_key, safe_repr, safe_str
+from itf.safe_repr import REDACTED, is_secret_key, safe_repr, safe_str
 from itf.timeline import Timeline
 
 

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from itf.event_loops.virtual_loop import VirtualLoop, _wrapped_job
-from itf.frames import _STARTERS, where_is
 from itf.timeline import Timeline, _running_loop, current_task_name
+from itf.tracebacks import _STARTERS, thread_location
 from tests.support import run_script
 
 _DEADLINE = 30.0
@@ -50,9 +50,9 @@ class FramesTest(unittest.TestCase):
         try:
             self.assertTrue(entered.wait(_DEADLINE))
             self.assertLessEqual(set(seen), set(_STARTERS))
-            self.assertNotIn("_bootstrap", where_is(thread))
-            with mock.patch("itf.frames._STARTERS", ()):
-                self.assertIn(" in FramesTest.test_how_a_thread_starts.", where_is(thread))
+            self.assertNotIn("_bootstrap", thread_location(thread))
+            with mock.patch("itf.tracebacks._STARTERS", ()):
+                self.assertIn(" in FramesTest.test_how_a_thread_starts.", thread_location(thread))
         finally:
             leave.set()
             thread.join(_DEADLINE)

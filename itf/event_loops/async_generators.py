@@ -7,7 +7,7 @@ import weakref
 from types import AsyncGeneratorType
 from typing import Any
 
-from itf.frames import site
+from itf.tracebacks import code_location
 
 __all__ = ["AsyncGeneratorTracker"]
 
@@ -54,5 +54,5 @@ class AsyncGeneratorTracker:
         """Return the name of a generator's function, and the line where it is suspended."""
         name = getattr(generator, "__qualname__", "?")
         frame = generator.ag_frame
-        where = f" at {site(frame)}" if frame is not None else ""
+        where = f" at {code_location(frame)}" if frame is not None else ""
         return f"async generator {name}{where}"

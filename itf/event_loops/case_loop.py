@@ -13,10 +13,10 @@ from itf.event_loops import task_deadlines
 from itf.event_loops.async_generators import AsyncGeneratorTracker
 from itf.event_loops.round_timer import install_round_timer
 from itf.event_loops.tracked_executor import TrackedExecutor
+from itf.exception_notes import add_note
 from itf.exceptions import FixtureError
-from itf.notes import add_note
 from itf.pending import pending_tasks
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["CaseLoop"]
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final
 
-from itf.frames import where_is
+from itf.tracebacks import thread_location
 
 __all__ = ["ExternalWork"]
 
@@ -103,7 +103,9 @@ class ExternalWork:
     def describe(self) -> list[str]:
         """Return a text for the running jobs, and one for each thread that counts."""
         self.has_threads()  # finds the threads that were started since the last call
-        texts = [f"thread {thread.name!r} ({where_is(thread)})" for thread in self._live_threads()]
+        texts = [
+            f"thread {thread.name!r} ({thread_location(thread)})" for thread in self._live_threads()
+        ]
         if self._jobs:
             count = len(self._jobs)
             texts.insert(0, "1 job of an executor" if count == 1 else f"{count} jobs of executors")

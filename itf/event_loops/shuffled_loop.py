@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import Any, NamedTuple, TypeVarTuple
 
 from itf.event_loops.virtual_loop import VirtualLoop
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["ShuffledLoop", "ShuffledVirtualLoop"]
 

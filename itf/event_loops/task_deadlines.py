@@ -14,10 +14,10 @@ from itf.event_loops.async_generators import AsyncGeneratorTracker
 from itf.event_loops.task_stacks import coroutine_name, format_stacks, hide_task, sort_by_name
 from itf.event_loops.virtual_loop import VirtualLoop
 from itf.event_loops.wait import RealSeconds, wait_all
+from itf.exception_notes import add_note
 from itf.exceptions import AsyncDeadlockError, TaskTimeoutError
-from itf.frames import where_is
-from itf.notes import add_note
-from itf.texts import safe_str
+from itf.safe_repr import safe_str
+from itf.tracebacks import thread_location
 
 __all__ = [
     "CANCEL_GRACE",
@@ -303,7 +303,7 @@ def uncancellable_error(tasks: list[asyncio.Task[Any]]) -> TaskTimeoutError:
 
 def stuck_threads_error(threads: list[threading.Thread]) -> TaskTimeoutError:
     """Return the error for threads of an executor that did not end."""
-    stacks = ", ".join(f"{thread.name!r} ({where_is(thread)})" for thread in threads)
+    stacks = ", ".join(f"{thread.name!r} ({thread_location(thread)})" for thread in threads)
     count = "1 thread" if len(threads) == 1 else f"{len(threads)} threads"
     return TaskTimeoutError(
         f"{count} of the event loop did not end, and Python will wait for it at exit: "

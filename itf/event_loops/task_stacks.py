@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from itf.await_chain import await_chain
-from itf.frames import module_of, site
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
+from itf.tracebacks import code_location, module_of
 
 __all__ = ["coroutine_name", "format_stacks", "hide_task", "sort_by_name", "user_tasks"]
 
@@ -57,7 +57,7 @@ def _stack_lines(task: asyncio.Task[Any]) -> tuple[str, ...]:
         frame for frame in await_chain(coroutine) if module_of(frame).partition(".")[0] != "itf"
     ]
     name = frames[0].f_code.co_qualname if frames else coroutine_name(coroutine)
-    return (name, *(f"    at {site(frame)}" for frame in frames))
+    return (name, *(f"    at {code_location(frame)}" for frame in frames))
 
 
 def sort_by_name(tasks: Iterable[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:

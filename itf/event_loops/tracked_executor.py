@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from itf.frames import where_is
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
+from itf.tracebacks import thread_location
 
 __all__ = ["TrackedExecutor"]
 
@@ -57,7 +57,7 @@ class TrackedExecutor(ThreadPoolExecutor):
     def describe_running(self) -> list[str]:
         """Return a text for each busy thread: its name, its function, and its current line."""
         return [
-            f"thread {thread.name!r} ({_function_name(function)}, {where_is(thread)})"
+            f"thread {thread.name!r} ({_function_name(function)}, {thread_location(thread)})"
             for thread, function in self._itf_running.copy().items()
         ]
 

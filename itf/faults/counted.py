@@ -15,7 +15,7 @@ from itf.faults.counting import SharedPage
 from itf.faults.gate import Sleepers
 from itf.faults.outcome import Outcome
 from itf.faults.schedule import MORE, Numbers, Schedule, Tickets, has_gil
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 
 __all__ = ["CountedPlan", "Hit", "State", "Struck", "Ticking", "times"]
 
@@ -108,7 +108,7 @@ class CountedPlan:
         self._layers: weakref.WeakSet[Ticking] = weakref.WeakSet()
         # `count` is atomic by its documentation, other iterators are not.
         self.claims = itertools.count(1)
-        with lock_of(_all_plans):
+        with fork_safe_lock(_all_plans):
             _all_plans.plans.add(self)
 
     @property
@@ -150,7 +150,7 @@ class CountedPlan:
 
     def _more(self) -> object:
         """Take a ticket where there were no more."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             tickets = self._tickets
             if self._page is None and isinstance(tickets, Tickets):
                 tickets.lay_out_more()
@@ -188,7 +188,7 @@ class CountedPlan:
 
     def enlist(self, layer: Ticking) -> None:
         """Give a layer the function that takes tickets, and another one when that changes."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             layer.tick = self.tick
             self._layers.add(layer)
 
@@ -244,7 +244,7 @@ class CountedPlan:
 
     def use(self, change: int) -> None:
         """Take note that it is injected at one place more, or less; at none, nobody hangs."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             self._uses += change
             if self._page is not None:
                 self._page.hold(self._uses > 0)
@@ -258,7 +258,7 @@ class CountedPlan:
         Raises:
             OSError: There is no memory, or no descriptor, for that.
         """
-        with lock_of(self):
+        with fork_safe_lock(self):
             if self._page is not None:
                 return self._page
             page = SharedPage.create()
@@ -294,7 +294,7 @@ class CountedPlan:
 
     def take_lost(self) -> list[str]:
         """Return what was reported, by any process, since this was asked for."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             lost, self._lost = self._lost, []
             if self._page is not None:
                 lines, self._lost_read = self._page.lines(self._lost_read)
@@ -353,7 +353,7 @@ class _Plans:
 
     def all(self) -> list[CountedPlan]:
         """Return all of them."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             return list(self.plans)
 
 
@@ -379,7 +379,7 @@ def _receive(
     kind: type[CountedPlan], uid: bytes, way_in: Descriptor | str, state: State
 ) -> CountedPlan:
     """Return the plan that another process has sent: if it is known here, that very one."""
-    with lock_of(_receiving):
+    with fork_safe_lock(_receiving):
         plan = _known.get(uid)
         if plan is None:
             plan = kind.__new__(kind)

@@ -15,7 +15,7 @@ from typing import Final
 
 from itf.descriptors import Descriptor, anonymous_file
 from itf.exceptions import ItfError
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 
 if sys.platform != "win32":  # where no process can share a plan
     from fcntl import F_GETFL, F_SETFL, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, fcntl, lockf
@@ -167,7 +167,7 @@ class SharedPage:
         it is closed while no thread of this process has the one of who counts,
         and the one of who uses the plan is taken again.
         """
-        with lock_of(self):
+        with fork_safe_lock(self):
             # Two messages that a process begins with bring one descriptor.
             if descriptor is not self._file:
                 descriptor.close()
@@ -177,7 +177,7 @@ class SharedPage:
     def alone(self) -> Generator[None]:
         """Be the only thread of all processes that counts."""
         # Beside the kernel's lock, which belongs to the whole process.
-        with lock_of(self):
+        with fork_safe_lock(self):
             outer, self._is_inside = self._is_inside, True
             try:
                 self._seize(LOCK_EX, _COUNT)
@@ -192,7 +192,7 @@ class SharedPage:
     def next_call(self) -> int:
         """Count a call, and return its number."""
         # As `alone` does, in a third of its time.
-        with lock_of(self):
+        with fork_safe_lock(self):
             outer, self._is_inside = self._is_inside, True
             try:
                 self._seize(LOCK_EX, _COUNT)
@@ -224,7 +224,7 @@ class SharedPage:
 
     def hold(self, is_held: bool) -> None:
         """Have all processes know whether this one uses the plan."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             self._is_held = is_held
             if is_held:
                 self._seize(LOCK_SH, _USE)
@@ -237,7 +237,7 @@ class SharedPage:
 
     def is_used(self) -> bool:
         """Say whether any process uses the plan."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             if self._is_held or not self._try(LOCK_EX, _USE):
                 return True
             self._free(_USE)

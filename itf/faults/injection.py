@@ -11,16 +11,16 @@ from os import getpid
 from types import TracebackType
 from typing import Any, Final
 
+from itf.exception_notes import add_note
 from itf.exceptions import FaultInjectionError
 from itf.faults.layer import Blank, Layer
 from itf.faults.plan import FaultPlan
 from itf.faults.process_transfer import follow_processes, stop_following
 from itf.faults.site import Site, put, take
 from itf.faults.targets import label_of
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 from itf.gil import warn_without_gil
-from itf.notes import add_note
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.timeline import TimelineOwner, current_owner
 
 __all__ = ["Injection", "describe_lost", "inject_faults", "raise_lost"]
@@ -85,7 +85,7 @@ class Injection(TimelineOwner):
             FaultInjectionError: It cannot be replaced, or not by a function.
         """
         warn_without_gil()
-        with lock_of(self):
+        with fork_safe_lock(self):
             self._was_started = True
             if self._site is not None:
                 return self.plan
@@ -131,7 +131,7 @@ class Injection(TimelineOwner):
 
     def take_out(self) -> None:
         """Do what `undo` does, but leave what became of the plan to the caller."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             site, self._site = self._site, None
             if site is None:
                 return

@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from itf.exception_notes import add_note
 from itf.exceptions import InjectedFaultError
 from itf.faults.counted import CountedPlan, Hit
 from itf.faults.outcome import INJECTED, NOTHING, fresh_error
 from itf.faults.wrapping import PASS_ON
-from itf.notes import add_note
 from itf.timeline import Timeline
 
 __all__ = ["NO_PLAN", "Blank", "Layer", "Stack"]

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = [
     "INJECTED",

@@ -12,7 +12,7 @@ from itf.exceptions import FaultTimeoutError
 from itf.faults.counted import CountedPlan, times
 from itf.faults.outcome import PASS, How, Outcome, outcome_of, seconds
 from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["FaultPlan"]
 

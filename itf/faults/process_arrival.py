@@ -16,7 +16,7 @@ from itf.faults.process_start import SentFault
 from itf.faults.process_transfer import follow_processes
 from itf.faults.site import put, site_of
 from itf.faults.targets import Reference
-from itf.texts import safe_str
+from itf.safe_repr import safe_str
 
 __all__ = ["arrive", "finish", "function_of", "put_faults", "put_on_object"]
 

@@ -14,8 +14,8 @@ from itf.faults.counted import CountedPlan
 from itf.faults.layer import Layer
 from itf.faults.site import Site, active_sites, disable_all
 from itf.faults.targets import Reference, reference_to
-from itf.frames import module_of
-from itf.texts import safe_repr, safe_str
+from itf.safe_repr import safe_repr, safe_str
+from itf.tracebacks import module_of
 
 __all__ = ["ProcessStart", "SentFault", "starting"]
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 from itf.faults.process_start import ProcessStart, starting
 from itf.faults.site import Site, active_sites
 from itf.faults.targets import Reference, reference_to
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 
 __all__ = ["can_be_sent", "faults_on", "follow_processes", "stop_following"]
 
@@ -125,14 +125,14 @@ _hooks = _Hooks()
 
 def follow_processes() -> None:
     """Have the plans of this process follow those that it starts; done once is enough."""
-    with lock_of(_hooks):
+    with fork_safe_lock(_hooks):
         if _hooks.undo is None:
             _hooks.undo = _install()
 
 
 def stop_following() -> None:
     """Undo what `follow_processes` did, if there are no plans any more."""
-    with lock_of(_hooks):
+    with fork_safe_lock(_hooks):
         undo = _hooks.undo
         if undo is not None and not active_sites():
             _hooks.undo = None

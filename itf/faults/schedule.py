@@ -26,7 +26,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol, TypeAlias
 
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 
 __all__ = [
     "ENDLESS",
@@ -116,13 +116,13 @@ class Numbers:
         # A signal handler that takes a number, too, has the lock already. It
         # runs before or after the next two lines: Python looks for signals at
         # calls and at jumps back alone.
-        with lock_of(self):
+        with fork_safe_lock(self):
             self._taken = number = self._taken + (not self._is_closed)
             return 0 if self._is_closed else number
 
     def close(self) -> int:
         """Give out no more numbers, and return how many were taken."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             self._is_closed = True
             return self._taken
 
@@ -309,14 +309,14 @@ class Random:
 
     def hits(self, calls: int) -> int:
         """Return how many of so many calls are hit."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             while not self._found or self._found[-1] <= calls:
                 self._draw_next()
             return bisect.bisect_right(self._found, calls)
 
     def call_of(self, hit: int) -> int:
         """Return which call is the n-th that is hit."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             while len(self._found) < hit:
                 self._draw_next()
             return int(self._found[hit - 1])

@@ -12,8 +12,8 @@ from itf.exceptions import FaultInjectionError
 from itf.faults.layer import NO_PLAN, Layer, Stack
 from itf.faults.targets import find, is_imported, label_of, namespace
 from itf.faults.wrapping import wrap
-from itf.forks import lock_of
-from itf.texts import safe_repr
+from itf.fork_safety import fork_safe_lock
+from itf.safe_repr import safe_repr
 
 __all__ = [
     "Site",
@@ -218,7 +218,7 @@ _sites = _Sites()
 
 def active_sites() -> list[Site]:
     """Return the sites that have plans, in the order in which they were made."""
-    with lock_of(_sites):
+    with fork_safe_lock(_sites):
         return [site for site in _sites.places.values() if site.layers]
 
 
@@ -229,7 +229,7 @@ def site_of(target: Any, name: str) -> Site | None:
 
 def disable_all() -> None:
     """Let every call pass from now on, in this process."""
-    with lock_of(_sites):
+    with fork_safe_lock(_sites):
         for site in active_sites():
             for layer in site.layers:
                 site.remove(layer)
@@ -238,7 +238,7 @@ def disable_all() -> None:
 
 def layers_of_modules() -> list[tuple[Any, str, Layer]]:
     """Return the plans that are on modules and classes which a new process imports afresh."""
-    with lock_of(_sites):
+    with fork_safe_lock(_sites):
         return [
             (site.target, site.name, layer)
             for site in _sites.places.values()
@@ -249,7 +249,7 @@ def layers_of_modules() -> list[tuple[Any, str, Layer]]:
 
 def put(target: Any, name: str, layer: Layer) -> Site:
     """Put a plan on an attribute; what is undone with `take`."""
-    with lock_of(_sites):
+    with fork_safe_lock(_sites):
         site = _sites.places.get((id(target), name))
         if site is None or not site.is_in_place:
             site = Site(target, name)
@@ -260,7 +260,7 @@ def put(target: Any, name: str, layer: Layer) -> Site:
 
 def take(site: Site, layer: Layer) -> None:
     """Take a plan from an attribute again."""
-    with lock_of(_sites):
+    with fork_safe_lock(_sites):
         # Another site may have taken its place: that of a patch which was over it.
         if site.remove(layer) and _sites.places.get(site.key) is site:
             del _sites.places[site.key]

@@ -10,7 +10,7 @@ import types
 from typing import Any, Final, NamedTuple
 
 from itf.exceptions import FaultInjectionError
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["Reference", "find", "is_imported", "label_of", "namespace", "reference_to"]
 

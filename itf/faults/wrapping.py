@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from itf.exceptions import FaultInjectionError
+from itf.safe_repr import safe_repr
 from itf.signatures import signature_of
-from itf.texts import safe_repr
 
 __all__ = ["PASS_ON", "Strikes", "wrap"]
 

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
-from itf.notes import add_note
+from itf.exception_notes import add_note
 
 __all__ = ["BINARY", "check_no_folder", "fill_new_file", "write_all"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.validation import check_number
 
 __all__ = ["encode_content", "size_in_bytes"]

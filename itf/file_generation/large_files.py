@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from itf.file_generation.file_content import encode_content
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["PLACEHOLDER", "NumberedUnits"]
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from itf.exceptions import WorkspaceEscapeError
 from itf.file_generation.path_checks import Parts
 from itf.file_generation.workspace_root import WorkspaceRoot
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 
 __all__ = ["Mutation", "mutate_file"]
 
@@ -73,7 +73,7 @@ def mutate_file(root: WorkspaceRoot, parts: Parts, seed: int) -> Mutation:
     """Damage a regular file, and return the change."""
     # Without the lock, two threads could read the same content, and the thread
     # that writes last would undo the other thread's mutation.
-    with lock_of(root, "_itf_mutating"):
+    with fork_safe_lock(root, "_itf_mutating"):
         with root.open_file(parts, os.O_RDONLY) as file:
             status = os.fstat(file)
             content = b"" if status.st_size >= _IN_PLACE_SIZE else _read(file)

@@ -8,7 +8,7 @@ import pathlib
 from typing import Final, NoReturn, TypeAlias
 
 from itf.exceptions import WorkspaceEscapeError
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = [
     "TEMPORARY_NAME_BYTES",

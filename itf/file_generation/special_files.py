@@ -13,7 +13,7 @@ from itf.file_generation.file_content import encode_content
 from itf.file_generation.path_checks import Parts
 from itf.file_generation.trees import Tree, plan_tree
 from itf.file_generation.workspace_root import WorkspaceRoot
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.validation import check_integer
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from itf.file_generation.file_content import encode_content
 from itf.file_generation.path_checks import Parts
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["Tree", "plan_tree"]
 

@@ -21,7 +21,7 @@ from itf.file_generation.path_checks import (
     split_name,
 )
 from itf.file_generation.relative_paths import resolve_below
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 
 __all__ = ["WorkspaceRoot"]
 
@@ -131,7 +131,7 @@ class WorkspaceRoot:
         """Call a function that creates something new, and record the path for removal."""
         # Without the lock, of two threads that create the same path, the thread
         # that fails could discard the path that the other one has recorded.
-        with lock_of(self, "_itf_creating"):
+        with fork_safe_lock(self, "_itf_creating"):
             recorded_before = parts in self._created
             self._created.add(parts)
             try:

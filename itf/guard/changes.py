@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["Change", "Setting", "object_text"]
 

@@ -14,7 +14,7 @@ from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.guard.snapshot import Snapshot, differences, take_snapshot
 from itf.guard.watching import watch
-from itf.proc import subreaper
+from itf.linux_proc import subreaper
 
 if TYPE_CHECKING:
     from itf.guard.guard import Guard

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from itf.guard.changes import Change
 from itf.guard.quick import environment
-from itf.texts import REDACTED, is_secret_key, safe_repr
+from itf.safe_repr import REDACTED, is_secret_key, safe_repr
 
 __all__ = ["Environment"]
 

@@ -10,9 +10,9 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from itf.frames import exception_tree, site
 from itf.guard.leaks import Leak
-from itf.texts import safe_str, unraisable_text
+from itf.safe_repr import safe_str, unraisable_text
+from itf.tracebacks import code_location, exception_tree
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -137,5 +137,5 @@ def _coroutine_leak(coroutine: Any) -> Leak:
     code = coroutine.cr_code
     where = f"defined at {code.co_filename}:{code.co_firstlineno}"
     frame = sys._getframe(2)
-    said = f"coroutine {name!r} was never awaited, {where}, dropped at {site(frame)}"
+    said = f"coroutine {name!r} was never awaited, {where}, dropped at {code_location(frame)}"
     return Leak("tasks", "coroutine", name, ("coroutine", id(coroutine), said), lambda: said)

@@ -15,9 +15,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 from itf.guard.last_words import NEVER_AWAITED, LastWords, made_at, type_name
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["Garbage", "GarbageCheck", "GarbageKind", "collect", "heap_is_frozen"]
 
@@ -211,7 +211,7 @@ class _Watch:
     def __init__(self) -> None:
         # Replaced, never changed: the hooks read it without a lock, for a
         # finalizer may call them at any moment, in any thread.  Replaced only
-        # under lock_of(self), and so is what follows.
+        # under fork_safe_lock(self), and so is what follows.
         self.running: tuple[GarbageCheck, ...] = ()
         self.installation: LastWords | None = None
         self.opened: weakref.WeakSet[GarbageCheck] = weakref.WeakSet()
@@ -222,7 +222,7 @@ class _Watch:
 
     def open_for(self, check: GarbageCheck) -> bool:
         """Note a check that begins; say whether for the first time."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             if check in self.opened:
                 return False
             if not self.frozen:
@@ -235,14 +235,14 @@ class _Watch:
 
     def close_for(self, check: GarbageCheck) -> bool:
         """Forget a check; say whether it was the last, and there is a heap to let go."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             self.opened.discard(check)
             last = self.frozen and not self.opened
             self.frozen = self.frozen and not last
             return last
 
     def enter(self, check: GarbageCheck, *, renew: bool) -> None:
-        with lock_of(self):
+        with fork_safe_lock(self):
             if self.installation is None:
                 self.installation = LastWords(self.take, renew=renew)
                 gc.callbacks.append(self.on_collection)
@@ -251,7 +251,7 @@ class _Watch:
             self.running = (*self.running, check)
 
     def leave(self, check: GarbageCheck) -> None:
-        with lock_of(self):
+        with fork_safe_lock(self):
             self.running = tuple(other for other in self.running if other is not check)
             if not self.running and self.installation is not None:
                 self.installation.remove()
@@ -278,7 +278,7 @@ class _Watch:
     @contextmanager
     def on_top(self) -> Generator[None]:
         """Be asked first, also where a test has put something over ours."""
-        with lock_of(self):
+        with fork_safe_lock(self):
             on_top = self.installation is not None and self.installation.is_on_top()
             over = None if on_top else LastWords(self.take, renew=False)
         try:

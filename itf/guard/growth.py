@@ -17,12 +17,12 @@ from collections.abc import Callable, Generator, Iterable
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from itf.exception_notes import add_note
 from itf.gil import warn_without_gil
 from itf.guard.garbage import collect, heap_is_frozen
 from itf.guard.growth_report import Grown, report
 from itf.guard.names import names
-from itf.notes import add_note
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["assert_no_growth"]
 

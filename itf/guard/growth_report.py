@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any, Final
 
 from itf.guard.last_words import type_name
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["Grown", "report"]
 

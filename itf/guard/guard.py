@@ -20,8 +20,8 @@ from itf.guard.snapshot import Snapshot, differences, take_snapshot
 from itf.guard.tasks import cancel
 from itf.guard.warning_filters import are_in_effect, filters_here
 from itf.guard.watching import watch
-from itf.proc import children
-from itf.texts import safe_str
+from itf.linux_proc import children
+from itf.safe_repr import safe_str
 
 __all__ = ["Guard", "GuardPolicy"]
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final, get_args
 
-from itf.frames import site
+from itf.exception_notes import add_note
 from itf.gil import warn_without_gil
 from itf.guard.company import SEES_COROUTINES, company
 from itf.guard.guard import Guard, GuardPolicy
@@ -21,8 +21,8 @@ from itf.guard.names import SEES_FILES, SEES_SHARED
 from itf.guard.report import LeakReport
 from itf.guard.scopes import class_scope, guard_class, guard_module
 from itf.guard.snapshot import take_snapshot
-from itf.notes import add_note
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
+from itf.tracebacks import code_location
 
 __all__ = ["guard_capabilities", "guard_suite", "leak_guard", "outlives_test", "trace_wanted"]
 
@@ -79,7 +79,7 @@ def leak_guard(
     """
     warn_without_gil()
     _check(policy, grace)
-    name = name or f"the block at {site()}"
+    name = name or f"the block at {code_location()}"
     traced = trace_wanted() if trace is None else trace
     report = LeakReport(name, traced=traced)
     guard = Guard(

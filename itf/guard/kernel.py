@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from itf.proc import children, command_of
+from itf.linux_proc import children, command_of
 
 __all__ = ["Descriptors", "Kernel", "Look", "descriptor_kind", "kernel"]
 

@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from itf.frames import module_of
 from itf.guard.warning_filters import all_filters, filters_here
-from itf.texts import safe_repr, safe_str
+from itf.safe_repr import safe_repr, safe_str
+from itf.tracebacks import module_of
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs  # known to type checkers alone

@@ -7,7 +7,7 @@ import fnmatch
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["DEFAULT_GRACE", "DIMENSIONS", "IgnoreList", "Leak", "Tell"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from itf.guard.changes import Change
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["LogSettings"]
 

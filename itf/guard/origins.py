@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
-from itf.proc import children
+from itf.linux_proc import children
 
 __all__ = ["Origin", "Origins", "Sight", "current_guard", "frames_here", "origins", "sight_text"]
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
-from itf.proc import children, command_of, descendants_of, parent_of, reap, state_of
+from itf.linux_proc import children, command_of, descendants_of, parent_of, reap, state_of
 
 __all__ = ["end_processes", "is_harmless_process", "new_processes", "pipes_of", "reap_orphans"]
 

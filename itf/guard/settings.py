@@ -18,7 +18,7 @@ from itf.guard.log_settings import LogSettings
 from itf.guard.quick import blocked, locale_name
 from itf.guard.signals import SignalHandlers, Timers, restore_blocked, signals_text
 from itf.guard.warning_filters import CONTEXT_AWARE, ContextFilters
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["ENVIRONMENT", "SETTINGS", "changes_of", "read_settings"]
 

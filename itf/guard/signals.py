@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from itf.guard.changes import Change
 from itf.guard.quick import SIGNALS, signal_handlers
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["SignalHandlers", "Timers", "restore_blocked", "signals_text"]
 

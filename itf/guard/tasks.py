@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from itf.await_chain import await_chain
-from itf.frames import site
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.pending import pending_tasks
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
+from itf.tracebacks import code_location
 
 __all__ = ["Pending", "all_objects", "cancel", "executor_threads", "look_at_tasks", "new_tasks"]
 
@@ -143,7 +143,7 @@ def _told(pending: Any) -> str:
         return ""
     if not hasattr(pending, "get_coro"):
         frame = pending.ag_frame
-        return "" if frame is None else f", is open at {site(frame)}"
+        return "" if frame is None else f", is open at {code_location(frame)}"
     coroutine = pending.get_coro()
     origin = origins.text("task", weakref.ref(pending), "made")
     named = getattr(coroutine, "__qualname__", None) or safe_repr(coroutine)
@@ -151,7 +151,7 @@ def _told(pending: Any) -> str:
     frames = pending.get_stack(limit=_FRAMES_SHOWN)
     # get_stack returns one frame of a suspended task; await_chain finds the others.
     chain = list(itertools.islice(await_chain(coroutine), _FRAMES_SHOWN))[::-1]
-    where = ", awaited from ".join(site(frame) for frame in chain or frames)
+    where = ", awaited from ".join(code_location(frame) for frame in chain or frames)
     return f" ({named}){origin}{closed}" + (f", is at {where}" if where else "")
 
 

@@ -13,7 +13,7 @@ from itf.guard.guard import Guard
 from itf.guard.guarding import trace_wanted
 from itf.guard.leaks import IgnoreList
 from itf.guard.scopes import class_scope
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["Terms", "guard_around", "guard_for", "terms_of"]
 

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from itf.frames import where_is
 from itf.guard.leaks import Leak
 from itf.guard.origins import origins
 from itf.guard.tasks import executor_threads
+from itf.tracebacks import thread_location
 
 __all__ = ["blocked_on", "new_threads"]
 
@@ -49,7 +49,7 @@ def _told(native: int, thread: threading.Thread | None, name: str) -> str:
         what = "native thread, or one of _thread.start_new_thread"
         return f"thread {name!r} ({what}, id {native}){origin}"
     daemon = ", daemon" if thread.daemon else ""
-    return f"thread {name!r} (ident {thread.ident}{daemon}){origin}, is {where_is(thread)}"
+    return f"thread {name!r} (ident {thread.ident}{daemon}){origin}, is {thread_location(thread)}"
 
 
 def _native_name(native: int) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from itf.guard.changes import Change
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["CONTEXT_AWARE", "ContextFilters", "all_filters", "are_in_effect", "filters_here"]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["CallbackRegistry", "Registration", "call_all"]
 

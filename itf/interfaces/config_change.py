@@ -13,7 +13,7 @@ from itf.exceptions import ConfigCycleError
 from itf.formats import ConfigChangeEvent, copy_containers
 from itf.interfaces.callbacks import CallbackRegistry, Registration, call_all
 from itf.interfaces.watched_config import WatchedMapping, same_value
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.timeline import BoundedLog, TimelineOwner
 
 __all__ = ["ConfigChangeObserver", "key_matches"]

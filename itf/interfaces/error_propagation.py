@@ -10,8 +10,11 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, cast
 
+from itf.exception_notes import get_notes
 from itf.formats import ErrorContext, ExceptionEntry, copy_containers
-from itf.frames import (
+from itf.safe_repr import safe_repr, safe_str
+from itf.timeline import BoundedLog, TimelineOwner, current_task_name
+from itf.tracebacks import (
     call_stack,
     exception_depths,
     exception_tree,
@@ -19,9 +22,6 @@ from itf.frames import (
     traceback_frames,
     user_frame,
 )
-from itf.notes import notes_of
-from itf.texts import safe_repr, safe_str
-from itf.timeline import BoundedLog, TimelineOwner, current_task_name
 
 __all__ = ["ErrorPropagationMixin"]
 
@@ -270,7 +270,7 @@ def _exceptions(error: BaseException) -> list[ExceptionEntry]:
                 "type": type(exception).__qualname__,
                 "module": type(exception).__module__,
                 "message": safe_str(exception),
-                "notes": notes_of(exception),
+                "notes": get_notes(exception),
             },
         )
         for number, (exception, parent, relation) in enumerate(exception_tree(error))

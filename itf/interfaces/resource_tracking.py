@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from typing import Any, Final, NoReturn, cast, get_args
 
 from itf.exceptions import ResourceError
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 from itf.formats import ResourceRecord, ResourceState, copy_containers
-from itf.frames import site
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.timeline import TimelineOwner
+from itf.tracebacks import code_location
 
 __all__ = ["ResourceTracker"]
 
@@ -76,7 +76,7 @@ class ResourceTracker(TimelineOwner):
         """
         _check_name("resource_id", resource_id)
         ledger = self._itf_ledger
-        with lock_of(ledger):
+        with fork_safe_lock(ledger):
             life = ledger.unreleased.get(resource_id)
             if life is not None:
                 ledger.close(life)
@@ -129,7 +129,7 @@ class ResourceTracker(TimelineOwner):
         if state is not None and state not in states:
             raise ValueError(f"unknown state {state!r}; the states are {', '.join(states)}")
         ledger = self._itf_ledger
-        with lock_of(ledger):
+        with fork_safe_lock(ledger):
             if state in ("active", "leaked"):
                 lives = ledger.open_lives(module)
             elif module is None:
@@ -156,7 +156,7 @@ class ResourceTracker(TimelineOwner):
         try:
             yield record
         finally:
-            with lock_of(ledger):
+            with fork_safe_lock(ledger):
                 mine = life.state != "released"
                 if mine:
                     ledger.close(life)
@@ -191,11 +191,11 @@ class ResourceTracker(TimelineOwner):
             ("resource_id", resource_id),
         ):
             _check_name(name, value)
-        life = _Life(module, resource_type, resource_id, metadata or {}, site())
+        life = _Life(module, resource_type, resource_id, metadata or {}, code_location())
         # Now: another thread may release it as soon as it is in the ledger.
         record = life.record()
         ledger = self._itf_ledger
-        with lock_of(ledger):
+        with fork_safe_lock(ledger):
             current = ledger.unreleased.get(resource_id)
             if current is None:
                 ledger.open(life)
@@ -208,7 +208,7 @@ class ResourceTracker(TimelineOwner):
         if "_itf_resources" not in self.__dict__:
             return []  # the usual test, which tracks nothing, is told for nothing
         ledger = self._itf_ledger
-        with lock_of(ledger):
+        with fork_safe_lock(ledger):
             lives = ledger.open_lives(module)
             found = [life for life in lives if life.state == "active"]
             for life in found:

@@ -8,13 +8,13 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from itf.exception_notes import add_note
 from itf.exceptions import FormatError, TimingError
-from itf.notes import add_note
 from itf.performance.histogram import Histogram, bucket_of, bucket_value
 from itf.performance.mann_whitney import mann_whitney
 from itf.performance.operation_samples import TIME, OperationSamples, format_names
 from itf.performance.table import from_json, seconds_text, to_json
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["Change", "check_against", "compare", "describe", "read_baseline", "write_baseline"]
 

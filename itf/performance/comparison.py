@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from itf.exceptions import TimingError
 from itf.performance.mann_whitney import median_interval
 from itf.performance.table import seconds_text
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = [
     "Comparison",

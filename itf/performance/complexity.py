@@ -19,7 +19,7 @@ from itf.performance.comparison import (
     no_collector,
 )
 from itf.performance.table import seconds_text
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["CLASSES", "Fit", "Growth", "fit", "measure_growth"]
 

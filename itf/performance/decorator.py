@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["timed"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itf.performance.comparison import check_positive
 from itf.performance.statistics import STATISTICS, OperationStats
 from itf.performance.table import seconds_text
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["check_limits"]
 

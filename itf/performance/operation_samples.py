@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from itf.performance.histogram import Histogram
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = [
     "PEAK",

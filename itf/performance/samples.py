@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 from itf.performance.histogram import Histogram
 from itf.performance.operation_samples import TIME, OperationSamples, check_operation
 
@@ -178,7 +178,7 @@ class Recorder:
     @property
     def lock(self) -> threading.RLock:
         """Held while samples are moved to a histogram, read, merged or dropped."""
-        return lock_of(self)
+        return fork_safe_lock(self)
 
     def time_buffer(self, operation: object) -> SampleBuffer:
         """Return the buffer for the durations of an operation."""

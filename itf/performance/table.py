@@ -10,7 +10,7 @@ from itf.exceptions import FormatError
 from itf.performance.histogram import Histogram, HistogramState, bucket_value
 from itf.performance.operation_samples import QUANTITIES, TIME, OperationSamples
 from itf.performance.statistics import OperationStats, statistics_of
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["bytes_text", "from_json", "seconds_text", "table", "to_json"]
 

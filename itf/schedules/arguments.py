@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import CodeType, ModuleType
 from typing import Any
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
 __all__ = ["check_functions", "check_numbers", "codes_of", "names_of", "thread_names"]
 

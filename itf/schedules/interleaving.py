@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Final
 
+from itf.exception_notes import add_note
 from itf.exceptions import (
     InterleavingDeadlockError,
     InterleavingError,
     InterleavingTimeoutError,
 )
-from itf.frames import strip_own_frames
 from itf.gil import warn_without_gil
-from itf.notes import add_note
+from itf.safe_repr import safe_str
 from itf.schedules.active import active, current_task
 from itf.schedules.adoption import Adoption
 from itf.schedules.arguments import (
@@ -43,8 +43,8 @@ from itf.schedules.report import (
 from itf.schedules.scheduler import Scheduler
 from itf.schedules.tasks import circle_of
 from itf.schedules.tracing import Scope, Watch, watch
-from itf.texts import safe_str
 from itf.timeline import current_owner
+from itf.tracebacks import strip_own_frames
 
 __all__ = ["Exploration", "interleave"]
 

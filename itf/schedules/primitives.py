@@ -18,9 +18,9 @@ from collections import deque
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from itf.frames import module_of, site, user_frame
 from itf.schedules.active import active, current_task
 from itf.schedules.tasks import UNKNOWN, Task
+from itf.tracebacks import code_location, module_of, user_frame
 
 __all__ = ["BUILT_ON", "Condition", "Lock", "RLock", "SimpleQueue", "managed", "top_module"]
 
@@ -44,7 +44,7 @@ def _made(kind: str) -> str:
     while top_module(frame) in BUILT_ON and frame.f_back is not None:
         kind = type(frame.f_locals.get("self")).__name__
         frame = frame.f_back
-    return f"{kind} made at {site(frame)}"
+    return f"{kind} made at {code_location(frame)}"
 
 
 def top_module(frame: FrameType) -> str:

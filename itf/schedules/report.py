@@ -9,9 +9,9 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from itf.frames import where_is
 from itf.schedules.scheduler import Scheduler
 from itf.schedules.tasks import Place, Task, Turn, circle_of
+from itf.tracebacks import thread_location
 
 __all__ = [
     "describe_deadlock",
@@ -136,7 +136,7 @@ def describe_stuck(scheduler: Scheduler, allowed: float) -> str:
         if not task.has_begun:
             lines.append(f"  {task.name} has not begun")
             continue
-        lines.append(f"  {task.name} ({_state(task)}) is {where_is(task.thread)}")
+        lines.append(f"  {task.name} ({_state(task)}) is {thread_location(task.thread)}")
     return "\n".join(lines)
 
 

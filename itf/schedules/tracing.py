@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from itf.frames import module_of
 from itf.schedules.active import current_task
 from itf.schedules.opcodes import points_of
 from itf.schedules.tasks import Place
+from itf.tracebacks import module_of
 
 __all__ = ["Scope", "Watch", "watch"]
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ForwardRef
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.workers.captured import is_importable
 
 __all__ = ["sendable_annotations"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from itf.frames import site
+from itf.tracebacks import code_location
 from itf.workers.arena import SEATS, Tenant
 from itf.workers.private import value_of
 from itf.workers.roster import CLEANERS, Roster
@@ -82,7 +82,7 @@ class Bell(Tenant):
                 if deadline.passed():
                     return False
                 if not attempt(True, waiting_slice(deadline.left())) and not waits_for[0]:
-                    self._roster.waiting(self._entry.number, site())
+                    self._roster.waiting(self._entry.number, code_location())
         finally:
             view[mark] = waits_for[0] = 0
 

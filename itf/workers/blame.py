@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from itf.exceptions import WorkerPicklingError
-from itf.texts import safe_repr, safe_str
+from itf.safe_repr import safe_repr, safe_str
 from itf.workers.captured import is_importable, resolved, used_globals
 from itf.workers.identity import IdentityMap
 

@@ -3,7 +3,7 @@
 Every worker wears a mark that its children inherit, and theirs, through fork,
 exec, setsid and a cleaned environment: an unreachable soft limit on real-time
 CPU time.  A process whose parent ends becomes a child of this one (a
-"subreaper", `itf.proc`), where its mark tells it from what the test started itself.
+"subreaper", `itf.linux_proc`), where its mark tells it from what the test started itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Final
 
-from itf.proc import children, reap
+from itf.linux_proc import children, reap
 
 __all__ = [
     "end_group",

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+from itf.exception_notes import add_note, get_notes
 from itf.exceptions import WorkerDiedError, WorkerError
-from itf.frames import module_of, site, strip_own_frames, traceback_frames
-from itf.notes import add_note, notes_of
-from itf.texts import safe_str
+from itf.safe_repr import safe_str
+from itf.tracebacks import code_location, module_of, strip_own_frames, traceback_frames
 from itf.workers.blame import Place, find_culprit, place_of_function
 from itf.workers.mailbox import Mailbox, Word
 from itf.workers.shipping import HomePickler, pickling_error
@@ -71,7 +71,7 @@ def post_exit(mailbox: Mailbox, error: SystemExit) -> None:
     about = {
         "time": time.monotonic(),
         "code": error.code if isinstance(error.code, int | str | None) else str(error.code),
-        "site": site(frames[0][0]) if frames else "",
+        "site": code_location(frames[0][0]) if frames else "",
     }
     mailbox.post("exit", about, _nothing)
 
@@ -87,7 +87,7 @@ def post_failure(mailbox: Mailbox, error: BaseException) -> None:
     strip_own_frames(error)
     about["text"] = "".join(traceback.format_exception(error))
     about["description"] = _description(error)
-    about["notes"] = notes_of(error)
+    about["notes"] = get_notes(error)
     try:
         mailbox.post("failure", about, lambda file: HomePickler(file).dump(error))
     except Exception:  # noqa: BLE001 - a user's exception class may fail in any way

@@ -18,7 +18,7 @@ from multiprocessing import popen_fork
 from multiprocessing.connection import wait
 from typing import Any, Final
 
-from itf.frames import module_of, user_frame
+from itf.tracebacks import module_of, user_frame
 
 __all__ = ["fork", "launch"]
 

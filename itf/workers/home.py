@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from itf.proc import subreaper
+from itf.linux_proc import subreaper
 from itf.workers.bootstrap import Birth
 from itf.workers.descendants import new_mark
 from itf.workers.lifeline import Lifeline

@@ -29,7 +29,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, Final
 
-from itf.frames import site
+from itf.tracebacks import code_location
 from itf.workers.lock_entries import (
     ENTERED,
     INSIDE,
@@ -278,7 +278,7 @@ class SharedLock:
                     return False
                 if not waits_for[0]:
                     # Only now, because it takes longer than most waits.
-                    roster.waiting(self._entry.number, site())
+                    roster.waiting(self._entry.number, code_location())
                 if passed:
                     raise deadline.error(roster, f"{self._entry.label} was not acquired")
         finally:

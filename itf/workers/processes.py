@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess, current_process
 from typing import Any, Final, cast
 
 from itf.exceptions import WorkerError, WorkerPicklingError
-from itf.texts import safe_str
+from itf.safe_repr import safe_str
 from itf.workers.asking import ANSWER
 from itf.workers.bootstrap import Birth
 from itf.workers.failure import death, failure_of, post_exit, post_failure, post_result

@@ -20,7 +20,7 @@ from threading import get_ident
 from typing import Any, Final, NamedTuple
 
 from itf.exceptions import WorkerError
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.workers.arena import PROCESSES, SEATS, TABLES, AnonymousFile, Arena, read_text, write_text
 
 __all__ = ["CLEANERS", "Casualty", "Member", "Roster", "Seat"]

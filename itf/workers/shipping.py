@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Final
 
-from itf.frames import module_of, user_frame
+from itf.tracebacks import module_of, user_frame
 from itf.workers import rebuilding
 from itf.workers.annotations import sendable_annotations
 from itf.workers.blame import Place, Refusal, advice_for, find_culprit

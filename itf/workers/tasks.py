@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from itf.proc import state_of
+from itf.linux_proc import state_of
 
 __all__ = [
     "Progress",

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from itf.exception_notes import add_note
 from itf.exceptions import WorkerError
-from itf.frames import where_is
-from itf.notes import add_note
+from itf.tracebacks import thread_location
 from itf.workers.failure import module_of_error
 from itf.workers.home import Home
 from itf.workers.worker import DEFAULT, Default, Ending, Worker, check_call
@@ -73,7 +73,7 @@ class WorkerThread(Worker, threading.Thread):
 
     def where(self) -> str:
         """Say where it is now."""
-        return where_is(self)
+        return thread_location(self)
 
     def _itf_was_started(self) -> bool:
         return self.ident is not None

@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from itf.exceptions import WorkerTimeoutError
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.workers.deadlock import describe
 from itf.workers.roster import Roster
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
+from itf.safe_repr import safe_repr
 from itf.signatures import signature_of
-from itf.texts import safe_repr
 from itf.workers.home import Home
 
 __all__ = ["DEFAULT", "Default", "Ending", "Worker", "check_call"]

@@ -20,7 +20,7 @@ from multiprocessing import shared_memory
 from typing import Any
 from unittest import mock
 
-from itf import frames
+from itf import tracebacks
 from itf.guard import company, environment, errors, growth, kernel, names, quick, tasks
 from tests.support import run_script
 
@@ -282,7 +282,7 @@ class NamesTest(unittest.TestCase):
             "from multiprocessing import heap, resource_tracker, util\n"
             "from itf.guard.kernel import descriptor_kind\n"
             "from itf.guard import descriptors, names, processes\n"
-            "from itf.proc import children\n"
+            "from itf.linux_proc import children\n"
             "resource_tracker.ensure_running()\n"
             "process = multiprocessing.get_context('forkserver').Process(target=int)\n"
             "process.start(); process.join(); process.close()\n"
@@ -324,7 +324,7 @@ class WhereTest(unittest.TestCase):
         thread.start()
         try:
             there.wait(60)
-            places = frames.where_is(thread).split(", called from ")
+            places = tracebacks.thread_location(thread).split(", called from ")
         finally:
             stop.set()
             thread.join()

@@ -8,7 +8,7 @@ import unittest
 from typing import Any
 
 from itf import IntegrationTestCase, leak_guard
-from itf.proc import state_of, wait_for_end
+from itf.linux_proc import state_of, wait_for_end
 from tests.support import run_method
 
 TIMEOUT = 30

@@ -10,7 +10,7 @@ from typing import Any
 from unittest import mock
 
 from itf.exceptions import ResourceError
-from itf.forks import lock_of
+from itf.fork_safety import fork_safe_lock
 from itf.interfaces.resource_tracking import ResourceTracker
 from tests.support import in_threads, mixed_in
 
@@ -341,7 +341,7 @@ class ReentryTest(TrackerTestCase):
 
         with (
             mock.patch.object(sys, "unraisablehook") as unraisable,
-            lock_of(tracker._itf_ledger),
+            fork_safe_lock(tracker._itf_ledger),
         ):
             Holder()
             gc.collect()

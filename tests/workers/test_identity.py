@@ -9,7 +9,7 @@ import unittest
 import warnings
 from typing import Any
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 from itf.workers.blame import advice_for
 from itf.workers.captured import can_be_imported
 from itf.workers.identity import IdentityMap

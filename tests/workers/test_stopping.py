@@ -14,7 +14,7 @@ import time
 import unittest
 from unittest import mock
 
-from itf.proc import children, subreaper
+from itf.linux_proc import children, subreaper
 from itf.workers import descendants, lifeline
 from itf.workers.home import Home
 from itf.workers.processes import new_process
@@ -193,7 +193,7 @@ class StoppingTest(WorkerTestCase):
         # Such a system has no subreaper either.
         with (
             mock.patch.object(descendants.sys, "platform", "other"),
-            mock.patch("itf.proc._prctl", lambda *_: 0),
+            mock.patch("itf.linux_proc._prctl", lambda *_: 0),
         ):
             worker = self.started(leave, method="fork")
             pid = int(os.read(reading, 20))

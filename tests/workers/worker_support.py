@@ -14,7 +14,7 @@ import unittest
 from collections.abc import Callable
 from typing import Any
 
-from itf.proc import children
+from itf.linux_proc import children
 from itf.workers.describing import describe_workers
 from itf.workers.home import Home
 from itf.workers.processes import WorkerProcess, new_process

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["after_fork_in_child", "around_fork", "current_pid", "lock_of"]
+__all__ = ["after_fork_in_child", "around_fork", "current_pid", "fork_safe_lock"]
 
 __unittest = True
 
@@ -70,7 +70,7 @@ def current_pid() -> int:
     return _pid
 
 
-def lock_of(owner: Any, attribute: str = "_lock") -> threading.RLock:
+def fork_safe_lock(owner: Any, attribute: str = "_lock") -> threading.RLock:
     """Return the lock of an object; each forked child gets a new, free one.
 
     The lock is created at the first call.  It is reentrant, because the garbage

@@ -11,14 +11,14 @@ from typing import Final
 
 __all__ = [
     "call_stack",
+    "code_location",
     "exception_depths",
     "exception_tree",
     "module_of",
-    "site",
     "strip_own_frames",
+    "thread_location",
     "traceback_frames",
     "user_frame",
-    "where_is",
 ]
 
 __unittest = True
@@ -56,7 +56,7 @@ def user_frame() -> FrameType:
     return frame
 
 
-def site(frame: FrameType | None = None) -> str:
+def code_location(frame: FrameType | None = None) -> str:
     """Return ``file:line in function`` of a frame, by default of `user_frame`."""
     frame = frame or user_frame()
     return _location_text(frame, frame.f_lineno)
@@ -67,7 +67,7 @@ def _location_text(frame: FrameType, line: int | None) -> str:
     return f"{code.co_filename}:{line or code.co_firstlineno} in {code.co_qualname}"
 
 
-def where_is(thread: threading.Thread) -> str:
+def thread_location(thread: threading.Thread) -> str:
     """Return the user frames of a running thread as one line of text, innermost first."""
     frame = sys._current_frames().get(thread.ident or 0)
     frames = []
@@ -78,7 +78,7 @@ def where_is(thread: threading.Thread) -> str:
     # The outermost frames are those of threading, the same in each thread.
     while frames and _is_start_of_thread(frames[-1]):
         frames.pop()
-    places = [site(frame) for frame in frames[:_FRAMES_SHOWN]]
+    places = [code_location(frame) for frame in frames[:_FRAMES_SHOWN]]
     if len(frames) > len(places):
         places.append("...")
     return f"at {', called from '.join(places)}" if places else "about to end"
@@ -118,7 +118,7 @@ def call_stack(error: BaseException) -> list[str]:
     outer = raised[-1][0].f_back if raised else user_frame()
     while outer is not None and len(stack) <= _MAX_STACK:
         if not _is_own(outer):
-            stack.append(site(outer))
+            stack.append(code_location(outer))
         outer = outer.f_back
     if len(stack) > _MAX_STACK:
         stack[_MAX_STACK:] = ["... further frames omitted"]

@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-from itf import proc
+from itf import linux_proc
 from tests.support import is_open
 
 
@@ -30,32 +30,32 @@ class ProcessFactsTest(unittest.TestCase):
     def test_a_process_with_a_child(self) -> None:
         """Command, state, parent, children and descendants of a running process."""
         shell = self.start("sh", "-c", "sleep 30 & echo there; cat > /dev/null; kill $!")
-        (child,) = proc.children(shell.pid)[:1]
-        self.assertIn(shell.pid, proc.children())
-        self.assertIn(child, proc.descendants_of(os.getpid()))
-        self.assertEqual(os.getpid(), proc.parent_of(shell.pid))
-        self.assertEqual(shell.pid, proc.parent_of(child))
-        self.assertTrue(proc.command_of(shell.pid).startswith("sh -c sleep 30 & echo there"))
-        self.assertIn(proc.state_of(shell.pid), ("S", "R", "D"))
+        (child,) = linux_proc.children(shell.pid)[:1]
+        self.assertIn(shell.pid, linux_proc.children())
+        self.assertIn(child, linux_proc.descendants_of(os.getpid()))
+        self.assertEqual(os.getpid(), linux_proc.parent_of(shell.pid))
+        self.assertEqual(shell.pid, linux_proc.parent_of(child))
+        self.assertTrue(linux_proc.command_of(shell.pid).startswith("sh -c sleep 30 & echo there"))
+        self.assertIn(linux_proc.state_of(shell.pid), ("S", "R", "D"))
 
     def test_a_zombie_and_a_reaped_process(self) -> None:
         """A process that has ended is a zombie until it is reaped; then nothing is known."""
         child = os.fork()
         if child == 0:
             os._exit(3)
-        self.assertTrue(proc.wait_for_end(child, 30))
-        self.assertEqual("Z", proc.state_of(child))
-        self.assertTrue(proc.reap(child, time.monotonic() + 30))
-        self.assertEqual("", proc.state_of(child))
-        self.assertEqual(0, proc.parent_of(child))
-        self.assertEqual("?", proc.command_of(child))
-        self.assertEqual([], proc.children(child))
-        self.assertTrue(proc.wait_for_end(child, 0))
+        self.assertTrue(linux_proc.wait_for_end(child, 30))
+        self.assertEqual("Z", linux_proc.state_of(child))
+        self.assertTrue(linux_proc.reap(child, time.monotonic() + 30))
+        self.assertEqual("", linux_proc.state_of(child))
+        self.assertEqual(0, linux_proc.parent_of(child))
+        self.assertEqual("?", linux_proc.command_of(child))
+        self.assertEqual([], linux_proc.children(child))
+        self.assertTrue(linux_proc.wait_for_end(child, 0))
 
     def test_a_process_that_does_not_end(self) -> None:
         """The wait ends at its timeout and reaps nothing."""
         shell = self.start("sh", "-c", "echo there; cat > /dev/null")
-        self.assertFalse(proc.reap(shell.pid, time.monotonic()))
+        self.assertFalse(linux_proc.reap(shell.pid, time.monotonic()))
         self.assertIsNone(shell.poll())
 
     def test_no_file_descriptor_is_left(self) -> None:
@@ -68,9 +68,9 @@ class ProcessFactsTest(unittest.TestCase):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
             self.assertRaises(OSError, os.dup, 0)
-            self.assertFalse(proc.wait_for_end(shell.pid, 0.01))
+            self.assertFalse(linux_proc.wait_for_end(shell.pid, 0.01))
             shell.kill()
-            self.assertTrue(proc.wait_for_end(shell.pid, 30))
+            self.assertTrue(linux_proc.wait_for_end(shell.pid, 30))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             for number in taken:
@@ -81,7 +81,7 @@ class ProcessFactsTest(unittest.TestCase):
         """A command line is shortened, and unprintable characters become spaces."""
         script = "echo there; cat > /dev/null"
         process = self.start("sh", "-c", script, f"\n\x1b[31m{'x' * 1000}")
-        command = proc.command_of(process.pid)
+        command = linux_proc.command_of(process.pid)
         self.assertLessEqual(len(command), 200)
         self.assertTrue(command.isprintable())
         self.assertTrue(command.endswith("..."))
@@ -91,7 +91,7 @@ class ProcessFactsTest(unittest.TestCase):
 class SubreaperTest(unittest.TestCase):
     def test_nested_use(self) -> None:
         """The flag is set until the last user releases it, and then has its old value."""
-        switch = proc.Subreaper()
+        switch = linux_proc.Subreaper()
         before = switch._get()
         switch.acquire()
         switch.acquire()

@@ -13,7 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from itf.texts import REDACTED, is_secret_key, safe_repr, safe_str, told_items, unraisable_text
+from itf.safe_repr import (
+    REDACTED,
+    is_secret_key,
+    items_with_secrecy,
+    safe_repr,
+    safe_str,
+    unraisable_text,
+)
 
 TIMEOUT = 30
 
@@ -172,7 +179,7 @@ class SecretKeysTest(unittest.TestCase):
         change = {"config_path": "db.password", "old_value": 1, "new_value": 2, "n": 3}
         self.assertEqual(
             {"config_path": False, "old_value": True, "new_value": True, "n": False},
-            {key: hidden for key, _, hidden in told_items(change)},
+            {key: hidden for key, _, hidden in items_with_secrecy(change)},
         )
         self.assertEqual("<redacted>", REDACTED)
 

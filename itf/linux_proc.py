@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Final
 
-from itf.forks import after_fork_in_child
+from itf.fork_safety import after_fork_in_child
 
 __all__ = [
     "Subreaper",

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs  # known to type checkers alone
 
-__all__ = ["REDACTED", "is_secret_key", "safe_repr", "safe_str", "told_items", "unraisable_text"]
+__all__ = [
+    "REDACTED",
+    "is_secret_key",
+    "items_with_secrecy",
+    "safe_repr",
+    "safe_str",
+    "unraisable_text",
+]
 
 __unittest = True
 
@@ -74,7 +81,7 @@ class _BoundedRepr(reprlib.Repr):
             return "{...}"
         parts = [
             f"{self.repr1(key, level - 1)}: {REDACTED if hidden else self.repr1(value, level - 1)}"
-            for key, value, hidden in itertools.islice(told_items(mapping), self.maxdict)
+            for key, value, hidden in itertools.islice(items_with_secrecy(mapping), self.maxdict)
         ]
         if len(mapping) > self.maxdict:
             parts.append("...")
@@ -141,7 +148,7 @@ def is_secret_key(key: object) -> bool:
     return any(word in plain for word in _SECRET_WORDS)
 
 
-def told_items(mapping: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, bool]]:
+def items_with_secrecy(mapping: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, bool]]:
     """Yield each key of a mapping, its value, and whether the value must be hidden."""
     # A ConfigChangeEvent has its values under "old_value" and "new_value".  They
     # are secret if the event's path is.

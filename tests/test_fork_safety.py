@@ -11,7 +11,7 @@ import unittest.mock
 import warnings
 from collections.abc import Callable
 
-from itf.forks import after_fork_in_child, around_fork, current_pid, lock_of
+from itf.fork_safety import after_fork_in_child, around_fork, current_pid, fork_safe_lock
 from itf.interfaces.resource_tracking import ResourceTracker
 from tests.support import run_script
 
@@ -57,23 +57,23 @@ class LockOfTest(unittest.TestCase):
     def test_an_object_has_one_lock(self) -> None:
         """An object has one lock for each attribute name; other objects have other locks."""
         owner = Owner()
-        self.assertIs(lock_of(owner), lock_of(owner))
-        self.assertIsNot(lock_of(owner), lock_of(owner, "other"))
-        self.assertIsNot(lock_of(owner), lock_of(Owner()))
+        self.assertIs(fork_safe_lock(owner), fork_safe_lock(owner))
+        self.assertIsNot(fork_safe_lock(owner), fork_safe_lock(owner, "other"))
+        self.assertIsNot(fork_safe_lock(owner), fork_safe_lock(Owner()))
 
     def test_the_lock_is_reentrant(self) -> None:
         """The thread that holds the lock can acquire it again, as a ``__del__`` may have to."""
         owner = Owner()
-        with lock_of(owner):
-            self.assertTrue(lock_of(owner).acquire(blocking=False))
-            lock_of(owner).release()
+        with fork_safe_lock(owner):
+            self.assertTrue(fork_safe_lock(owner).acquire(blocking=False))
+            fork_safe_lock(owner).release()
 
     def test_the_owner_is_not_kept_alive(self) -> None:
         """An object with a lock is freed when its last reference is gone."""
         import weakref
 
         owner = Owner()
-        lock_of(owner)
+        fork_safe_lock(owner)
         alive = weakref.ref(owner)
         del owner
         gc.collect()
@@ -87,7 +87,7 @@ class ForkTest(unittest.TestCase):
         held, end = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with lock_of(owner):
+            with fork_safe_lock(owner):
                 held.set()
                 end.wait(60)
 
@@ -103,17 +103,17 @@ class ForkTest(unittest.TestCase):
     def test_a_lock_held_by_another_thread_is_free_in_the_child(self) -> None:
         """The child can acquire a lock that another thread of the parent held during the fork."""
         owner = Owner()
-        self.assertEqual(0, self.holding(owner, lambda: acquire(lock_of(owner))))
+        self.assertEqual(0, self.holding(owner, lambda: acquire(fork_safe_lock(owner))))
 
     def test_a_lock_held_by_the_forking_thread(self) -> None:
         """A child forked inside `with lock` can acquire the lock, and so can the parent."""
         owner = Owner()
 
-        with lock_of(owner):
-            status = run_in_fork(lambda: acquire(lock_of(owner)))
+        with fork_safe_lock(owner):
+            status = run_in_fork(lambda: acquire(fork_safe_lock(owner)))
         self.assertEqual(0, status)
-        self.assertTrue(lock_of(owner).acquire(blocking=False))
-        lock_of(owner).release()
+        self.assertTrue(fork_safe_lock(owner).acquire(blocking=False))
+        fork_safe_lock(owner).release()
 
     def test_a_resource_tracker_in_a_child(self) -> None:
         """A tracker whose lock was held during the fork works in the child."""
@@ -153,7 +153,7 @@ class HooksTest(unittest.TestCase):
     def output_of(self, script: str) -> list[str]:
         done = run_script(
             "import os, sys, warnings\n"
-            "from itf.forks import after_fork_in_child, around_fork, current_pid\n"
+            "from itf.fork_safety import after_fork_in_child, around_fork, current_pid\n"
             "log = []\n"
             f"{script}\n"
             "sys.stdout.flush()\n"

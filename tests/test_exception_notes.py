@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import unittest
 
-from itf.notes import add_note
+from itf.exception_notes import add_note
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,7 @@ class FrozenError(Exception):
 
 
 class AddNoteTest(unittest.TestCase):
-    """`add_note` and `notes_of`."""
+    """`add_note` and `get_notes`."""
 
     def test_a_note_is_added(self) -> None:
         """A note is added as BaseException.add_note does it."""

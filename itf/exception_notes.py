@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from itf.texts import safe_repr
+from itf.safe_repr import safe_repr
 
-__all__ = ["add_note", "notes_of"]
+__all__ = ["add_note", "get_notes"]
 
 __unittest = True
 
@@ -19,7 +19,7 @@ def add_note(error: BaseException, note: str) -> None:
         return
 
 
-def notes_of(error: BaseException) -> list[str]:
+def get_notes(error: BaseException) -> list[str]:
     """Return the notes of an exception as text.
 
     If reading them raises, the result is one line that says so.

@@ -12,12 +12,12 @@ from unittest import mock
 
 from itf.exceptions import FormatError
 from itf.formats import event_from_json
-from itf.frames import (
+from itf.tracebacks import (
     call_stack,
+    code_location,
     exception_depths,
     exception_tree,
     module_of,
-    site,
     strip_own_frames,
     traceback_frames,
     user_frame,
@@ -73,7 +73,7 @@ class UserFrameTest(unittest.TestCase):
 
     def test_location_of_a_frame(self) -> None:
         """The text is file, line and function, as in a call stack."""
-        line, here = sys._getframe().f_lineno, site()
+        line, here = sys._getframe().f_lineno, code_location()
         name = "UserFrameTest.test_location_of_a_frame"
         self.assertEqual(f"{__file__}:{line} in {name}", here)
 
@@ -106,7 +106,7 @@ class CallStackTest(unittest.TestCase):
     def test_innermost_first_with_the_callers(self) -> None:
         """The frame that raised comes first, then the one that caught, then its callers."""
         stack = call_stack(raised(ValueError()))
-        self.assertRegex(stack[0], r"test_frames\.py:\d+ in raised$")
+        self.assertRegex(stack[0], r"test_tracebacks\.py:\d+ in raised$")
         self.assertIn("test_innermost_first", stack[1])
         self.assertGreater(len(stack), 2)
 
