@@ -17,7 +17,7 @@ from unittest import mock
 
 from itf.event_loops.virtual_loop import VirtualLoop, _wrapped_job
 from itf.timeline import Timeline, _running_loop, current_task_name
-from itf.tracebacks import _STARTERS, thread_location
+from itf.tracebacks import _THREAD_START_FUNCTIONS, thread_location
 from tests.support import run_script
 
 _DEADLINE = 30.0
@@ -49,9 +49,9 @@ class FramesTest(unittest.TestCase):
         thread.start()
         try:
             self.assertTrue(entered.wait(_DEADLINE))
-            self.assertLessEqual(set(seen), set(_STARTERS))
+            self.assertLessEqual(set(seen), set(_THREAD_START_FUNCTIONS))
             self.assertNotIn("_bootstrap", thread_location(thread))
-            with mock.patch("itf.tracebacks._STARTERS", ()):
+            with mock.patch("itf.tracebacks._THREAD_START_FUNCTIONS", ()):
                 self.assertIn(" in FramesTest.test_how_a_thread_starts.", thread_location(thread))
         finally:
             leave.set()
