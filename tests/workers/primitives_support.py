@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import random
 import signal
@@ -173,6 +174,17 @@ class PrimitivesTestCase(unittest.TestCase):
         """Kill a child and wait for its end."""
         os.kill(pid, signal.SIGKILL)
         self.join(pid)
+
+    def leave_dead_waiter(self, lock: SharedLock) -> None:
+        """Have a process die in its sleep on the semaphore of a lock, which is held elsewhere."""
+
+        def wait() -> None:
+            # The first attempt is the one without a wait.
+            calls = itertools.count(1)
+            act_at("before acquire", lambda: die() if next(calls) == 2 else None, lock)
+            lock.acquire()
+
+        self.assertEqual(-9, self.join(self.fork(wait)))
 
     def end_children(self) -> None:
         """Kill the children that still run."""

@@ -177,9 +177,7 @@ class LockTest(PrimitivesTestCase):
     def test_the_seat_of_a_dead_waiter_is_used_again(self) -> None:
         """A new thread gets the seat while the lock is free, but not while the lock is held."""
         with mock.patch.object(roster_module, "SEATS", 2), self.lock:
-            dead = self.fork(self.lock.acquire)
-            self.await_waiting("lock 'data'")
-            self.kill(dead)
+            self.leave_dead_waiter(self.lock)
             self.assertEqual(3, self.join(self.fork(self.exit_with_seat)))
         with mock.patch.object(roster_module, "SEATS", 2):
             self.assertEqual(11, self.join(self.fork(self.exit_with_seat)))
@@ -199,15 +197,11 @@ class LockTest(PrimitivesTestCase):
             codes.append(self.join(self.fork(self.exit_with_seat)))
 
         with mock.patch.object(roster_module, "SEATS", 3):
-            self.recover_beside(self.die_waiting, between_discovery_and_mark, bool)
+            self.recover_beside(
+                lambda: self.leave_dead_waiter(self.lock), between_discovery_and_mark, bool
+            )
             self.assertEqual([3], codes)
             self.assertNotEqual(3, self.join(self.fork(self.exit_with_seat)))
-
-    def die_waiting(self) -> None:
-        """Have a process die that waits for the lock."""
-        pid = self.fork(self.lock.acquire)
-        self.await_waiting("lock 'data'")
-        self.kill(pid)
 
     def recover_beside(
         self,

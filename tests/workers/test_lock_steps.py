@@ -307,9 +307,7 @@ class StoppedTest(PrimitivesTestCase):
             self.join(self.fork(lambda: (lock.acquire(), die())))
             return
         with lock:
-            pid = self.fork(lock.acquire)
-            self.await_waiting("lock 'data'")
-            self.kill(pid)
+            self.leave_dead_waiter(lock)
 
 
 # What the workers of the next test write down, in shared memory of 8-byte numbers.
