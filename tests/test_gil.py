@@ -45,7 +45,7 @@ _USES = [
     "faults()",
     "guarded()",
     "interleave(int, runs=1)",
-    "assert_no_growth(int)",
+    "assert_no_growth(int, rounds=2, warmup=0)",
 ]
 
 

@@ -22,8 +22,11 @@ def namespace(source: str) -> dict[str, Any]:
 
 class PlainTest(unittest.TestCase):
     def test_a_value_is_itself(self) -> None:
-        """Where nothing is lazy, nothing is resolved; on every Python."""
-        names = namespace("import colorsys\nnumber = 1")
+        """Where nothing is lazy, nothing is resolved; on every Python.
+
+        An import in a `try` is never lazy.
+        """
+        names = namespace("try:\n import colorsys\nfinally:\n number = 1")
         self.assertEqual([], lazy_names(names))
         for name, value in [*names.items()]:
             self.assertFalse(is_lazy(value))
