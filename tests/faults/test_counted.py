@@ -15,8 +15,9 @@ from unittest import mock
 
 from itf import FaultPlan, inject_faults
 from itf.faults.counted import CountedPlan
+from itf.faults.known_plans import all_plans
 from itf.faults.layer import NO_PLAN
-from itf.faults.schedule import Numbers, Tickets, has_gil
+from itf.faults.tickets import Numbers, Tickets, has_gil
 from tests.support import in_threads
 
 # An action that waits for a lock of the traced thread is left to end later.
@@ -191,11 +192,9 @@ class ThreadsTest(unittest.TestCase):
         kept: list[list[FaultPlan]] = [[] for _ in range(8)]
 
         def work(number: int) -> None:
-            from itf.faults import counted
-
             for _ in range(50):
                 kept[number].append(FaultPlan.always())
-                counted._all_plans.all()
+                all_plans.all()
 
         in_threads(8, work)
         self.assertEqual(400, sum(map(len, kept)))

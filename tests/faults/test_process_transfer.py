@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import concurrent.futures
+import errno
 import functools
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import re
 import shutil
 import signal
 import string
+import sys
 import textwrap
 import types
 import unittest
@@ -389,6 +391,36 @@ class NotFollowedTest(ProcessTestCase):
                 text = self.lost(method, plan, string, "capwords")
                 self.assertRegex(text, r"\(pid \d+\) .*: it fails there with TypeError: .*'second'")
 
+    def test_what_ends_the_process_where_it_is_unpickled(self) -> None:
+        """The process runs on even so."""
+        for method in AFRESH:
+            with self.subTest(method):
+                plan = FaultPlan.always(returns=_ExitsWhenUnpickled())
+                text = self.lost(method, plan, string, "capwords")
+                self.assertIn("it fails there with SystemExit: 4", text)
+
+    def test_what_cannot_be_shared(self) -> None:
+        """There is no descriptor left to count with others."""
+        error = OSError(errno.EMFILE, "Too many open files")
+        for method in AFRESH:
+            with (
+                self.subTest(method),
+                mock.patch("itf.faults.counting.anonymous_file", side_effect=error),
+            ):
+                text = self.lost(method, FaultPlan.always(), string, "capwords")
+                self.assertIn(": its count cannot be shared ([Errno 24] Too many open files)", text)
+
+    def test_an_object_that_its_own_fault_returns(self) -> None:
+        """It goes without that fault, which is reported once."""
+        store = program.Store()
+        for method in AFRESH:
+            with (
+                self.subTest(method),
+                self.assertRaisesRegex(FaultInjectionError, "^FaultPlan.* that it is in"),
+                inject_faults(store, "read", FaultPlan.always(returns=store)),
+            ):
+                self.assertEqual(0, run(method, program.read_store, store))
+
     def test_targets_that_have_no_name(self) -> None:
         """A local class, and a module that the test has made."""
 
@@ -470,6 +502,11 @@ class NotFollowedTest(ProcessTestCase):
                 run(AFRESH[0], int)
                 self.fail("of the test")
 
+            def test_cleanup(self) -> None:
+                self.inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None))
+                self.addCleanup(self.fail, "of the cleanup")
+                run(AFRESH[0], int)
+
             def test_fixture(self, mock_parser_factory: Any) -> None:
                 mock_parser_factory.configure_failure("c", FaultPlan.always(returns=lambda: None))
                 run(AFRESH[0], _exit_with_failures, mock_parser_factory.get_parser("c"), 1)
@@ -479,13 +516,15 @@ class NotFollowedTest(ProcessTestCase):
             ("test", ["end", "cleanup"]),
             ("test_with", ["end"]),
             ("test_failing", []),
+            ("test_cleanup", []),
             ("test_fixture", []),
         ):
             with self.subTest(name):
                 ran.clear()
                 text = outcome(Case, name)
                 self.assertEqual(1, text.count("could not follow process"))
-                self.assertEqual(name == "test_failing", "of the test" in text)
+                self.assertEqual(name == "test_failing", "Error: of the test" in text)
+                self.assertEqual(name == "test_cleanup", "Error: of the cleanup" in text)
                 self.assertEqual(expected, ran)
 
     def test_many_are_cut(self) -> None:
@@ -514,6 +553,11 @@ class NotFollowedTest(ProcessTestCase):
                 failures += str(error).count("a process can be given 100 plans")
         self.assertEqual([0] * len(AFRESH), codes)
         self.assertEqual(3 * len(AFRESH), failures)
+
+
+class _ExitsWhenUnpickled:
+    def __reduce__(self) -> Any:
+        return (sys.exit, (4,))
 
 
 class _OtherWay(BaseProcess):
@@ -690,7 +734,6 @@ class ScriptTest(unittest.TestCase):
         """Run a script from a file, and return what it prints."""
         import pathlib
         import subprocess
-        import sys
 
         root = str(pathlib.Path(__file__).parent.parent.parent)
         with open_folder() as folder:
