@@ -98,10 +98,10 @@ class ProcessStart:
         made = (
             reduce(self.process) if reduce else self.process.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         )
-        faults = [fault for site in active_sites() for fault in self._by_name(site)]
         if not isinstance(made, tuple):
             return made
         self._was_sent = True
+        faults = [fault for site in active_sites() for fault in self._by_name(site)]
         function, arguments, *rest = made
         # Pickle has a rule for objects that are made by `copyreg.__newobj__`: not these.
         call = (eval, ("function(*arguments)", {"function": function, "arguments": arguments}))
@@ -112,7 +112,13 @@ class ProcessStart:
     def _by_name(self, site: Site) -> list[SentFault]:
         """Return the plans of a site that the process finds by its name."""
         target = site.target
-        reference = reference_to(target)
+        try:
+            reference = reference_to(target)
+        except Exception as error:  # noqa: BLE001 - a module may be any object
+            for layer in site.layers:
+                reason = f"{type(error).__name__}: {safe_str(error)}"
+                self._lose(layer, f"{safe_repr(target)} was looked for in all modules ({reason})")
+            return []
         if reference is not None:
             return self.faults_of(site, reference)
         if isinstance(target, types.ModuleType | type):

@@ -21,9 +21,15 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 from unittest import mock
 
-from itf import FaultPlan, IntegrationTestCase, inject_faults, mock_parser_factory
+from itf import (
+    FaultPlan,
+    IntegrationTestCase,
+    inject_faults,
+    mock_parser_factory,
+    parallel_test_environment,
+)
 from itf.exceptions import FaultInjectionError
-from itf.faults import process_start
+from itf.faults import injection as injection_module, process_start
 from itf.faults.process_transfer import follow_processes, stop_following
 from tests.faults import program
 from tests.faults.test_in_tests import outcome
@@ -105,6 +111,20 @@ class FollowedTest(ProcessTestCase):
                 with self.subTest((method, inner)), inject_faults(string, "capwords", plan):
                     self.assertEqual(2, run(method, program.in_grandchild, inner, 4))
                     self.assertEqual((4, 2), (plan.calls, plan.hits))
+
+    def test_processes_of_workers(self) -> None:
+        """They follow from the test to a worker of itf, and from there to what it starts."""
+        for method in METHODS:
+            plan = FaultPlan.every(2, returns="hit")
+            with (
+                self.subTest(method),
+                parallel_test_environment(method) as env,
+                inject_faults(string, "capwords", plan),
+            ):
+                worker = env.create_worker_process(run, (AFRESH[-1], program.exit_with_hits, 4))
+                worker.start()
+                self.assertEqual(2, worker.result(DEADLINE))
+                self.assertEqual((4, 2), (plan.calls, plan.hits))
 
     def test_every_kind_of_function(self) -> None:
         """Methods, static and class methods, properties, generators, coroutines, managers."""
@@ -421,6 +441,28 @@ class NotFollowedTest(ProcessTestCase):
             ):
                 self.assertEqual(0, run(method, program.read_store, store))
 
+    def test_a_process_of_a_process(self) -> None:
+        """A child that was forked, and starts another, reports to the test as well."""
+        plan = FaultPlan.always(returns=lambda: None)
+        if "fork" in METHODS:
+            with (
+                self.assertRaisesRegex(FaultInjectionError, "could not follow process '.*Process"),
+                inject_faults(string, "capwords", plan),
+            ):
+                self.assertEqual(0, run("fork", program.in_grandchild, "spawn", 1))
+
+    def test_modules_that_are_hostile(self) -> None:
+        """What a look at the modules raises does not reach the program."""
+
+        class Hostile(types.ModuleType):
+            def __getattr__(self, name: str) -> Any:
+                raise ValueError(name)
+
+        target = type("Target", (), {"read": len, "__module__": "hostile"})
+        with mock.patch.dict(sys.modules, hostile=Hostile("hostile")):
+            text = self.lost(AFRESH[0], FaultPlan.always(), target, "read")
+        self.assertIn("was looked for in all modules (ValueError: Target)", text)
+
     def test_targets_that_have_no_name(self) -> None:
         """A local class, and a module that the test has made."""
 
@@ -708,6 +750,22 @@ class HooksTest(ProcessTestCase):
         in_threads(8, inject)
         self.assertEqual(before, self.state())
         self.assertEqual("A", string.capwords("a"))
+
+    def test_the_last_plan_ends_while_another_begins(self) -> None:
+        """The one that begins is followed, whenever the other thread looks."""
+        before = self.state()
+        injection = inject_faults(string, "capwords", FaultPlan.always())
+        real = injection_module.put
+
+        def put(*arguments: Any) -> Any:
+            stop_following()  # as the thread does that finds no plan at this moment
+            return real(*arguments)
+
+        with mock.patch.object(injection_module, "put", put):
+            injection.start()
+        self.assertNotEqual(before, self.state())
+        injection.undo()
+        self.assertEqual(before, self.state())
 
     def test_done_twice(self) -> None:
         """To follow, or to stop, when that is done already is nothing."""
