@@ -28,7 +28,7 @@ from itf import (
     mock_parser_factory,
     parallel_test_environment,
 )
-from itf.exceptions import FaultInjectionError
+from itf.exceptions import FaultInjectionError, InjectedFaultError
 from itf.faults import injection as injection_module, process_start
 from itf.faults.process_transfer import follow_processes, stop_following
 from tests.faults import program
@@ -91,6 +91,20 @@ class FollowedTest(ProcessTestCase):
                 with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
                     hits += executor.submit(program.count_hits, 12).result(DEADLINE)
                 self.assertEqual((21, 7, 7), (plan.calls, plan.hits, hits))
+
+    def test_an_error_comes_back(self) -> None:
+        """The error that a plan raises in a pool reaches the program with what it says."""
+        for method in METHODS:
+            with (
+                self.subTest(method),
+                inject_faults(string, "capwords", FaultPlan.nth_call(2)),
+                multiprocessing.get_context(method).Pool(1) as pool,
+                self.assertRaises(InjectedFaultError) as caught,
+            ):
+                pool.apply_async(program.count_hits, (2,)).get(DEADLINE)
+            self.assertEqual(
+                ("string.capwords", 2), (caught.exception.target, caught.exception.call)
+            )
 
     def test_a_forkserver_that_is_older(self) -> None:
         """A server that was started before the test gives its children the faults, too."""
@@ -811,7 +825,7 @@ class ScriptTest(unittest.TestCase):
     SCRIPT = """
         import multiprocessing, sys
         from itf import FaultPlan, inject_faults
-        from itf.exceptions import FaultInjectionError
+        from itf.exceptions import FaultInjectionError, InjectedFaultError
 
         class Error(Exception):
             pass
