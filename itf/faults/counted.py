@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import os
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
-from itf.descriptors import Descriptor
 from itf.exceptions import FaultTimeoutError, ItfError
 from itf.faults.counting import SharedPage
 from itf.faults.gate import Sleepers
+from itf.faults.known_plans import all_plans, known_plans, receive_plan
 from itf.faults.outcome import Outcome
-from itf.faults.schedule import MORE, Numbers, Schedule, Tickets, has_gil
+from itf.faults.schedule import Schedule
+from itf.faults.tickets import MORE, Numbers, Tickets, has_gil
 from itf.fork_safety import fork_safe_lock
 
 __all__ = ["CountedPlan", "Hit", "State", "Struck", "Ticking", "times"]
@@ -108,8 +107,7 @@ class CountedPlan:
         self._layers: weakref.WeakSet[Ticking] = weakref.WeakSet()
         # `count` is atomic by its documentation, other iterators are not.
         self.claims = itertools.count(1)
-        with fork_safe_lock(_all_plans):
-            _all_plans.plans.add(self)
+        all_plans.add(self)
 
     @property
     def hits(self) -> int:
@@ -278,7 +276,7 @@ class CountedPlan:
             self._told_before = self.hits
             if self._released:
                 page.release()
-            _known[page.uid] = self
+            known_plans[page.uid] = self
         # They have slept as long as nobody else could wake them; now they look by themselves.
         self._sleepers.wake()
         self.watchers.wake()
@@ -325,7 +323,7 @@ class CountedPlan:
             self._then,
             self.seed,
         )
-        return (_receive, (type(self), page.uid, page.way_in(), state))
+        return (receive_plan, (type(self), page.uid, page.way_in(), state))
 
     def __copy__(self) -> CountedPlan:
         return self
@@ -345,69 +343,6 @@ State: TypeAlias = tuple[str, Schedule, list[Outcome], CountedPlan | None, int |
 """What makes a plan: its text, schedule, outcomes, the plan after it, its seed."""
 
 
-class _Plans:
-    """All plans of this process; its lock is held while one is added, or all are looked at."""
-
-    def __init__(self) -> None:
-        self.plans: weakref.WeakSet[CountedPlan] = weakref.WeakSet()
-
-    def all(self) -> list[CountedPlan]:
-        """Return all of them."""
-        with fork_safe_lock(self):
-            return list(self.plans)
-
-
-_all_plans = _Plans()
-
-# Plans that other processes know of, by what they know them by.
-_known: weakref.WeakValueDictionary[bytes, CountedPlan] = weakref.WeakValueDictionary()
-
-
 def times(count: int, what: str) -> str:
     """Say how many of something there are."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-class _Receiving:
-    """A lock, held while a plan is looked up, and made if it is not known."""
-
-
-_receiving = _Receiving()
-
-
-def _receive(
-    kind: type[CountedPlan], uid: bytes, way_in: Descriptor | str, state: State
-) -> CountedPlan:
-    """Return the plan that another process has sent: if it is known here, that very one."""
-    with fork_safe_lock(_receiving):
-        plan = _known.get(uid)
-        if plan is None:
-            plan = kind.__new__(kind)
-            plan.set_up(state)
-            plan.join(SharedPage.enter(way_in, uid, str(plan)))
-            _known[uid] = plan
-        elif isinstance(way_in, Descriptor):
-            plan.share().drop(way_in)
-    return plan
-
-
-def _before_fork() -> None:
-    for plan in _all_plans.all():
-        try:
-            plan.share()
-        except (OSError, ItfError) as error:
-            warnings.warn(
-                f"{plan} cannot be shared with a forked process, which will count for itself: "
-                f"{error}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-
-def _after_fork_in_child() -> None:
-    for plan in _all_plans.all():
-        plan.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

@@ -96,6 +96,9 @@ class Injection(TimelineOwner):
                 self._layer = self._make_layer()
                 follow_processes()
                 self._site = put(self._target, self._name, self._layer)
+                # Again: another thread may have taken the last plan out meanwhile.
+                # Not only now: what is replaced is replaced below this plan.
+                follow_processes()
             except BaseException:
                 self.plan.use(-1)
                 stop_following()

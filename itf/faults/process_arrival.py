@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
 import sys
 import types
-from typing import Any
+
+# By names of our own: a test that has these fail, or counts their calls, means its own.
+from os import getpid, write
+from typing import Any, Final
 
 from itf.descriptors import receive
 from itf.faults.counting import as_line
@@ -21,6 +23,9 @@ from itf.safe_repr import safe_str
 __all__ = ["arrive", "finish", "function_of", "put_faults", "put_on_object"]
 
 __unittest = True
+
+# Whatever an import, or a class of the user, raises; a process does not end because of a fault.
+_FAILURES: Final = (Exception, SystemExit)
 
 
 class _Arrival:
@@ -42,7 +47,7 @@ class _Arrival:
         try:
             target = Reference(*fault.target or ()).resolve()
             layer = _layer_of(fault)
-        except Exception as error:  # noqa: BLE001 - whatever an import, or a user's class, raises
+        except _FAILURES as error:
             _report(fault, error)
         else:
             self.waiting.append((target, fault, layer))
@@ -57,7 +62,7 @@ class _Arrival:
             try:
                 put(target_of, fault.name, layer)
                 _put_in_main_globals(target_of, fault.name)
-            except Exception as error:  # noqa: BLE001 - the process runs on without the fault
+            except _FAILURES as error:
                 _report(fault, error)
 
 
@@ -118,7 +123,7 @@ def put_faults(target: Any, faults: list[Any]) -> list[Layer]:
             try:
                 layer = _layer_of(sent)
                 put(target, sent.name, layer)
-            except Exception as error:  # noqa: BLE001 - as if there were no fault
+            except _FAILURES as error:
                 _report(sent, error)
                 continue
         else:
@@ -152,8 +157,8 @@ def _layer_of(fault: SentFault) -> Layer:
     return layer
 
 
-def _report(fault: SentFault, error: Exception) -> None:
+def _report(fault: SentFault, error: BaseException) -> None:
     """Tell the process of the test that this one has not got a fault."""
     reason = f"it fails there with {type(error).__name__}: {safe_str(error)}"
-    message = f"{fault.head}{os.getpid()}{fault.tail}{reason}"
-    os.write(fault.handle.detach(), as_line(message))
+    message = f"{fault.head}{getpid()}{fault.tail}{reason}"
+    write(fault.handle.detach(), as_line(message))

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, Final, NamedTuple
 
 from itf.descriptors import handle_for_child
+from itf.exceptions import ItfError
 from itf.faults.counted import CountedPlan
 from itf.faults.layer import Layer
 from itf.faults.site import Site, active_sites, disable_all
@@ -32,7 +33,7 @@ _ARRIVE: Final = """
 try:
     from itf.faults.process_arrival import arrive
     arrive(faults)
-except Exception as error:
+except (Exception, SystemExit) as error:
     import os
     reason = " ".join(f"itf does not work there: {type(error).__name__}: {error}".split())
     for handle, head, tail, *_ in faults:
@@ -97,10 +98,10 @@ class ProcessStart:
         made = (
             reduce(self.process) if reduce else self.process.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
         )
-        faults = [fault for site in active_sites() for fault in self._by_name(site)]
         if not isinstance(made, tuple):
             return made
         self._was_sent = True
+        faults = [fault for site in active_sites() for fault in self._by_name(site)]
         function, arguments, *rest = made
         # Pickle has a rule for objects that are made by `copyreg.__newobj__`: not these.
         call = (eval, ("function(*arguments)", {"function": function, "arguments": arguments}))
@@ -111,7 +112,13 @@ class ProcessStart:
     def _by_name(self, site: Site) -> list[SentFault]:
         """Return the plans of a site that the process finds by its name."""
         target = site.target
-        reference = reference_to(target)
+        try:
+            reference = reference_to(target)
+        except Exception as error:  # noqa: BLE001 - a module may be any object
+            for layer in site.layers:
+                reason = f"{type(error).__name__}: {safe_str(error)}"
+                self._lose(layer, f"{safe_repr(target)} was looked for in all modules ({reason})")
+            return []
         if reference is not None:
             return self.faults_of(site, reference)
         if isinstance(target, types.ModuleType | type):
@@ -137,9 +144,14 @@ class ProcessStart:
         if self._count >= _MOST_PLANS:
             self._lose(layer, f"a process can be given {_MOST_PLANS} plans")
             return None
+        try:
+            number = layer.plan.share().number
+        except (OSError, ItfError) as error:
+            self._lose(layer, f"its count cannot be shared ({safe_str(error)})")
+            return None
         self._being_pickled.append(layer)
         try:
-            handle = handle_for_child(layer.plan.share().number)
+            handle = handle_for_child(number)
             pickled = bytes(ForkingPickler.dumps(layer))
         except Exception as error:  # noqa: BLE001 - whatever a user's __reduce__ raises
             self._lose(
@@ -163,7 +175,9 @@ class ProcessStart:
 
     def _lose(self, layer: Layer, reason: str) -> None:
         head, tail = self._message(layer)
-        self._lost.append((layer.plan, head, f"{tail}{reason}"))
+        # For one reason: others that come later come of it.
+        if not any(plan is layer.plan and said == head for plan, said, _ in self._lost):
+            self._lost.append((layer.plan, head, f"{tail}{reason}"))
 
     def report(self) -> None:
         """Report, now that the process runs, which plans it has not got."""

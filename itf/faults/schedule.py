@@ -1,17 +1,9 @@
 """Which calls a plan hits.
 
-A schedule is used in two ways.  As long as one process counts, each call takes
-the next value of an iterator that is written in C, true for a call that passes
-and false for one that is hit: that is one step which no other thread can come
-into, and it counts and decides at once.  How many values were taken is what
-`operator.length_hint` says is missing.  A schedule that has no end is laid out
-a piece at a time; after it come tickets that ask for more.  Where several
-processes count together, where another plan follows, and where there is no GIL
-(without it two threads may take the same value of such an iterator), a call has
-a number, and asks by that.
-
-Both ways say the same, whichever thread or process makes a call: it depends on
-nothing but the call's number.
+A schedule says it in two ways: by the number of a call, and by tickets, values of
+iterators that each call takes one of (see `itf.faults.tickets`).  Both say the
+same, whichever thread or process makes a call: it depends on nothing but the
+call's number.
 """
 
 from __future__ import annotations
@@ -19,26 +11,15 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-import operator
 import random
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, TypeAlias
 
 from itf.fork_safety import fork_safe_lock
 
-__all__ = [
-    "ENDLESS",
-    "MORE",
-    "Every",
-    "Numbers",
-    "Random",
-    "Runs",
-    "Schedule",
-    "Tickets",
-    "has_gil",
-]
+__all__ = ["ENDLESS", "Every", "Parts", "Random", "Runs", "Schedule"]
 
 __unittest = True
 
@@ -52,91 +33,7 @@ _AHEAD: Final = 64
 # So few calls are written out one by one, which takes less than as many runs.
 _FEW: Final = 1000
 
-_Parts: TypeAlias = list[Iterator[bool]]
-_Piece: TypeAlias = tuple[int, _Parts]
-
-
-class _More:
-    """The ticket of a call that came after all that were laid out; it is not counted."""
-
-    def __bool__(self) -> bool:
-        return False
-
-
-MORE: Final = _More()
-"""The ticket of a call that came after all that were laid out; it is not counted."""
-
-
-class Tickets:
-    """The values that calls take, and how many were taken.
-
-    Attributes:
-        take: Takes the next one: True, False or MORE.
-    """
-
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
-        self._piece, self.take = self._lay_out(0)
-
-    def _lay_out(self, before: int) -> tuple[_Piece, Callable[[], object]]:
-        parts = self._schedule.parts(before)
-        end = before + sum(map(operator.length_hint, parts))
-        return (end, parts), itertools.chain(*parts, itertools.repeat(MORE)).__next__
-
-    def lay_out_more(self) -> None:
-        """Lay out the next piece if this one is used up."""
-        piece, taken = self._piece, self.taken
-        if taken != piece[0]:
-            return
-        further, take = self._lay_out(taken)
-        # A signal handler may have come here meanwhile, but not from here on:
-        # Python looks for one at calls and jumps back alone.
-        if self._piece is piece:
-            self._piece, self.take = further, take
-
-    @property
-    def taken(self) -> int:
-        """How many calls there were."""
-        end, parts = self._piece
-        return end - sum(map(operator.length_hint, parts))
-
-
-class Numbers:
-    """The numbers of calls in place of tickets, from 1 on.
-
-    Thread safety: every method, from any thread, with and without a GIL.
-    """
-
-    def __init__(self) -> None:
-        self._taken = 0
-        self._is_closed = False
-
-    def take(self) -> int:
-        """Return the next number; 0 after `close`."""
-        # A signal handler that takes a number, too, has the lock already. It
-        # runs before or after the next two lines: Python looks for signals at
-        # calls and at jumps back alone.
-        with fork_safe_lock(self):
-            self._taken = number = self._taken + (not self._is_closed)
-            return 0 if self._is_closed else number
-
-    def close(self) -> int:
-        """Give out no more numbers, and return how many were taken."""
-        with fork_safe_lock(self):
-            self._is_closed = True
-            return self._taken
-
-    @property
-    def taken(self) -> int:
-        """How many calls there were."""
-        return self._taken
-
-
-def has_gil() -> bool:
-    """Say whether the interpreter lets one thread run at a time."""
-    # Python 3.13 has a build without, and this function; before, there is always a GIL.
-    ask = getattr(sys, "_is_gil_enabled", None)
-    return ask is None or bool(ask())
+Parts: TypeAlias = list[Iterator[bool]]
 
 
 class Schedule(Protocol):
@@ -150,7 +47,7 @@ class Schedule(Protocol):
     def is_endless(self) -> bool:
         """Whether it hits each call from its first hit on."""
 
-    def parts(self, before: int) -> _Parts:
+    def parts(self, before: int) -> Parts:
         """Return the tickets of the calls after so many, a piece in parts that tell their length.
 
         What does not go on for ever ends with a hit; the next piece begins there.
@@ -199,7 +96,7 @@ class Runs:
         """Whether it hits each call from its first hit on."""
         return self._runs[-1][0] and self._hits[-1] == self._runs[-1][1]
 
-    def parts(self, before: int) -> _Parts:
+    def parts(self, before: int) -> Parts:
         """Return the tickets of all calls."""
         return [itertools.repeat(not hit, length) for hit, length in self._runs]
 
@@ -226,7 +123,7 @@ class Every:
         self.first: int | None = n
         self.is_endless = n == 1
 
-    def parts(self, before: int) -> _Parts:
+    def parts(self, before: int) -> Parts:
         """Return the tickets up to one of the next hits."""
         passing = self.call_of(1) - 1
         if passing < _FEW:
@@ -292,10 +189,10 @@ class Random:
                 gap = 1 + int(min(math.log1p(-self._draw()) / math.log1p(-p), ENDLESS))
         self._found.append(min(last + gap, ENDLESS))
 
-    def parts(self, before: int) -> _Parts:
+    def parts(self, before: int) -> Parts:
         """Return the tickets up to one of the next hits."""
         hit = self.hits(before) + 1
-        parts: _Parts = []
+        parts: Parts = []
         for call in map(self.call_of, range(hit, hit + _AHEAD)):
             parts += itertools.repeat(True, call - before - 1), itertools.repeat(False, 1)
             if call == ENDLESS:

@@ -69,7 +69,7 @@ def reference_to(target: Any) -> Reference | None:
         names = object.__getattribute__(module, "__dict__")
         for attribute, value in list(names.items()):
             # By identity: the == of an object may do anything.
-            if value is target and attribute.isidentifier():
+            if value is target and isinstance(attribute, str) and attribute.isidentifier():
                 return Reference(name, attribute)
     return None
 

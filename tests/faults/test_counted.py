@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import string
 import sys
 import threading
 import unittest
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator
 from types import CodeType, FrameType
 from typing import Any
 from unittest import mock
 
 from itf import FaultPlan, inject_faults
 from itf.faults.counted import CountedPlan
+from itf.faults.known_plans import all_plans
 from itf.faults.layer import NO_PLAN
-from itf.faults.schedule import Numbers, Tickets, has_gil
+from itf.faults.tickets import Numbers, Tickets, has_gil
 from tests.support import in_threads
 
 # An action that waits for a lock of the traced thread is left to end later.
@@ -74,7 +77,7 @@ def at_each_instruction(
     action: Callable[[], Any],
     set_up: Callable[[], None],
     clean_up: Callable[[], object],
-) -> Iterator[tuple[int, Any, Any]]:
+) -> Generator[tuple[int, Any, Any]]:
     """Run a function as often as it has instructions, with the action at another one each time."""
     # Newer Pythons trace the instructions of a function from its second call on.
     set_up()
@@ -151,6 +154,18 @@ class SwitchTest(unittest.TestCase):
             with self.subTest(at):
                 self.assertEqual((2, 0), (self.plan.hits, self.plan.untold_hits()))
 
+    def test_plans_that_are_made_while_the_process_forks(self) -> None:
+        """A fork looks at all plans; it finds them also while another thread makes one."""
+        looks = [weakref.WeakSet.__iter__.__code__]
+        ways = at_each_instruction(
+            lambda: looks, all_plans.all, FaultPlan.always, self.set_up, self.doCleanups
+        )
+        for at, plans, made in itertools.islice(ways, 40):
+            with self.subTest(at):
+                self.assertIn(self.plan, plans)
+                self.assertIn(made, all_plans.all())
+        ways.close()
+
 
 class ThreadsTest(unittest.TestCase):
     def setUp(self) -> None:
@@ -185,20 +200,6 @@ class ThreadsTest(unittest.TestCase):
         self.assertEqual(list(range(1, 4001)), sorted(functools.reduce(operator.iadd, taken, [])))
         self.assertEqual((4000, 4000), (numbers.taken, numbers.close()))
         self.assertEqual((0, 4000), (numbers.take(), numbers.taken))
-
-    def test_plans_that_are_made_while_the_process_forks(self) -> None:
-        """All plans are found by a fork while other threads make some."""
-        kept: list[list[FaultPlan]] = [[] for _ in range(8)]
-
-        def work(number: int) -> None:
-            from itf.faults import counted
-
-            for _ in range(50):
-                kept[number].append(FaultPlan.always())
-                counted._all_plans.all()
-
-        in_threads(8, work)
-        self.assertEqual(400, sum(map(len, kept)))
 
 
 class GilTest(unittest.TestCase):

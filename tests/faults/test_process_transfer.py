@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import concurrent.futures
+import errno
 import functools
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import re
 import shutil
 import signal
 import string
+import sys
 import textwrap
 import types
 import unittest
@@ -19,9 +21,15 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 from unittest import mock
 
-from itf import FaultPlan, IntegrationTestCase, inject_faults, mock_parser_factory
-from itf.exceptions import FaultInjectionError
-from itf.faults import process_start
+from itf import (
+    FaultPlan,
+    IntegrationTestCase,
+    inject_faults,
+    mock_parser_factory,
+    parallel_test_environment,
+)
+from itf.exceptions import FaultInjectionError, InjectedFaultError
+from itf.faults import injection as injection_module, process_start
 from itf.faults.process_transfer import follow_processes, stop_following
 from tests.faults import program
 from tests.faults.test_in_tests import outcome
@@ -84,6 +92,20 @@ class FollowedTest(ProcessTestCase):
                     hits += executor.submit(program.count_hits, 12).result(DEADLINE)
                 self.assertEqual((21, 7, 7), (plan.calls, plan.hits, hits))
 
+    def test_an_error_comes_back(self) -> None:
+        """The error that a plan raises in a pool reaches the program with what it says."""
+        for method in METHODS:
+            with (
+                self.subTest(method),
+                inject_faults(string, "capwords", FaultPlan.nth_call(2)),
+                multiprocessing.get_context(method).Pool(1) as pool,
+                self.assertRaises(InjectedFaultError) as caught,
+            ):
+                pool.apply_async(program.count_hits, (2,)).get(DEADLINE)
+            self.assertEqual(
+                ("string.capwords", 2), (caught.exception.target, caught.exception.call)
+            )
+
     def test_a_forkserver_that_is_older(self) -> None:
         """A server that was started before the test gives its children the faults, too."""
         if "forkserver" not in METHODS:
@@ -103,6 +125,20 @@ class FollowedTest(ProcessTestCase):
                 with self.subTest((method, inner)), inject_faults(string, "capwords", plan):
                     self.assertEqual(2, run(method, program.in_grandchild, inner, 4))
                     self.assertEqual((4, 2), (plan.calls, plan.hits))
+
+    def test_processes_of_workers(self) -> None:
+        """They follow from the test to a worker of itf, and from there to what it starts."""
+        for method in METHODS:
+            plan = FaultPlan.every(2, returns="hit")
+            with (
+                self.subTest(method),
+                parallel_test_environment(method) as env,
+                inject_faults(string, "capwords", plan),
+            ):
+                worker = env.create_worker_process(run, (AFRESH[-1], program.exit_with_hits, 4))
+                worker.start()
+                self.assertEqual(2, worker.result(DEADLINE))
+                self.assertEqual((4, 2), (plan.calls, plan.hits))
 
     def test_every_kind_of_function(self) -> None:
         """Methods, static and class methods, properties, generators, coroutines, managers."""
@@ -389,6 +425,58 @@ class NotFollowedTest(ProcessTestCase):
                 text = self.lost(method, plan, string, "capwords")
                 self.assertRegex(text, r"\(pid \d+\) .*: it fails there with TypeError: .*'second'")
 
+    def test_what_ends_the_process_where_it_is_unpickled(self) -> None:
+        """The process runs on even so."""
+        for method in AFRESH:
+            with self.subTest(method):
+                plan = FaultPlan.always(returns=_ExitsWhenUnpickled())
+                text = self.lost(method, plan, string, "capwords")
+                self.assertIn("it fails there with SystemExit: 4", text)
+
+    def test_what_cannot_be_shared(self) -> None:
+        """There is no descriptor left to count with others."""
+        error = OSError(errno.EMFILE, "Too many open files")
+        for method in AFRESH:
+            with (
+                self.subTest(method),
+                mock.patch("itf.faults.counting.anonymous_file", side_effect=error),
+            ):
+                text = self.lost(method, FaultPlan.always(), string, "capwords")
+                self.assertIn(": its count cannot be shared ([Errno 24] Too many open files)", text)
+
+    def test_an_object_that_its_own_fault_returns(self) -> None:
+        """It goes without that fault, which is reported once."""
+        store = program.Store()
+        for method in AFRESH:
+            with (
+                self.subTest(method),
+                self.assertRaisesRegex(FaultInjectionError, "^FaultPlan.* that it is in"),
+                inject_faults(store, "read", FaultPlan.always(returns=store)),
+            ):
+                self.assertEqual(0, run(method, program.read_store, store))
+
+    def test_a_process_of_a_process(self) -> None:
+        """A child that was forked, and starts another, reports to the test as well."""
+        plan = FaultPlan.always(returns=lambda: None)
+        if "fork" in METHODS:
+            with (
+                self.assertRaisesRegex(FaultInjectionError, "could not follow process '.*Process"),
+                inject_faults(string, "capwords", plan),
+            ):
+                self.assertEqual(0, run("fork", program.in_grandchild, "spawn", 1))
+
+    def test_modules_that_are_hostile(self) -> None:
+        """What a look at the modules raises does not reach the program."""
+
+        class Hostile(types.ModuleType):
+            def __getattr__(self, name: str) -> Any:
+                raise ValueError(name)
+
+        target = type("Target", (), {"read": len, "__module__": "hostile"})
+        with mock.patch.dict(sys.modules, hostile=Hostile("hostile")):
+            text = self.lost(AFRESH[0], FaultPlan.always(), target, "read")
+        self.assertIn("was looked for in all modules (ValueError: Target)", text)
+
     def test_targets_that_have_no_name(self) -> None:
         """A local class, and a module that the test has made."""
 
@@ -470,6 +558,11 @@ class NotFollowedTest(ProcessTestCase):
                 run(AFRESH[0], int)
                 self.fail("of the test")
 
+            def test_cleanup(self) -> None:
+                self.inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None))
+                self.addCleanup(self.fail, "of the cleanup")
+                run(AFRESH[0], int)
+
             def test_fixture(self, mock_parser_factory: Any) -> None:
                 mock_parser_factory.configure_failure("c", FaultPlan.always(returns=lambda: None))
                 run(AFRESH[0], _exit_with_failures, mock_parser_factory.get_parser("c"), 1)
@@ -479,13 +572,15 @@ class NotFollowedTest(ProcessTestCase):
             ("test", ["end", "cleanup"]),
             ("test_with", ["end"]),
             ("test_failing", []),
+            ("test_cleanup", []),
             ("test_fixture", []),
         ):
             with self.subTest(name):
                 ran.clear()
                 text = outcome(Case, name)
                 self.assertEqual(1, text.count("could not follow process"))
-                self.assertEqual(name == "test_failing", "of the test" in text)
+                self.assertEqual(name == "test_failing", "Error: of the test" in text)
+                self.assertEqual(name == "test_cleanup", "Error: of the cleanup" in text)
                 self.assertEqual(expected, ran)
 
     def test_many_are_cut(self) -> None:
@@ -514,6 +609,11 @@ class NotFollowedTest(ProcessTestCase):
                 failures += str(error).count("a process can be given 100 plans")
         self.assertEqual([0] * len(AFRESH), codes)
         self.assertEqual(3 * len(AFRESH), failures)
+
+
+class _ExitsWhenUnpickled:
+    def __reduce__(self) -> Any:
+        return (sys.exit, (4,))
 
 
 class _OtherWay(BaseProcess):
@@ -665,6 +765,22 @@ class HooksTest(ProcessTestCase):
         self.assertEqual(before, self.state())
         self.assertEqual("A", string.capwords("a"))
 
+    def test_the_last_plan_ends_while_another_begins(self) -> None:
+        """The one that begins is followed, whenever the other thread looks."""
+        before = self.state()
+        injection = inject_faults(string, "capwords", FaultPlan.always())
+        real = injection_module.put
+
+        def put(*arguments: Any) -> Any:
+            stop_following()  # as the thread does that finds no plan at this moment
+            return real(*arguments)
+
+        with mock.patch.object(injection_module, "put", put):
+            injection.start()
+        self.assertNotEqual(before, self.state())
+        injection.undo()
+        self.assertEqual(before, self.state())
+
     def test_done_twice(self) -> None:
         """To follow, or to stop, when that is done already is nothing."""
         before = self.state()
@@ -690,7 +806,6 @@ class ScriptTest(unittest.TestCase):
         """Run a script from a file, and return what it prints."""
         import pathlib
         import subprocess
-        import sys
 
         root = str(pathlib.Path(__file__).parent.parent.parent)
         with open_folder() as folder:
@@ -710,7 +825,7 @@ class ScriptTest(unittest.TestCase):
     SCRIPT = """
         import multiprocessing, sys
         from itf import FaultPlan, inject_faults
-        from itf.exceptions import FaultInjectionError
+        from itf.exceptions import FaultInjectionError, InjectedFaultError
 
         class Error(Exception):
             pass

@@ -5,7 +5,8 @@ import threading
 import unittest
 from typing import Any
 
-from itf.faults.schedule import ENDLESS, MORE, Every, Random, Runs, Schedule, Tickets
+from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
+from itf.faults.tickets import MORE, Tickets
 from tests.support import in_threads
 
 SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {

@@ -1,0 +1,83 @@
+"""The plans of this process: those that others know as well, and what a fork does to all."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from typing import Any
+
+from itf.descriptors import Descriptor
+from itf.exceptions import ItfError
+from itf.faults.counting import SharedPage
+from itf.fork_safety import fork_safe_lock
+
+__all__ = ["all_plans", "known_plans", "receive_plan"]
+
+__unittest = True
+
+
+class _Plans:
+    """All plans of this process; its lock is held while one is added, or all are looked at."""
+
+    def __init__(self) -> None:
+        self._plans: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def add(self, plan: Any) -> None:
+        """Note a plan, as long as somebody else has it."""
+        with fork_safe_lock(self):
+            self._plans.add(plan)
+
+    def all(self) -> list[Any]:
+        """Return all of them."""
+        with fork_safe_lock(self):
+            return list(self._plans)
+
+
+all_plans = _Plans()
+
+# Plans that other processes know of, by what they know them by.
+known_plans: weakref.WeakValueDictionary[bytes, Any] = weakref.WeakValueDictionary()
+
+
+class _Receiving:
+    """A lock, held while a plan is looked up, and made if it is not known."""
+
+
+_receiving = _Receiving()
+
+
+def receive_plan(kind: Any, uid: bytes, way_in: Descriptor | str, state: Any) -> Any:
+    """Return the plan that another process has sent: if it is known here, that very one."""
+    with fork_safe_lock(_receiving):
+        plan = known_plans.get(uid)
+        if plan is None:
+            plan = kind.__new__(kind)
+            plan.set_up(state)
+            plan.join(SharedPage.enter(way_in, uid, str(plan)))
+            known_plans[uid] = plan
+        elif isinstance(way_in, Descriptor):
+            plan.share().drop(way_in)
+    return plan
+
+
+def _before_fork() -> None:
+    for plan in all_plans.all():
+        try:
+            plan.share()
+        except (OSError, ItfError) as error:
+            warnings.warn(
+                f"{plan} cannot be shared with a forked process, which will count for itself: "
+                f"{error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _after_fork_in_child() -> None:
+    for plan in all_plans.all():
+        plan.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
