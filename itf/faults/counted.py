@@ -13,8 +13,9 @@ from itf.faults.gate import Sleepers
 from itf.faults.known_plans import all_plans, known_plans, receive_plan
 from itf.faults.outcome import Outcome
 from itf.faults.schedule import Schedule
-from itf.faults.tickets import MORE, Numbers, Tickets, has_gil
+from itf.faults.tickets import MORE, Numbers, Tickets
 from itf.fork_safety import fork_safe_lock
+from itf.gil import gil_is_enabled
 
 __all__ = ["CountedPlan", "Hit", "State", "Struck", "Ticking", "times"]
 
@@ -94,7 +95,7 @@ class CountedPlan:
         self._sleepers = Sleepers()
         self.watchers = Sleepers()
         self._tickets: Tickets | Numbers = Numbers()
-        if self._then is None and has_gil():
+        if self._then is None and gil_is_enabled():
             self._tickets = Tickets(self.schedule)
             # In the place of the method, which needs the numbers of calls.
             self.__dict__["tick"] = self._tickets.take

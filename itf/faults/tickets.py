@@ -18,14 +18,13 @@ from __future__ import annotations
 
 import itertools
 import operator
-import sys
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from itf.faults.schedule import Parts, Schedule
 from itf.fork_safety import fork_safe_lock
 
-__all__ = ["MORE", "Numbers", "Tickets", "has_gil"]
+__all__ = ["MORE", "Numbers", "Tickets"]
 
 __unittest = True
 
@@ -106,10 +105,3 @@ class Numbers:
     def taken(self) -> int:
         """How many calls there were."""
         return self._taken
-
-
-def has_gil() -> bool:
-    """Say whether the interpreter lets one thread run at a time."""
-    # Python 3.13 has a build without, and this function; before, there is always a GIL.
-    ask = getattr(sys, "_is_gil_enabled", None)
-    return ask is None or bool(ask())

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
+from itf.gil import gil_is_enabled
 from itf.guard.changes import Change
 from itf.guard.quick import environment
 from itf.safe_repr import REDACTED, is_secret_key, safe_repr
@@ -180,8 +181,7 @@ def _read_c() -> bytes | None:
 
     Without the GIL nothing keeps other threads from changing them meanwhile.
     """
-    has_gil = getattr(sys, "_is_gil_enabled", None)
-    if _reader is None or not (has_gil is None or has_gil() or len(sys._current_frames()) == 1):
+    if _reader is None or not (gil_is_enabled() or len(sys._current_frames()) == 1):
         return None
     return _reader()
 

@@ -259,4 +259,5 @@ def made_at(thing: object) -> str:
 def type_name(kind: type) -> str:
     """Return the name of a type, with its module unless it is a builtin."""
     name = kind.__qualname__
-    return name if kind.__module__ == "builtins" else f"{kind.__module__}.{name}"
+    module = getattr(kind, "__module__", None)
+    return name if module in (None, "builtins") else f"{module}.{name}"

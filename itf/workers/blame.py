@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from itf.exceptions import WorkerPicklingError
 from itf.safe_repr import safe_repr, safe_str
 from itf.workers.captured import is_importable, resolved, used_globals
-from itf.workers.identity import IdentityMap
+from itf.workers.identity import IdentityMap, module_and_name
 
 __all__ = ["Place", "Refusal", "advice_for", "find_culprit", "place_of_function"]
 
@@ -90,8 +90,9 @@ def advice_for(kind: type) -> str | None:
 
 def _find_advice(kind: type) -> str | None:
     for base in kind.__mro__:
-        advice = _ADVICE.get(f"{base.__module__}.{base.__qualname__}")
-        if advice is None and base.__module__ == "builtins":
+        module, name = module_and_name(base)
+        advice = _ADVICE.get(f"{module}.{name}")
+        if advice is None and module == "builtins":
             public = next((n for n in _TYPES if getattr(types, n) is base), "")
             advice = _ADVICE.get(f"types.{public}")
         if advice is not None:
@@ -140,7 +141,8 @@ def find_culprit(
             f"cannot send what worker {worker!r} needs {where}: {_reason(error)}", worker
         )
     kind = type(culprit.value)
-    what = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    module, name = module_and_name(kind)
+    what = name if module in (None, "builtins") else f"{module}.{name}"
     return WorkerPicklingError(
         f"cannot send {culprit.name!r} ({what}), {culprit.holder}, {where}; {_advice(kind, error)}",
         worker,
@@ -165,7 +167,7 @@ def _inside(place: Place) -> Iterator[Place]:
     """Yield what a value consists of, as far as a user would have names for it."""
     name, value, holder = place
     # What is inside a lock of multiprocessing, or a fixture, has no name for the user.
-    owner = type(value).__module__.partition(".")[0]
+    owner = (module_and_name(type(value))[0] or "").partition(".")[0]
     if advice_for(type(value)) is not None or owner in ("multiprocessing", "itf"):
         return
     match value:

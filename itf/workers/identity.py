@@ -7,13 +7,17 @@ of a class are its metaclass's, which may raise, warn or be missing.
 from __future__ import annotations
 
 import weakref
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["IdentityMap"]
+__all__ = ["IdentityMap", "module_and_name"]
 
 __unittest = True
 
 _V = TypeVar("_V")
+
+# The attributes of `type` itself, whatever a metaclass defines under these names.
+_MODULE: Final[Any] = vars(type)["__module__"]
+_QUALNAME: Final[Any] = vars(type)["__qualname__"]
 
 
 class IdentityMap(Generic[_V]):
@@ -38,3 +42,16 @@ class IdentityMap(Generic[_V]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def module_and_name(kind: type) -> tuple[str | None, str]:
+    """Return the module of a class, None if the class has none, and its qualified name.
+
+    Calls no code of the class or of its metaclass.
+    """
+    try:
+        module = _MODULE.__get__(kind)
+    except AttributeError:
+        module = None  # made by code whose globals have no __name__
+    # A subclass of str may define any ==.
+    return (module if type(module) is str else None), _QUALNAME.__get__(kind)

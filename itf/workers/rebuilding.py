@@ -15,10 +15,10 @@ import marshal
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, ForwardRef
+from typing import TYPE_CHECKING, Any, ForwardRef
 
 from itf.exceptions import WorkerError
-from itf.workers.identity import IdentityMap
+from itf.workers.identity import IdentityMap, module_and_name
 
 if TYPE_CHECKING:
     import unittest
@@ -169,25 +169,13 @@ def find_class(base: type, module: str, qualname: str, origin: int) -> type:
                 continue
             seen.add(id(known))
             waiting.append(known)
-            if _name_of(known) == (module, qualname):
+            if module_and_name(known) == (module, qualname):
                 if id(known) == origin:
                     return known
                 alike.append(known)
     if len(alike) == 1:
         return alike[0]
     raise WorkerError(f"this process has no class {qualname!r} of module {module!r}")
-
-
-def _name_of(known: type) -> tuple[str | None, str]:
-    """Return the module of a class, None if it says nothing like that, and its qualified name."""
-    module = _MODULE.__get__(known)
-    # Not a subclass of str, whose == may be anything.
-    return (module if type(module) is str else None), _QUALNAME.__get__(known)
-
-
-# What `type` itself says, whatever a metaclass has under these names.
-_MODULE: Final[Any] = vars(type)["__module__"]
-_QUALNAME: Final[Any] = vars(type)["__qualname__"]
 
 
 def make_cached_function(

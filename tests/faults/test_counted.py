@@ -9,6 +9,7 @@ import string
 import sys
 import threading
 import unittest
+import warnings
 import weakref
 from collections.abc import Callable, Generator
 from types import CodeType, FrameType
@@ -19,7 +20,8 @@ from itf import FaultPlan, inject_faults
 from itf.faults.counted import CountedPlan
 from itf.faults.known_plans import all_plans
 from itf.faults.layer import NO_PLAN
-from itf.faults.tickets import Numbers, Tickets, has_gil
+from itf.faults.tickets import Numbers, Tickets
+from itf.gil import gil_is_enabled
 from tests.support import in_threads
 
 # An action that waits for a lock of the traced thread is left to end later.
@@ -179,7 +181,10 @@ class ThreadsTest(unittest.TestCase):
                 with (
                     self.subTest((gil, then)),
                     mock.patch.object(sys, "_is_gil_enabled", lambda gil=gil: gil, create=True),
+                    warnings.catch_warnings(),
                 ):
+                    # The warning that itf is untested without the GIL.
+                    warnings.simplefilter("ignore", RuntimeWarning)
                     plan = FaultPlan.nth_call(10, returns="hit", then=then)
                     with inject_faults(string, "capwords", plan):
 
@@ -207,9 +212,9 @@ class GilTest(unittest.TestCase):
         """The function that tells is there from 3.13 on; where it is not, there is a GIL."""
         self.assertEqual(sys.version_info >= (3, 13), hasattr(sys, "_is_gil_enabled"))
         with mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True):
-            self.assertFalse(has_gil())
+            self.assertFalse(gil_is_enabled())
         with mock.patch.object(sys, "_is_gil_enabled", None, create=True):
-            self.assertTrue(has_gil())
+            self.assertTrue(gil_is_enabled())
 
     def test_tickets_need_a_gil(self) -> None:
         """Values of a shared iterator are taken only where that is one step."""

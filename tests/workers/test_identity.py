@@ -54,13 +54,23 @@ class Unhashable(metaclass=Touchy):
         self.number = number
 
 
+def without_module() -> type:
+    """Return a class that has no ``__module__``, as code gets it whose globals have no name."""
+    namespace: dict[str, Any] = {}
+    exec("made = type('Nameless', (), {})", namespace)
+    made: type = namespace["made"]
+    if hasattr(made, "__module__"):
+        raise AssertionError(f"{made} has a module")
+    return made
+
+
 class IdentityTest(WorkerTestCase):
     """Results come home beside classes that cannot be compared or hashed."""
 
     def setUp(self) -> None:
         super().setUp()
         # In the process while each test runs, wherever a search begins.
-        self.classes = [Touchy("First", (), {}), Deprecated("Second", (), {})]
+        self.classes = [Touchy("First", (), {}), Deprecated("Second", (), {}), without_module()]
         touched.clear()
 
     def tearDown(self) -> None:
