@@ -6,7 +6,8 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Hashable
+from collections.abc import Generator, Hashable
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from itf.guard.errors import ErrorHooks, watch_coroutines
@@ -52,6 +53,8 @@ class Company:
         self._names: list[str] = []
         self._before: Snapshot | None = None
         self._told: set[Hashable] = set()
+        # How many `outlives_test` blocks are running, in any thread.
+        self._allowing = 0
         # Threads that were told as leaks of tests that are over.
         self._lost: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
@@ -78,8 +81,8 @@ class Company:
             if guard in self._standing:
                 self._standing.remove(guard)
             try:
-                if guard.in_company and not any(other.in_company for other in self._standing):
-                    self._end_company()
+                if guard.in_company:
+                    self._end_company_if_over()
             finally:
                 # With a neighbour, things happen that nobody here knows of.
                 alone = not self._standing or all(map(guard.is_within, self._standing))
@@ -143,16 +146,37 @@ class Company:
         """Whether any guard stands."""
         return bool(self._standing)
 
-    def declare(self, before: Snapshot) -> None:
-        """Take all that is new since a moment for what may outlive a test.
+    @contextmanager
+    def allowing(self) -> Generator[None]:
+        """Suppress, for the active guards, what is made in this block; see `outlives_test`.
 
-        For guards that stand, that is; to those that come it is not new.
+        As long as a block runs, nobody knows yet which of the new things it has made.  So the
+        end of a company, which reports what has no owner, waits for the end of the block.
         """
+        with self._lock:
+            self._allowing += 1
+            before = take_snapshot()
+        try:
+            yield
+        finally:
+            with self._lock:
+                try:
+                    self._suppress_since(before)
+                finally:
+                    # Not below 0: a block that forks ends in the child, too.
+                    self._allowing = max(0, self._allowing - 1)
+                    self._end_company_if_over()
+
+    def _suppress_since(self, before: Snapshot) -> None:
         for leak in differences(before, take_snapshot()):
             origin = origins.of(*_origin_key(leak))
             owner = origin.guard() if origin is not None and origin.guard is not None else None
             if owner is None or owner is origins.guard_here():
                 self.tell(leak)
+
+    def _end_company_if_over(self) -> None:
+        if not self._allowing and not any(other.in_company for other in self._standing):
+            self._end_company()
 
     def is_host(self, leak: Leak) -> bool:
         """Say whether a leak is a thread in which tests run: the runner's, not a test's.
@@ -165,6 +189,7 @@ class Company:
     def renew(self) -> None:
         """Make the lock anew, in a forked child: another thread may have held it."""
         self._lock = threading.RLock()
+        self._allowing = 0  # the blocks of other threads do not go on in the child
 
     def _begin_company(self, first: Guard) -> None:
         """From here on one that stood alone does not any more; what is there is its own."""

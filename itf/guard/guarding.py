@@ -8,7 +8,7 @@ import threading
 import unittest
 import warnings
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, get_args
 
 from itf.exception_notes import add_note
@@ -20,7 +20,6 @@ from itf.guard.leaks import DEFAULT_GRACE, IgnoreList, Leak
 from itf.guard.names import SEES_FILES, SEES_SHARED
 from itf.guard.report import LeakReport
 from itf.guard.scopes import class_scope, guard_class, guard_module
-from itf.guard.snapshot import take_snapshot
 from itf.safe_repr import safe_repr
 from itf.tracebacks import code_location
 
@@ -139,12 +138,8 @@ def outlives_test(why: str) -> Generator[None]:
         raise ValueError(f"outlives_test takes the reason as a text, got {safe_repr(why)}")
     # With a guard, or with another thread, in which one may begin meanwhile.
     needed = company.stands or threading.active_count() > 1
-    before = take_snapshot() if needed else None
-    try:
+    with company.allowing() if needed else nullcontext():
         yield
-    finally:
-        if before is not None:
-            company.declare(before)
 
 
 def guard_suite(

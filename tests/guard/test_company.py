@@ -13,7 +13,7 @@ from typing import Any
 from unittest import mock
 
 from itf import IntegrationTestCase
-from itf.guard.guarding import leak_guard
+from itf.guard.guarding import leak_guard, outlives_test
 from tests.support import in_threads, run_case
 
 TIMEOUT = 30
@@ -239,6 +239,47 @@ class CompanyTest(unittest.TestCase):
         self.assertRegex(said[0], r"left behind by one of test \d, test \d, which ran at once: ")
         self.assertIn("setting sys.displayhook was", said[0])
         self.assertIs(before, sys.displayhook)
+
+    def test_a_block_of_outlives_test_runs_while_the_last_guard_ends(self) -> None:
+        """What the block has made by then is reported by nobody, nor is what it makes later."""
+        both_stand, made, all_over = (threading.Event() for _ in range(3))
+        first_stands = threading.Event()
+        descriptors: list[int] = []
+        # All threads are there before the first snapshot, so that none of them is new.
+        started = threading.Barrier(3, timeout=TIMEOUT)
+
+        def allow() -> None:
+            self.assertTrue(both_stand.wait(TIMEOUT))
+            with outlives_test("made while others end"):
+                descriptors.extend(os.pipe())
+                made.set()
+                self.assertTrue(all_over.wait(TIMEOUT))
+                descriptors.extend(os.pipe())
+
+        def first() -> None:
+            with leak_guard("first"):
+                first_stands.set()
+                self.assertTrue(made.wait(TIMEOUT))
+
+        def second() -> None:
+            self.assertTrue(first_stands.wait(TIMEOUT))
+            with leak_guard("second"):
+                both_stand.set()
+                self.assertTrue(made.wait(TIMEOUT))
+
+        def run(number: int) -> None:
+            started.wait()
+            (allow, first, second)[number]()
+            if number and not over.acquire(blocking=False):
+                all_over.set()
+
+        over = threading.Semaphore(1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            in_threads(3, run)
+        for number in descriptors:
+            os.close(number)
+        self.assertEqual([], [str(each.message) for each in caught])
 
     def test_an_error_in_a_thread_goes_to_its_test(self) -> None:
         """Of two that run at once."""
