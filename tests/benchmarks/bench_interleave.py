@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from itf import InterleavingError, interleave
-from itf.schedules import interleaving
-from itf.schedules.choices import Choices
+from itf.interleaving import interleaving
+from itf.interleaving.pct_strategy import PctStrategy
 
 __all__ = ["main"]
 
@@ -37,7 +37,7 @@ PLAIN_RUNS = 100
 PLAIN_TIMEOUT = 0.5
 
 
-class RandomWalk(Choices):
+class RandomWalk(PctStrategy):
     """A coin at each step."""
 
     def __init__(self, seed: int) -> None:
@@ -107,11 +107,11 @@ def short_window() -> Fault:
     )
 
 
-def schedules_until_found(fault: Fault, seed: int, choices: type[Choices]) -> tuple[int, float]:
+def schedules_until_found(fault: Fault, seed: int, choices: type[PctStrategy]) -> tuple[int, float]:
     """Return how many schedules it took, and the seconds that one took."""
     start = time.perf_counter()
     runs = MOST_RUNS
-    with mock.patch.object(interleaving, "Choices", choices):
+    with mock.patch.object(interleaving, "PctStrategy", choices):
         try:
             interleave(*fault.functions, setup=fault.setup, check=fault.check, runs=runs, seed=seed)
         except InterleavingError as error:
@@ -152,7 +152,7 @@ def main() -> None:
         ours, walks, plain, costs = [], [], 0, []
         for _ in range(SEARCHES):
             seed = seeds.randrange(10**9)
-            found, cost = schedules_until_found(make(), seed, Choices)
+            found, cost = schedules_until_found(make(), seed, PctStrategy)
             ours.append(found)
             costs.append(cost)
             walks.append(schedules_until_found(make(), seed, RandomWalk)[0])

@@ -3,12 +3,12 @@ from __future__ import annotations
 import itertools
 import unittest
 
-from itf.schedules.choices import Choices, Seeds
+from itf.interleaving.pct_strategy import PctStrategy, Seeds
 
 
 def changes(seed: int, length: int) -> list[int]:
     """Return the steps at which a run of some length is changed."""
-    choices = Choices(seed)
+    choices = PctStrategy(seed)
     found = [choices.next_change(0)]
     while found[-1] <= length:
         found.append(choices.next_change(found[-1]))
@@ -43,7 +43,7 @@ class ChoicesTest(unittest.TestCase):
 
     def test_lowest_is_below_all(self) -> None:
         """Below priorities given before, and below the lowest so far."""
-        choices = Choices(1)
+        choices = PctStrategy(1)
         given = [choices.priority() for _ in range(10)]
         lowest = choices.lowest()
         self.assertLess(lowest, min(given))
@@ -58,7 +58,7 @@ class SeedsTest(unittest.TestCase):
         before = 7
         for steps in (1, 5, 100, 3_000, 10**6):
             seeds = Seeds(before)
-            seeds.ran(steps)
+            seeds.advance(steps)
             length = 2 ** (seeds.seed % 64 / 2)
             self.assertTrue(steps <= length <= steps * 1.5 + 1, (steps, length))
             self.assertTrue(before < seeds.seed <= before + 64)
@@ -68,7 +68,7 @@ class SeedsTest(unittest.TestCase):
         """A thread that waited in a circle made it long."""
         seeds = Seeds(0)
         for steps in (100, 100_000, 100_000):
-            seeds.ran(steps)
+            seeds.advance(steps)
         self.assertLess(2 ** (seeds.seed % 64 / 2), 200)
 
 

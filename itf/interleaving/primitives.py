@@ -18,11 +18,11 @@ from collections import deque
 from types import FrameType, TracebackType
 from typing import Any, Final
 
-from itf.schedules.active import active, current_task
-from itf.schedules.tasks import UNKNOWN, Task
+from itf.interleaving.current import current_managed_thread, current_run
+from itf.interleaving.managed_thread import UNKNOWN_HOLDER, ManagedThread
 from itf.tracebacks import code_location, module_of, user_frame
 
-__all__ = ["BUILT_ON", "Condition", "Lock", "RLock", "SimpleQueue", "managed", "top_module"]
+__all__ = ["BUILT_ON", "Condition", "Lock", "RLock", "SimpleQueue", "replacement_for", "top_module"]
 
 __unittest = True
 
@@ -35,7 +35,7 @@ _RealSimpleQueue: Final = queue.SimpleQueue
 BUILT_ON: Final = ("threading", "queue", "concurrent")
 
 
-def _made(kind: str) -> str:
+def _describe_creation(kind: str) -> str:
     """Say of what kind the object is that is being made, and where the user makes it.
 
     The lock inside of a queue is told as the queue.
@@ -64,8 +64,8 @@ class Lock:
 
     def __init__(self, real: Any = None, name: str | None = None) -> None:
         self._real = self._make() if real is None else real
-        self._name = f"{self._kind} {name}" if name else _made(self._kind)
-        self._owner: Task | int | None = None
+        self._name = f"{self._kind} {name}" if name else _describe_creation(self._kind)
+        self._owner: ManagedThread | int | None = None
         # How often its owner has taken it: more than once only for an RLock.
         self._count = 0
 
@@ -75,37 +75,37 @@ class Lock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock, as ``threading.Lock.acquire`` does."""
-        now = current_task()
+        now = current_managed_thread()
         if now is None:
             taken = self._real.acquire(blocking, timeout)
             if taken:
                 # Not by its Thread, which it may not have yet while it starts.
-                self._taken_by(threading.get_ident())
+                self._set_owner(threading.get_ident())
             return bool(taken)
         if timeout < 0 and timeout != -1:
             raise ValueError("timeout value must be a non-negative number")
         if not blocking and timeout != -1:
             raise ValueError("can't specify a timeout for a non-blocking call")
-        scheduler, task = now
-        scheduler.step(task)
+        scheduler, managed = now
+        scheduler.step(managed)
         deadline = None if timeout == -1 else scheduler.now + timeout
         while not self._real.acquire(False):
             left = None if deadline is None else max(0.0, deadline - scheduler.now)
-            if not blocking or left == 0 or not scheduler.block(task, self, left):
+            if not blocking or left == 0 or not scheduler.block(managed, self, left):
                 return False
-        self._taken_by(task)
+        self._set_owner(managed)
         if self._count == 1:
-            task.holds[self] = scheduler.here()
+            managed.holds[self] = scheduler.here()
         return True
 
-    def _taken_by(self, owner: Task | int) -> None:
+    def _set_owner(self, owner: ManagedThread | int) -> None:
         self._owner = owner
         self._count += 1
 
     def release(self) -> None:
         """Give the lock back, as ``threading.Lock.release`` does."""
         owner, count = self._owner, self._count
-        now = current_task()
+        now = current_managed_thread()
         if now is not None and now[1].unwinding and owner is not now[1]:
             return  # it is ended in the wait of a condition, which gave the lock away
         if count <= 1:
@@ -118,13 +118,13 @@ class Lock:
             raise
         if count > 1:
             return
-        if isinstance(owner, Task):
+        if isinstance(owner, ManagedThread):
             owner.holds.pop(self, None)
-        _set_free(self)
+        _wake_waiters(self)
 
     def locked(self) -> bool:
         """Say whether somebody holds it."""
-        now = current_task()
+        now = current_managed_thread()
         if now is not None:
             now[0].step(now[1])
         return not self.is_free()
@@ -149,10 +149,10 @@ class Lock:
         self._real.release()
         return True
 
-    def holder(self) -> Task | int | None:
+    def holder(self) -> ManagedThread | int | None:
         """Return who holds it."""
         if self._owner is None and not self.is_free():
-            return UNKNOWN
+            return UNKNOWN_HOLDER
         return self._owner
 
     def describe(self) -> str:
@@ -173,25 +173,25 @@ class Lock:
         """Say whether the caller may hold it; of a plain lock, whether anybody does."""
         return not self.is_free()
 
-    def give_up(self) -> int:
+    def release_all(self) -> int:
         """Release it however often it was taken, and return how often that was."""
         count = self._count
         for _ in range(count):
             self.release()
         return count
 
-    def take_back(self, count: int) -> None:
+    def reacquire(self, count: int) -> None:
         """Take it as often as it was given up."""
         for _ in range(count):
             self.acquire()
 
-    def renew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Be free, in a forked child in which nobody else is left."""
         self._real = self._make()
         self._owner, self._count = None, 0
 
     # By this name threading and concurrent.futures ask for it.
-    _at_fork_reinit = renew
+    _at_fork_reinit = reset_after_fork
 
 
 class RLock(Lock):
@@ -205,16 +205,16 @@ class RLock(Lock):
 
     def is_owned(self) -> bool:
         """Say whether the caller holds it."""
-        now = current_task()
+        now = current_managed_thread()
         return self._owner == (threading.get_ident() if now is None else now[1])
 
     # By these names threading.Condition asks a lock that may be taken more than once.
     _is_owned = is_owned
-    _release_save = Lock.give_up
-    _acquire_restore = Lock.take_back
+    _release_save = Lock.release_all
+    _acquire_restore = Lock.reacquire
 
 
-class _Ticket:
+class _Waiter:
     """One thread's wait for a condition."""
 
     def __init__(self, condition: Condition) -> None:
@@ -235,47 +235,47 @@ class Condition(threading.Condition):
     """Stands in for ``threading.Condition``; also an instance of it."""
 
     def __init__(self, lock: Any = None) -> None:
-        lock = RLock() if lock is None else managed(lock)
+        lock = RLock() if lock is None else replacement_for(lock)
         super().__init__(lock)
-        self._itf_name = _made("Condition")
+        self._itf_name = _describe_creation("Condition")
 
     # For one that was not ours when it was made.
     _itf_name = "Condition"
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait to be notified, as ``threading.Condition.wait`` does."""
-        now = current_task()
+        now = current_managed_thread()
         if now is None:
             return super().wait(timeout)
-        scheduler, task = now
+        scheduler, managed = now
         lock = self._itf_lock()
         if not lock.is_owned():
             raise RuntimeError("cannot wait on un-acquired lock")
-        ticket = _Ticket(self)
-        tickets = self._itf_tickets()
-        tickets.append(ticket)
-        count = lock.give_up()
+        waiter = _Waiter(self)
+        waiters = self._itf_waiters()
+        waiters.append(waiter)
+        count = lock.release_all()
         try:
             if timeout is not None and timeout <= 0:
-                scheduler.step(task)
-                return ticket.called
-            return scheduler.block(task, ticket, timeout)
+                scheduler.step(managed)
+                return waiter.called
+            return scheduler.block(managed, waiter, timeout)
         finally:
-            if ticket in tickets:
-                tickets.remove(ticket)
-            lock.take_back(count)
+            if waiter in waiters:
+                waiters.remove(waiter)
+            lock.reacquire(count)
 
     def notify(self, n: int = 1) -> None:
         """Wake some who wait, as ``threading.Condition.notify`` does."""
         if not self._itf_lock().is_owned():
             raise RuntimeError("cannot notify on un-acquired lock")
-        tickets = self._itf_tickets()
-        while n > 0 and tickets:
-            ticket = tickets.popleft()
-            ticket.called = True
+        waiters = self._itf_waiters()
+        while n > 0 and waiters:
+            waiter = waiters.popleft()
+            waiter.called = True
             n -= 1
-            if active.scheduler is not None:
-                active.scheduler.wake(ticket)
+            if current_run.scheduler is not None:
+                current_run.scheduler.wake(waiter)
         if n > 0:
             super().notify(n)
 
@@ -286,18 +286,18 @@ class Condition(threading.Condition):
     def _itf_lock(self) -> Lock:
         # A condition offers the methods of its lock as its own.
         lock = getattr(self.acquire, "__self__", None)
-        return lock if isinstance(lock, Lock) else _ForeignLock(self)
+        return lock if isinstance(lock, Lock) else _UserDefinedLock(self)
 
-    def _itf_tickets(self) -> deque[_Ticket]:
-        tickets: deque[_Ticket] = self.__dict__.setdefault("_itf_waiting", deque())
-        return tickets
+    def _itf_waiters(self) -> deque[_Waiter]:
+        waiters: deque[_Waiter] = self.__dict__.setdefault("_itf_waiting", deque())
+        return waiters
 
     def describe(self) -> str:
         """Say which condition it is."""
         return self._itf_name
 
 
-class _ForeignLock(Lock):
+class _UserDefinedLock(Lock):
     """The lock of a condition that the user wrote a class for: taken once, as it seems."""
 
     def __init__(self, condition: threading.Condition) -> None:
@@ -306,11 +306,11 @@ class _ForeignLock(Lock):
     def is_owned(self) -> bool:
         return True
 
-    def give_up(self) -> int:
+    def release_all(self) -> int:
         self._real.release()
         return 1
 
-    def take_back(self, count: int) -> None:
+    def reacquire(self, count: int) -> None:
         self._real.acquire()
 
 
@@ -324,15 +324,15 @@ class SimpleQueue:
 
     def __init__(self, real: Any = None, name: str | None = None) -> None:
         self._real: Any = _RealSimpleQueue() if real is None else real
-        self._name = f"SimpleQueue {name}" if name else _made("SimpleQueue")
+        self._name = f"SimpleQueue {name}" if name else _describe_creation("SimpleQueue")
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Add an item; never waits."""
-        now = current_task()
+        now = current_managed_thread()
         if now is not None:
             now[0].step(now[1])
         self._real.put(item)
-        _set_free(self)
+        _wake_waiters(self)
 
     def put_nowait(self, item: Any) -> None:
         """Add an item; never waits."""
@@ -340,17 +340,17 @@ class SimpleQueue:
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take an item, as ``queue.SimpleQueue.get`` does."""
-        now = current_task()
+        now = current_managed_thread()
         if now is None:
             return self._real.get(block, timeout)
         if block and timeout is not None and timeout < 0:
             raise ValueError("'timeout' must be a non-negative number")
-        scheduler, task = now
-        scheduler.step(task)
+        scheduler, managed = now
+        scheduler.step(managed)
         deadline = None if timeout is None else scheduler.now + timeout
         while self._real.empty():
             left = None if deadline is None else max(0.0, deadline - scheduler.now)
-            if not block or left == 0 or not scheduler.block(task, self, left):
+            if not block or left == 0 or not scheduler.block(managed, self, left):
                 break
         return self._real.get_nowait()
 
@@ -378,7 +378,7 @@ class SimpleQueue:
         return self._name
 
 
-def managed(lock: Any, name: str | None = None) -> Any:
+def replacement_for(lock: Any, name: str | None = None) -> Any:
     """Return what stands in for a real lock; anything else as it is."""
     if isinstance(lock, type(_RealLock())):
         return Lock(lock, name)
@@ -387,12 +387,12 @@ def managed(lock: Any, name: str | None = None) -> Any:
     return lock
 
 
-def _set_free(resource: Any) -> None:
+def _wake_waiters(resource: Any) -> None:
     """Tell those who wait; the one with the highest priority may go on at once."""
-    scheduler = active.scheduler
+    scheduler = current_run.scheduler
     if scheduler is None:
         return
     scheduler.wake(resource)
-    now = current_task()
+    now = current_managed_thread()
     if now is not None:
         scheduler.yield_turn(now[1])

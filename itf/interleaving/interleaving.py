@@ -22,31 +22,31 @@ from itf.exceptions import (
     InterleavingTimeoutError,
 )
 from itf.gil import warn_without_gil
-from itf.safe_repr import safe_str
-from itf.schedules.active import active, current_task
-from itf.schedules.adoption import Adoption
-from itf.schedules.arguments import (
+from itf.interleaving.arguments import (
     check_functions,
     check_numbers,
     codes_of,
     names_of,
     thread_names,
 )
-from itf.schedules.choices import Choices, Seeds
-from itf.schedules.report import (
+from itf.interleaving.current import current_managed_thread, current_run
+from itf.interleaving.interleaving_report import (
     describe_deadlock,
     describe_stuck,
     describe_turns,
     replay_advice,
     shown_turns,
 )
-from itf.schedules.scheduler import Scheduler
-from itf.schedules.tasks import circle_of
-from itf.schedules.tracing import Scope, Watch, watch
+from itf.interleaving.managed_thread import wait_cycle
+from itf.interleaving.patching import Patcher
+from itf.interleaving.pct_strategy import PctStrategy, Seeds
+from itf.interleaving.scheduler import Scheduler
+from itf.interleaving.tracing import Scope, Tracer, make_tracer
+from itf.safe_repr import safe_str
 from itf.timeline import current_owner
 from itf.tracebacks import strip_own_frames
 
-__all__ = ["Exploration", "interleave"]
+__all__ = ["InterleavingResult", "interleave"]
 
 __unittest = True
 
@@ -59,11 +59,11 @@ class _Exclusive:
 _exclusive: Final = _Exclusive()
 
 # A seed that a person can copy by hand.
-_MOST_SEED: Final = 1_000_000
+_MAX_SEED: Final = 1_000_000
 
 
 @dataclass(frozen=True)
-class Exploration:
+class InterleavingResult:
     """What was tried without a failure.
 
     Attributes:
@@ -85,7 +85,7 @@ def interleave(
     seed: int | None = None,
     trace: Iterable[ModuleType | str] | None = None,
     timeout: float | None = 60.0,
-) -> Exploration:
+) -> InterleavingResult:
     """Run functions as threads that take turns, each run in another order, until one fails.
 
     A run calls ``setup``, then each function in a thread of its own, then
@@ -154,10 +154,10 @@ def interleave(
     check_numbers(runs, seed, timeout)
     scope = Scope(codes_of(functions), names_of(trace))
     if seed is None:
-        seed = random.SystemRandom().randrange(_MOST_SEED)
-    with _alone(timeout):
-        plan = _Plan(functions, setup, check, scope, timeout)
-        return plan.explore(seed, runs)
+        seed = random.SystemRandom().randrange(_MAX_SEED)
+    with _exclusively(timeout):
+        plan = _Runner(functions, setup, check, scope, timeout)
+        return plan.run_all(seed, runs)
 
 
 @dataclass
@@ -169,7 +169,7 @@ class _Failure:
     error: Callable[[str, int, int, Sequence[str]], InterleavingError] = InterleavingError
 
 
-class _Plan:
+class _Runner:
     """What is done in each run."""
 
     def __init__(
@@ -186,27 +186,27 @@ class _Plan:
         self._check = check
         self._scope = scope
         self._timeout = timeout
-        self._adoption = Adoption(scope)
+        self._patcher = Patcher(scope)
 
-    def explore(self, seed: int, runs: int) -> Exploration:
+    def run_all(self, seed: int, runs: int) -> InterleavingResult:
         """Try so many runs, and return what was tried if none fails."""
         schedules = set()
-        watcher = watch(self._scope)
+        tracer = make_tracer(self._scope)
         with ExitStack() as stack:
-            stack.enter_context(self._adoption.of_modules())
-            stack.enter_context(active.exploring())
-            watcher.start()
-            stack.callback(watcher.stop)
+            stack.enter_context(self._patcher.patch_modules())
+            stack.enter_context(current_run.called_from_this_thread())
+            tracer.start()
+            stack.callback(tracer.stop)
             seeds = Seeds(seed)
             for number in range(1, runs + 1):
-                scheduler = self._run(watcher, seeds.seed, f"run {number} of {runs}", number)
-                schedules.add(hash(tuple(scheduler.trail)))
-                seeds.ran(scheduler.steps)
-        exploration = Exploration(seed, runs, len(schedules))
-        _tell(action="explored", seed=seed, runs=runs, schedules=exploration.schedules)
-        return exploration
+                scheduler = self._run(tracer, seeds.seed, f"run {number} of {runs}", number)
+                schedules.add(hash(tuple(scheduler.turn_trace)))
+                seeds.advance(scheduler.steps)
+        result = InterleavingResult(seed, runs, len(schedules))
+        _record_event(action="explored", seed=seed, runs=runs, schedules=result.schedules)
+        return result
 
-    def _run(self, watcher: Watch, seed: int, title: str, number: int) -> Scheduler:
+    def _run(self, tracer: Tracer, seed: int, title: str, number: int) -> Scheduler:
         """Do one run, and return the scheduler that knows how it went."""
         if self._setup is not None:
             try:
@@ -214,9 +214,15 @@ class _Plan:
             except Exception as error:
                 add_note(error, f"in setup of {title} of interleave, seed {seed}")
                 raise
-        scheduler = Scheduler(Choices(seed), self._scope.place_of, watcher.during, self._timeout)
+        scheduler = Scheduler(
+            PctStrategy(seed),
+            self._scope.location_of,
+            tracer.trace_call,
+            self._timeout,
+            current_run.clock_offset,
+        )
         try:
-            failure = self._run_threads(scheduler) or self._judge()
+            failure = self._run_threads(scheduler) or self._run_check()
         except BaseException as error:
             # What is no Exception goes through: Ctrl-C, and how pytest fails and skips.
             add_note(error, f"in {title} of interleave; {replay_advice(seed)}")
@@ -227,30 +233,33 @@ class _Plan:
         message = "\n".join(
             [f"{title} failed: {failure.text}", replay_advice(seed), shown_turns(lines)]
         )
-        _tell(action="failed", seed=seed, run=number, error=message.partition("\n")[0])
+        _record_event(action="failed", seed=seed, run=number, error=message.partition("\n")[0])
         raise failure.error(message, seed, number, lines) from failure.cause
 
     def _run_threads(self, scheduler: Scheduler) -> _Failure | None:
         """Run the functions, and return how they failed, if they did."""
         for name, function in zip(self._names, self._functions, strict=True):
-            task = scheduler.add(name)
+            managed = scheduler.add(name)
             call = functools.partial(contextvars.copy_context().run, function)
-            body = functools.partial(scheduler.live_in, task, call)
-            task.thread = threading.Thread(target=body, name=name)
+            body = functools.partial(scheduler.run_in_thread, managed, call)
+            managed.thread = threading.Thread(target=body, name=name)
         failure = None
-        with self._adoption.of_objects((*self._functions, self._setup, self._check)), _no_gc():
-            active.scheduler = scheduler
+        with (
+            self._patcher.patch_objects((*self._functions, self._setup, self._check)),
+            _gc_disabled(),
+        ):
+            current_run.scheduler = scheduler
             try:
                 scheduler.run()
                 # Told before the threads are ended, for that changes what it tells.
                 failure = self._describe(scheduler)
             finally:
-                with _quiet_pools():
-                    scheduler.wind_up()
-                active.scheduler = None
-                active.ahead += scheduler.now
-        if failure is not None and scheduler.left_behind:
-            names = ", ".join(task.name for task in scheduler.left_behind)
+                with _silenced_pool_logger():
+                    scheduler.end_threads()
+                current_run.scheduler = None
+                current_run.clock_offset += scheduler.now
+        if failure is not None and scheduler.not_ended:
+            names = ", ".join(managed.name for managed in scheduler.not_ended)
             failure.text += f"\n  could not be ended: {names}"
         return failure
 
@@ -261,17 +270,17 @@ class _Plan:
                 # Such as a KeyboardInterrupt that a function raises.
                 raise error
             strip_own_frames(error)
-            return _Failure(f"{scheduler.failed.name} raised {_told(error)}", error)
+            return _Failure(f"{scheduler.failed.name} raised {_describe_error(error)}", error)
         if scheduler.timed_out:
             text = describe_stuck(scheduler, self._timeout or 0.0)
             return _Failure(text, error=InterleavingTimeoutError)
         if scheduler.deadlocked:
-            circle = tuple(task.name for task in circle_of(scheduler.deadlocked))
+            circle = tuple(managed.name for managed in wait_cycle(scheduler.deadlocked))
             text = describe_deadlock(scheduler.deadlocked)
             return _Failure(text, error=functools.partial(InterleavingDeadlockError, circle=circle))
         return None
 
-    def _judge(self) -> _Failure | None:
+    def _run_check(self) -> _Failure | None:
         """Ask the check, and return what it says against the run."""
         if self._check is None:
             return None
@@ -281,11 +290,11 @@ class _Plan:
             if _is_skip(error):
                 raise
             strip_own_frames(error)
-            return _Failure(f"check raised {_told(error)}", error)
+            return _Failure(f"check raised {_describe_error(error)}", error)
         return _Failure("check returned False") if verdict is False else None
 
 
-def _told(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     text = safe_str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -296,16 +305,16 @@ def _is_skip(error: BaseException) -> bool:
     return unittest is not None and isinstance(error, unittest.SkipTest)
 
 
-def _tell(**data: object) -> None:
+def _record_event(**data: object) -> None:
     owner = current_owner.get()
     if owner is not None:
         owner.timeline.record("interleave", data)
 
 
 @contextmanager
-def _alone(timeout: float | None) -> Iterator[None]:
+def _exclusively(timeout: float | None) -> Iterator[None]:
     """Let no other interleave run meanwhile."""
-    if current_task() is not None:
+    if current_managed_thread() is not None:
         raise RuntimeError("interleave was called by a function that interleave runs; call it once")
     lock = _exclusive.lock
     if not lock.acquire(timeout=-1 if timeout is None else timeout):
@@ -335,7 +344,7 @@ _depth: Final = _Depth()
 
 
 @contextmanager
-def _no_gc() -> Iterator[None]:
+def _gc_disabled() -> Iterator[None]:
     """Put the garbage collector off: a ``__del__`` in the middle of a run is in no seed."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -347,7 +356,7 @@ def _no_gc() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_pools() -> Iterator[None]:
+def _silenced_pool_logger() -> Iterator[None]:
     """Let pools not log how their threads are ended."""
     pools = sys.modules.get("concurrent.futures._base")
     if pools is None or pools.LOGGER.disabled:
@@ -362,9 +371,9 @@ def _quiet_pools() -> Iterator[None]:
 
 def _after_fork() -> None:
     # The child has only the thread that forked; there are no turns to take.
-    if active.scheduler is not None:
-        active.scheduler.disband()
-        active.scheduler = None
+    if current_run.scheduler is not None:
+        current_run.scheduler.detach_all()
+        current_run.scheduler = None
     _exclusive.lock = threading.RLock()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from itf import InterleavingDeadlockError, interleave
-from tests.schedules.programs import failing_run
+from tests.interleaving.programs import failing_run
 from tests.support import in_threads
 
 # An hour of real time would be noticed.

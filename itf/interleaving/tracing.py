@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from itf.schedules.active import current_task
-from itf.schedules.opcodes import points_of
-from itf.schedules.tasks import Place
+from itf.interleaving.current import current_managed_thread
+from itf.interleaving.managed_thread import Location
+from itf.interleaving.opcodes import switch_points_of
 from itf.tracebacks import module_of
 
-__all__ = ["Scope", "Watch", "watch"]
+__all__ = ["Scope", "Tracer", "make_tracer"]
 
 __unittest = True
 
@@ -72,15 +72,15 @@ class Scope:
             return any(name == module or name.startswith(f"{module}.") for module in self._modules)
         return not is_installed
 
-    def place_of(self, frame: FrameType) -> Place | None:
+    def location_of(self, frame: FrameType) -> Location | None:
         """Return where the user's innermost frame is, counted from a frame outwards, if any."""
         found: FrameType | None = frame
         while found is not None and not self.has_frame(found):
             found = found.f_back
-        return None if found is None else Place.of(found)
+        return None if found is None else Location.of(found)
 
 
-class Watch:
+class Tracer:
     """Calls the scheduler at each point of the user's code that a thread of the run comes to.
 
     Here by ``sys.settrace``, which Python has one of for each thread.
@@ -100,13 +100,13 @@ class Watch:
     def stop(self) -> None:
         """End; called once after all runs."""
 
-    def during(self, function: Callable[[], object]) -> None:
+    def trace_call(self, function: Callable[[], object]) -> None:
         """Call a function in a thread of a run; what traced the thread is put back after it."""
-        now = current_task()
+        now = current_managed_thread()
         if now is None:
             function()
             return
-        scheduler, task = now
+        scheduler, managed = now
 
         def enter(frame: FrameType, event: str, argument: object) -> Any:
             if not self._scope.has_frame(frame):
@@ -117,7 +117,7 @@ class Watch:
 
             def within(frame: FrameType, event: str, argument: object) -> Any:
                 if event == "opcode" and frame.f_lasti in points:
-                    scheduler.step(task, frame, frame.f_lasti)
+                    scheduler.step(managed, frame, frame.f_lasti)
                 return within
 
             return within
@@ -134,7 +134,7 @@ class Watch:
         points = self._points.get(id(code))
         if points is None:
             self._codes.append(code)
-            points = self._points[id(code)] = points_of(code)
+            points = self._points[id(code)] = switch_points_of(code)
         return points
 
 
@@ -142,7 +142,7 @@ if sys.version_info >= (3, 12):
     # 0, 1, 2 and 5 are for debuggers, coverage, profilers and optimizers.
     _OUR_TOOLS: Final = (4, 3)
 
-    class _Monitor(Watch):
+    class _MonitoringTracer(Tracer):
         """The same by ``sys.monitoring``, beside whatever else traces, and measures coverage."""
 
         _tool: int
@@ -170,7 +170,7 @@ if sys.version_info >= (3, 12):
                 monitoring.register_callback(self._tool, event, None)
             monitoring.free_tool_id(self._tool)
 
-        def during(self, function: Callable[[], object]) -> None:
+        def trace_call(self, function: Callable[[], object]) -> None:
             function()
 
         def _enter(self, code: CodeType, offset: int) -> None:
@@ -182,11 +182,11 @@ if sys.version_info >= (3, 12):
         def _step(self, code: CodeType, offset: int) -> Any:
             if offset not in self._points.get(id(code), ()):
                 return sys.monitoring.DISABLE
-            now = current_task()
+            now = current_managed_thread()
             if now is not None:
                 now[0].step(now[1], sys._getframe(1), offset)
             return None
 
-    watch: Callable[[Scope], Watch] = _Monitor
+    make_tracer: Callable[[Scope], Tracer] = _MonitoringTracer
 else:
-    watch = Watch
+    make_tracer = Tracer

@@ -12,29 +12,29 @@ from typing import Any, Final
 
 from itf.lazy_imports import is_lazy, resolved_item
 
-__all__ = ["Slot", "slots_of", "swap_item"]
+__all__ = ["Reference", "references_of", "swap_item"]
 
 __unittest = True
 
 # What is kept, what it is called in a report, and a function that puts another
-# in its place if it still lies there; None where nothing can be exchanged.
-Slot = tuple[Any, str, Callable[[Any, Any], None] | None]
+# in its location if it still lies there; None where nothing can be exchanged.
+Reference = tuple[Any, str, Callable[[Any, Any], None] | None]
 
 # Built in since Python 3.15, and no subclass of dict.
 _FROZEN_DICT: Final[type] = getattr(builtins, "frozendict", dict)
 
-_IsUsers = Callable[[type | types.ModuleType], bool]
+_IsUserCode = Callable[[type | types.ModuleType], bool]
 
 # The modules of the standard library whose objects are built on locks.
 _BUILT_ON_LOCKS = ("threading", "queue", "concurrent.futures")
 
 
-def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912 - one case a type
+def references_of(found: Any, is_user_code: _IsUserCode) -> Iterator[Reference]:  # noqa: PLR0912 - one case a type
     """Walk what an object keeps.
 
     Args:
         found: Any object.
-        is_users: Says of a class or a module whether it is to be looked into.
+        is_user_code: Says of a class or a module whether it is to be looked into.
     """
     # By its class itself: what poses as another, as mocks do, says so of `__class__`.
     kind = type(found)
@@ -46,10 +46,10 @@ def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912
     elif issubclass(kind, functools.partial):
         yield from _of_partial(found)
     elif issubclass(kind, types.ModuleType):
-        if is_users(found):
+        if is_user_code(found):
             yield from _of_names(vars(found), f"{found.__name__}.")
     elif issubclass(kind, type):
-        if is_users(found):
+        if is_user_code(found):
             yield from _of_class(found)
     elif issubclass(kind, staticmethod | classmethod):
         yield found.__func__, "", None
@@ -68,10 +68,10 @@ def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912
         for value in [*found.values()]:
             yield value, "", None
     else:
-        yield from _of_object(found, is_users)
+        yield from _of_object(found, is_user_code)
 
 
-def _of_function(function: types.FunctionType) -> Iterator[Slot]:
+def _of_function(function: types.FunctionType) -> Iterator[Reference]:
     code = function.__code__
     name = function.__qualname__
     for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -107,12 +107,12 @@ def _resolve_used(module: types.ModuleType, used: set[str]) -> None:
         resolved_item(vars(module), name)
 
 
-def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
+def _of_object(found: Any, is_user_code: _IsUserCode) -> Iterator[Reference]:
     kind = type(found)
     is_built_on_locks = kind.__module__.startswith(_BUILT_ON_LOCKS) or issubclass(
         kind, (threading.Condition, functools.cached_property)
     )
-    if not is_users(kind) and (not is_built_on_locks or issubclass(kind, threading.Thread)):
+    if not is_user_code(kind) and (not is_built_on_locks or issubclass(kind, threading.Thread)):
         return
     yield kind, "", None
     attributes = getattr(found, "__dict__", None)
@@ -129,27 +129,27 @@ def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
         yield value, f"{kind.__name__}.{name}", functools.partial(_swap_slot, found, name)
 
 
-def _of_class(kind: type) -> Iterator[Slot]:
+def _of_class(kind: type) -> Iterator[Reference]:
     for name, value in [*vars(kind).items()]:
         yield value, f"{kind.__name__}.{name}", functools.partial(_swap_in_class, kind, name)
     yield kind.__bases__, "", None
 
 
-def _of_partial(found: functools.partial[Any]) -> Iterator[Slot]:
+def _of_partial(found: functools.partial[Any]) -> Iterator[Reference]:
     yield found.func, "", None
     for index, value in enumerate(found.args):
         yield value, f"argument {index + 1}", functools.partial(_swap_argument, found, index)
     yield from _of_items(found.keywords)
 
 
-def _of_names(names: dict[str, Any], prefix: str) -> Iterator[Slot]:
+def _of_names(names: dict[str, Any], prefix: str) -> Iterator[Reference]:
     for name, value in [*names.items()]:
         if is_lazy(value):
             continue
         yield value, f"{prefix}{name}", functools.partial(swap_item, names, name)
 
 
-def _of_items(items: dict[Any, Any]) -> Iterator[Slot]:
+def _of_items(items: dict[Any, Any]) -> Iterator[Reference]:
     for key, value in [*items.items()]:
         name = f"[{key!r}]" if isinstance(key, str | int) else "[...]"
         yield value, name, functools.partial(swap_item, items, key)
@@ -170,7 +170,7 @@ def _slot_names(kind: type) -> Iterator[str]:
 
 
 def swap_item(items: MutableMapping[Any, Any], key: Any, old: Any, new: Any) -> None:
-    """Put a value in the place of another, unless somebody has put a third there meanwhile."""
+    """Put a value in the location of another, unless somebody has put a third there meanwhile."""
     if items.get(key) is old:
         items[key] = new
 

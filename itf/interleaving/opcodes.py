@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Final
 
-__all__ = ["BACKGROUND", "LOCAL", "SHARED", "points_of", "unknown_opcodes"]
+__all__ = ["INTERNAL", "LOCAL", "SHARED", "switch_points_of", "unknown_opcodes"]
 
 __unittest = True
 
@@ -64,7 +64,7 @@ SHARED: Final = frozenset(
 
 # Opcodes that no code object has, or that are a part of another instruction: caches,
 # the interpreter's own entry and exit, traces of the JIT compiler.
-BACKGROUND: Final = frozenset(
+INTERNAL: Final = frozenset(
     """
     CACHE ENTER_EXECUTOR EXIT_INIT_CHECK EXTENDED_ARG INTERPRETER_EXIT RESERVED TRACE_RECORD
     """.split()  # noqa: SIM905 - as text it can be read
@@ -89,11 +89,11 @@ def _local_opcodes() -> frozenset[str]:
 
 LOCAL: Final = _local_opcodes()
 
-_NO_POINTS: Final = LOCAL | _PLAIN_JUMPS | BACKGROUND
+_NO_SWITCH: Final = LOCAL | _PLAIN_JUMPS | INTERNAL
 _JUMPS: Final = frozenset({*dis.hasjrel, *dis.hasjabs})
 
 
-def points_of(code: CodeType) -> frozenset[int]:
+def switch_points_of(code: CodeType) -> frozenset[int]:
     """Return the offsets of the instructions before which another thread may come.
 
     An opcode that is not known has a point.  So has each jump backwards: a
@@ -108,7 +108,7 @@ def points_of(code: CodeType) -> frozenset[int]:
             start = instruction.offset
         if instruction.opname == "EXTENDED_ARG":
             continue
-        if instruction.opname not in _NO_POINTS or _is_jump_back(instruction):
+        if instruction.opname not in _NO_SWITCH or _is_jump_back(instruction):
             points.add(start)
         start = None
     return frozenset(points)
@@ -121,7 +121,7 @@ def _is_jump_back(instruction: dis.Instruction) -> bool:
 
 def unknown_opcodes() -> list[str]:
     """Return the opcodes of this Python that itf has not classified; a test wants none."""
-    return sorted({*_real_opcodes()} - _NO_POINTS - SHARED)
+    return sorted({*_real_opcodes()} - _NO_SWITCH - SHARED)
 
 
 def _real_opcodes() -> Iterator[str]:

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Final
 
+from itf.interleaving import primitives, time_patches
+from itf.interleaving.references import references_of, swap_item
+from itf.interleaving.tracing import Scope
 from itf.lazy_imports import lazy_names, resolve_modules
-from itf.schedules import primitives, standing_in
-from itf.schedules.slots import slots_of, swap_item
-from itf.schedules.tracing import Scope
 
-__all__ = ["Adoption"]
+__all__ = ["Patcher"]
 
 __unittest = True
 
@@ -35,7 +35,7 @@ _CLOCKS: Final = (
 
 # Nobody keeps more objects than this around a lock that threads fight for; what
 # lies further away is used as it is, and waited for as if it were outside.
-_MOST_OBJECTS: Final = 20_000
+_MAX_OBJECTS: Final = 20_000
 
 # Where `concurrent.futures.thread` keeps the lock; a name that is not there is passed over.
 _POOLS_LOCK: Final = "_global_shutdown_lock"
@@ -57,14 +57,14 @@ def _log_handlers(logging: Any) -> list[Any]:
     return [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
 
 
-class _SetInOrder(dict[Any, None]):
+class _OrderedSet(dict[Any, None]):
     """Stands in for a set: one has another order in every run."""
 
     def add(self, item: Any) -> None:
         self[item] = None
 
 
-class Adoption:
+class Patcher:
     """The exchange of the real things for those that stand in for them.
 
     The functions and classes of `threading`, `queue` and `time` are exchanged
@@ -84,14 +84,14 @@ class Adoption:
             (threading.RLock, primitives.RLock),
             (threading.Condition, primitives.Condition),
             (queue.SimpleQueue, primitives.SimpleQueue),
-            (time.sleep, standing_in.sleep(scope.has_frame)),
-            *((real, standing_in.clock(real, scope.has_frame)) for real in _CLOCKS),
+            (time.sleep, time_patches.sleep(scope.has_frame)),
+            *((real, time_patches.clock(real, scope.has_frame)) for real in _CLOCKS),
         ]
-        self._stand_ins = {id(real): stand_in for real, stand_in in pairs}
-        self._reals = {id(stand_in): real for real, stand_in in pairs}
+        self._replacements = {id(real): replacement for real, replacement in pairs}
+        self._reals = {id(replacement): real for real, replacement in pairs}
         self._clocks = {id(real) for real in _CLOCKS}
 
-    def of_modules(self) -> ExitStack:
+    def patch_modules(self) -> ExitStack:
         """Exchange what modules have, and return what puts it back."""
         # Else these modules would find the exchanged objects when they are first used.
         resolve_modules("itf", "logging", *primitives.BUILT_ON)
@@ -112,17 +112,17 @@ class Adoption:
             if isinstance(module, types.ModuleType) and self._scope.has_module(module):
                 for name in [*vars(module)]:
                     self._exchange(undo, module, name)
-        for name, stand_in in (("start", standing_in.start), ("join", standing_in.join)):
+        for name, replacement in (("start", time_patches.start), ("join", time_patches.join)):
             undo.callback(setattr, threading.Thread, name, getattr(threading.Thread, name))
-            setattr(threading.Thread, name, stand_in)
+            setattr(threading.Thread, name, replacement)
         return undo
 
     def _exchange(self, undo: ExitStack, module: types.ModuleType, name: str) -> None:
         real = vars(module)[name]
-        stand_in = self._stand_ins.get(id(real))
-        if stand_in is not None:
-            swap_item(vars(module), name, real, stand_in)
-            undo.callback(swap_item, vars(module), name, stand_in, real)
+        replacement = self._replacements.get(id(real))
+        if replacement is not None:
+            swap_item(vars(module), name, real, replacement)
+            undo.callback(swap_item, vars(module), name, replacement, real)
 
     def _restore_imported(self, known: set[str], lazy: list[tuple[dict[str, Any], str]]) -> None:
         """Put the real objects into names that were imported while they were exchanged.
@@ -151,7 +151,7 @@ class Adoption:
             # Held while a pool starts a thread, which then may be its turn.
             keepers.append((vars(pools), _POOLS_LOCK))
             # What it joins its threads in the order of.
-            vars(pools)["set"] = _SetInOrder
+            vars(pools)["set"] = _OrderedSet
             undo.callback(vars(pools).pop, "set", None)
         logging = sys.modules.get("logging")
         if logging is not None:
@@ -159,14 +159,14 @@ class Adoption:
             keepers += [(vars(handler), "lock") for handler in _log_handlers(logging)]
         for names, name in keepers:
             real = names.get(name)
-            stand_in = primitives.managed(real, name)
-            if stand_in is not real:
-                swap_item(names, name, real, stand_in)
-                undo.callback(swap_item, names, name, stand_in, real)
+            replacement = primitives.replacement_for(real, name)
+            if replacement is not real:
+                swap_item(names, name, real, replacement)
+                undo.callback(swap_item, names, name, replacement, real)
 
-    def of_objects(self, functions: Iterable[Any]) -> ExitStack:
+    def patch_objects(self, functions: Iterable[Any]) -> ExitStack:
         """Exchange what the functions can reach, and return what puts it back."""
-        return _Walk(self._scope, self._stand_ins).walk(functions)
+        return _ObjectWalk(self._scope, self._replacements).walk(functions)
 
 
 def _lazy_names_of_modules() -> list[tuple[dict[str, Any], str]]:
@@ -174,12 +174,12 @@ def _lazy_names_of_modules() -> list[tuple[dict[str, Any], str]]:
     return [(vars(module), name) for module in modules for name in lazy_names(vars(module))]
 
 
-class _Walk:
+class _ObjectWalk:
     """One walk over the objects that functions can reach."""
 
-    def __init__(self, scope: Scope, stand_ins: dict[int, Any]) -> None:
+    def __init__(self, scope: Scope, replacements: dict[int, Any]) -> None:
         self._scope = scope
-        self._stand_ins = stand_ins
+        self._replacements = replacements
         self._undo = ExitStack()
         self._seen: dict[int, Any] = {}
         # One stand-in for each lock, however many hold it; the lock is kept
@@ -190,21 +190,21 @@ class _Walk:
     def walk(self, functions: Iterable[Any]) -> ExitStack:
         """Exchange what is found, and return what puts it back."""
         waiting: deque[Any] = deque(functions)
-        while waiting and len(self._seen) < _MOST_OBJECTS:
+        while waiting and len(self._seen) < _MAX_OBJECTS:
             found = waiting.popleft()
             if issubclass(type(found), _ATOMS) or id(found) in self._seen:
                 continue
             self._seen[id(found)] = found
-            for value, name, swap in [*slots_of(found, self._is_users)]:
-                stand_in = None if swap is None else self._stand_in(value, name)
-                if swap is None or stand_in is None:
+            for value, name, swap in [*references_of(found, self._is_user_code)]:
+                replacement = None if swap is None else self._replacement(value, name)
+                if swap is None or replacement is None:
                     waiting.append(value)
                     continue
-                swap(value, stand_in)
-                self._undo.callback(swap, stand_in, value)
+                swap(value, replacement)
+                self._undo.callback(swap, replacement, value)
         return self._undo
 
-    def _stand_in(self, value: Any, name: str) -> Any:
+    def _replacement(self, value: Any, name: str) -> Any:
         """Return what stands in for a value; None if nothing does."""
         kind = type(value)
         if issubclass(kind, primitives.Lock):
@@ -219,18 +219,18 @@ class _Walk:
             if type(value.__self__) in _LOCK_TYPES:
                 # How a condition keeps its lock's methods.
                 return getattr(self._lock(value.__self__, name), value.__name__, None)
-            return self._stand_ins.get(id(value))
+            return self._replacements.get(id(value))
         if kind is _REAL_CONDITION:
-            self._adopt_condition(value, name)
-        return self._stand_ins.get(id(value)) if callable(value) else None
+            self._replace_condition(value, name)
+        return self._replacements.get(id(value)) if callable(value) else None
 
     def _lock(self, lock: Any, name: str) -> Any:
         known = self._locks.get(id(lock))
         if known is None:
-            known = self._locks[id(lock)] = (lock, primitives.managed(lock, name))
+            known = self._locks[id(lock)] = (lock, primitives.replacement_for(lock, name))
         return known[1]
 
-    def _adopt_condition(self, condition: Any, name: str) -> None:
+    def _replace_condition(self, condition: Any, name: str) -> None:
         condition.__class__ = primitives.Condition
         condition._itf_name = f"Condition {name}"
 
@@ -241,7 +241,7 @@ class _Walk:
 
         self._undo.callback(restore)
 
-    def _is_users(self, found: type | types.ModuleType) -> bool:
+    def _is_user_code(self, found: type | types.ModuleType) -> bool:
         if isinstance(found, types.ModuleType):
             return self._scope.has_module(found)
         known = self._known.get(found)

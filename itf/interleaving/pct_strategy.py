@@ -6,31 +6,31 @@ import random
 from collections import deque
 from typing import Final
 
-__all__ = ["Choices", "Seeds"]
+__all__ = ["PctStrategy", "Seeds"]
 
 __unittest = True
 
 # A seed's remainder by this number says for how long a run it is meant, in
 # half octaves: the square root of two to its power, some 3e9 steps at most.
-_LENGTHS: Final = 64
+_LENGTH_CLASSES: Final = 64
 
 # How many changes a run has: most faults need one, the next most two.
-_CHANGES: Final = (1, 1, 2, 3, 5)
+_CHANGE_COUNTS: Final = (1, 1, 2, 3, 5)
 
 # How many of the runs are random walks, and how many steps there are from one
 # of their changes to the next, on average.
-_WALKS: Final = 1 / 3
-_STRIDE: Final = 3
+_WALK_SHARE: Final = 1 / 3
+_WALK_MEAN_STEPS: Final = 3
 
 # However long a run is, a thread that turns in a circle, waiting for another,
 # is interrupted after so many steps.
-_LONGEST: Final = 10_000
+_MAX_STEPS_BETWEEN_CHANGES: Final = 10_000
 
 # So many of the latest runs say how long the next will be.
 _RUNS_SEEN: Final = 8
 
 
-class Choices:
+class PctStrategy:
     """The random choices of one run.
 
     It is the scheduler of Burckhardt et al. (*A Randomized Scheduler with
@@ -55,11 +55,11 @@ class Choices:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._length = 2.0 ** (seed % _LENGTHS / 2)
-        count = self._random.choice(_CHANGES)
+        self._length = 2.0 ** (seed % _LENGTH_CLASSES / 2)
+        count = self._random.choice(_CHANGE_COUNTS)
         changes = (int(self._random.random() * self._length) + 1 for _ in range(count))
         self._changes = deque(sorted(changes))
-        self._is_walk = self._random.random() < _WALKS
+        self._is_walk = self._random.random() < _WALK_SHARE
         self._lowest = 0.0
 
     def priority(self) -> float:
@@ -74,8 +74,8 @@ class Choices:
     def next_change(self, step: int) -> int:
         """Return the step of the next change, given the step of the last (0 at first)."""
         if self._is_walk:
-            return step + 1 + int(self._random.expovariate(1 / _STRIDE))
-        longest = step + _LONGEST
+            return step + 1 + int(self._random.expovariate(1 / _WALK_MEAN_STEPS))
+        longest = step + _MAX_STEPS_BETWEEN_CHANGES
         while self._changes:
             change = self._changes[0]
             if change > longest:
@@ -102,11 +102,11 @@ class Seeds:
         """The seed of the next run."""
         return self._seed
 
-    def ran(self, steps: int) -> None:
+    def advance(self, steps: int) -> None:
         """Go on to the next seed, after a run of so many steps."""
         self._lengths.append(max(steps, 1))
         # The shortest, for a run in which a thread waits in a circle is longer
         # for nothing.  The bits of its square count its half octaves.
         shortest = min(self._lengths)
-        halves = min((shortest * shortest).bit_length(), _LENGTHS - 1)
-        self._seed += 1 + (halves - self._seed - 1) % _LENGTHS
+        halves = min((shortest * shortest).bit_length(), _LENGTH_CLASSES - 1)
+        self._seed += 1 + (halves - self._seed - 1) % _LENGTH_CLASSES

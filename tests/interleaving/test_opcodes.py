@@ -9,21 +9,22 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from itf.schedules import opcodes
-from itf.schedules.active import active
-from itf.schedules.opcodes import points_of, unknown_opcodes
-from itf.schedules.report import _instruction
-from itf.schedules.tasks import Place
-from itf.schedules.tracing import Scope, watch
+from itf.interleaving import opcodes
+from itf.interleaving.current import current_run
+from itf.interleaving.interleaving_report import _instruction
+from itf.interleaving.managed_thread import Location
+from itf.interleaving.opcodes import switch_points_of, unknown_opcodes
+from itf.interleaving.tracing import Scope, make_tracer
 
-ADVICE = """Python {version} has opcodes that itf/schedules/opcodes.py does not classify: {names}.
+ADVICE = """Python {version} has opcodes that itf/interleaving/opcodes.py does not classify:
+  {names}.
 Read what each does in CPython's Python/bytecodes.c, and add its name
   to _LOCAL_BY_NAME, if it touches the frame's own stack and local variables only,
   to _PLAIN_JUMPS, if it is a jump that calls no code and looks at no object but None,
-  to BACKGROUND, if no code object has it, or if it is a part of another instruction,
+  to INTERNAL, if no code object has it, or if it is a part of another instruction,
   to SHARED, if it reads or writes anything else, or may call code.
 Until then each is a point at which interleave may interrupt a thread, which is safe, but
-makes runs longer and faults rarer. Then run python -m unittest tests.schedules.test_opcodes"""
+makes runs longer and faults rarer. Then run python -m unittest tests.interleaving.test_opcodes"""
 
 
 def function_of(lines: list[str], names: dict[str, Any] | None = None) -> Callable[[], Any]:
@@ -44,21 +45,21 @@ class Steps:
     def current(self) -> Steps:
         return self
 
-    def step(self, task: object, frame: FrameType, offset: int) -> None:
+    def step(self, managed: object, frame: FrameType, offset: int) -> None:
         self.offsets.append(offset)
 
 
 def steps_of(function: Callable[[], Any]) -> list[int]:
     """Return the offsets of the points to which a call of a function comes."""
     steps = Steps()
-    watcher = watch(Scope([function.__code__]))
-    watcher.start()
-    active.scheduler = steps  # type: ignore[assignment]
+    tracer = make_tracer(Scope([function.__code__]))
+    tracer.start()
+    current_run.scheduler = steps  # type: ignore[assignment]
     try:
-        watcher.during(function)
+        tracer.trace_call(function)
     finally:
-        active.scheduler = None
-        watcher.stop()
+        current_run.scheduler = None
+        tracer.stop()
     return steps.offsets
 
 
@@ -71,7 +72,7 @@ class KnownTest(unittest.TestCase):
 
     def test_no_opcode_is_in_two_classes(self) -> None:
         """Each is either local, or a plain jump, or shared, or not in code at all."""
-        classes = [opcodes.LOCAL, opcodes._PLAIN_JUMPS, opcodes.SHARED, opcodes.BACKGROUND]
+        classes = [opcodes.LOCAL, opcodes._PLAIN_JUMPS, opcodes.SHARED, opcodes.INTERNAL]
         for first, second in itertools.combinations(classes, 2):
             self.assertEqual(frozenset(), first & second)
 
@@ -84,12 +85,12 @@ class KnownTest(unittest.TestCase):
     def test_an_unknown_opcode_is_a_point(self) -> None:
         """Code of a newer Python has too many points rather than too few."""
         function = function_of(["a = 1", "return a"])
-        self.assertEqual(frozenset(), points_of(function.__code__))
+        self.assertEqual(frozenset(), switch_points_of(function.__code__))
         for name in sorted({i.opname for i in dis.get_instructions(function)}):
             with self.subTest(name), mock.patch.object(
-                opcodes, "_NO_POINTS", opcodes._NO_POINTS - {name}
+                opcodes, "_NO_SWITCH", opcodes._NO_SWITCH - {name}
             ):  # fmt: skip
-                self.assertLess(0, len(points_of(function.__code__)))
+                self.assertLess(0, len(switch_points_of(function.__code__)))
 
     def test_a_cell_is_shared(self) -> None:
         """Although `dis.haslocal` has LOAD_DEREF since Python 3.14."""
@@ -104,7 +105,7 @@ class KnownTest(unittest.TestCase):
 
             return inner
 
-        self.assertEqual(1, len(points_of(outer().__code__)))
+        self.assertEqual(1, len(switch_points_of(outer().__code__)))
 
 
 class CountTest(unittest.TestCase):
@@ -120,7 +121,7 @@ class CountTest(unittest.TestCase):
                 "return total",
             ]
         )
-        self.assertIn(len(points_of(plain.__code__)), range(8, 12))
+        self.assertIn(len(switch_points_of(plain.__code__)), range(8, 12))
         mixed = function_of(
             [
                 "with lock:",
@@ -137,7 +138,7 @@ class CountTest(unittest.TestCase):
                 "return k, v",
             ]
         )
-        self.assertIn(len(points_of(mixed.__code__)), range(52, 59))
+        self.assertIn(len(switch_points_of(mixed.__code__)), range(52, 59))
 
     def test_as_many_steps_on_each_python(self) -> None:
         """What stands behind a loop of 200 is as many steps away: two for each round."""
@@ -149,7 +150,7 @@ class CountTest(unittest.TestCase):
     def test_a_with_block_has_few_points(self) -> None:
         """One to get the lock, one to enter, one to leave, and those of an error."""
         function = function_of(["with lock: pass"])
-        self.assertIn(len(points_of(function.__code__)), range(3, 8))
+        self.assertIn(len(switch_points_of(function.__code__)), range(3, 8))
 
 
 class LoopTest(unittest.TestCase):
@@ -164,7 +165,7 @@ class LoopTest(unittest.TestCase):
         ):
             with self.subTest(lines[:3]):
                 code = function_of(lines).__code__
-                points = points_of(code)
+                points = switch_points_of(code)
                 back = [
                     i.offset
                     for i in dis.get_instructions(code)
@@ -187,20 +188,22 @@ class ExtendedTest(unittest.TestCase):
         function = self.function()
         offsets = steps_of(function)
         self.assertEqual(301, len(offsets))
-        self.assertEqual(points_of(function.__code__), {*offsets})
+        self.assertEqual(switch_points_of(function.__code__), {*offsets})
 
     def test_a_jump_back_over_a_long_body(self) -> None:
         """The end of each round of a loop is a point to which the thread comes."""
         function = function_of(["a = 1", "for _ in range(3):", *["    b = a"] * 400])
         offsets = steps_of(function)
-        self.assertEqual(points_of(function.__code__), {*offsets})
+        self.assertEqual(switch_points_of(function.__code__), {*offsets})
         # range, its call, iter; four times FOR_ITER; three jumps back.
         self.assertEqual(10, len(offsets))
 
     def test_a_report_names_the_instruction(self) -> None:
         """Not the EXTENDED_ARG in front of it."""
         code = self.function().__code__
-        told = [_instruction(Place(code, 1, offset)) for offset in sorted(points_of(code))]
+        told = [
+            _instruction(Location(code, 1, offset)) for offset in sorted(switch_points_of(code))
+        ]
         self.assertEqual([f"LOAD_GLOBAL name_{n}" for n in (*range(300), 299)], told)
 
 

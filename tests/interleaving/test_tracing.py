@@ -7,11 +7,11 @@ import unittest
 from typing import Any
 
 from itf import interleave
-from itf.schedules.arguments import codes_of
-from itf.schedules.opcodes import points_of
-from itf.schedules.tracing import Scope
-from tests.schedules import programs
-from tests.schedules.programs import Account, failing_run
+from itf.interleaving.arguments import codes_of
+from itf.interleaving.opcodes import switch_points_of
+from itf.interleaving.tracing import Scope
+from tests.interleaving import programs
+from tests.interleaving.programs import Account, failing_run
 
 
 class ScopeTest(unittest.TestCase):
@@ -42,7 +42,7 @@ class ScopeTest(unittest.TestCase):
     def test_trace_names_modules_and_packages(self) -> None:
         """As modules or as names; others run through."""
         self.assertTrue(self.lost(trace=[programs]))
-        self.assertTrue(self.lost(trace=["tests.schedules"]))
+        self.assertTrue(self.lost(trace=["tests.interleaving"]))
         self.assertTrue(self.lost(trace="tests"))
         self.assertFalse(self.lost(trace=["tests.interfaces"]))
         self.assertFalse(self.lost(trace=[json]))
@@ -51,7 +51,11 @@ class ScopeTest(unittest.TestCase):
         """Nor what is installed, unless it is the functions' own."""
         scope = Scope(())
         self.assertTrue(scope.has_module(programs))
-        for module in (json, sys.modules["itf.timeline"], sys.modules["itf.schedules.scheduler"]):
+        for module in (
+            json,
+            sys.modules["itf.timeline"],
+            sys.modules["itf.interleaving.scheduler"],
+        ):
             self.assertFalse(scope.has_module(module))
         installed = types.ModuleType("package")
         installed.__file__ = "/usr/lib/python3/dist-packages/package/__init__.py"
@@ -74,8 +78,8 @@ class PointsTest(unittest.TestCase):
         def shared(a: Any) -> None:
             a.v = a.w
 
-        self.assertEqual(0, len(points_of(local.__code__)))
-        self.assertEqual(2, len(points_of(shared.__code__)))
+        self.assertEqual(0, len(switch_points_of(local.__code__)))
+        self.assertEqual(2, len(switch_points_of(shared.__code__)))
 
     def test_coverage_and_debuggers_go_on(self) -> None:
         """A tool of sys.monitoring sees the functions' lines; ours is given back."""

@@ -63,9 +63,9 @@ class Pipeline:
     """It uses about everything that threads can wait for."""
 
     def __init__(self) -> None:
-        self.renew()
+        self.reset()
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         self.queue: queue.Queue[int] = queue.Queue(2)
         self.condition = threading.Condition()
         self.semaphore = threading.Semaphore(1)

@@ -14,15 +14,15 @@ __all__ = [
     "OUTSIDE",
     "READY",
     "RUNNING",
-    "UNKNOWN",
+    "UNKNOWN_HOLDER",
     "Holdable",
-    "Pause",
-    "Place",
+    "Location",
+    "ManagedThread",
     "Resource",
-    "Task",
+    "Sleep",
     "Turn",
-    "circle_of",
     "start_as_daemon",
+    "wait_cycle",
 ]
 
 __unittest = True
@@ -37,7 +37,7 @@ _DAEMONIC: Final = "_daemonic"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a thread stood when its turn ended.
 
     Attributes:
@@ -52,7 +52,7 @@ class Place:
     offset: int | None
 
     @classmethod
-    def of(cls, frame: FrameType, offset: int | None = None) -> Place:
+    def of(cls, frame: FrameType, offset: int | None = None) -> Location:
         """Return where a frame is."""
         # An instruction that the compiler added has no line.
         return cls(frame.f_code, frame.f_lineno or frame.f_code.co_firstlineno, offset)
@@ -63,15 +63,15 @@ class Turn:
     """One thread's turn: from where it went on to where it stopped.
 
     Attributes:
-        task: Whose turn it was.
-        place: Where it stopped; None if it was done, or no code of the user was on its stack.
+        managed: Whose turn it was.
+        location: Where it stopped; None if it was done, or no code of the user was on its stack.
         reason: Why it stopped: ``interrupted``, ``done``, ``failed``, ``outside``, ``running``
             where the run ended without it, or what it waits for.
         step: How many steps of all threads there had been by then.
     """
 
-    task: Task
-    place: Place | None
+    managed: ManagedThread
+    location: Location | None
     reason: str
     step: int
 
@@ -82,7 +82,7 @@ class Resource(Protocol):
     def describe(self) -> str:
         """Say what it is, for a reader."""
 
-    def holder(self) -> Task | int | None:
+    def holder(self) -> ManagedThread | int | None:
         """Return who holds it: one of the threads, somebody else by thread id, or nobody."""
 
     def is_free(self) -> bool:
@@ -92,11 +92,11 @@ class Resource(Protocol):
 class Holdable(Resource, Protocol):
     """What a thread can hold."""
 
-    def give_up(self) -> int:
+    def release_all(self) -> int:
         """Release it however often it was taken, and return how often that was."""
 
 
-class Pause:
+class Sleep:
     """A wait that only time ends."""
 
     def __init__(self, name: str) -> None:
@@ -115,7 +115,7 @@ class Pause:
 
 
 # The holder of a lock that was taken past what stands in for it.
-UNKNOWN: Final = 0
+UNKNOWN_HOLDER: Final = 0
 
 READY: Final = "ready"
 RUNNING: Final = "running"
@@ -124,12 +124,12 @@ OUTSIDE: Final = "outside"
 DONE: Final = "done"
 
 
-class Task:
+class ManagedThread:
     """One thread of a run.
 
     Attributes:
         name: The thread's name.
-        number: Its place among the threads of the run.
+        number: Its location among the threads of the run.
         is_root: Whether it runs one of the functions given to ``interleave``.
         resource: What it waits for; None if it does not.
         holds: The locks that it holds, in the order it took them.
@@ -142,8 +142,8 @@ class Task:
         self.is_root = is_root
         self.state = READY
         self.resource: Resource | None = None
-        self.place: Place | None = None
-        self.holds: dict[Holdable, Place | None] = {}
+        self.location: Location | None = None
+        self.holds: dict[Holdable, Location | None] = {}
         self.deadline: float | None = None
         self.timed_out = False
         self.has_begun = False
@@ -152,10 +152,10 @@ class Task:
         # Whether it is being unwound: then nothing interrupts it any more.
         self.unwinding = False
         # Whether it is inside threading's own start or join, where it waits for real.
-        self.real = False
+        self.bypass = False
         # Locked while it is not its turn.
-        self.gate = _allocate_lock()
-        self.gate.acquire()
+        self.turn_lock = _allocate_lock()
+        self.turn_lock.acquire()
 
     # What another thread waits for that joins this one: a `Resource`.
 
@@ -163,7 +163,7 @@ class Task:
         """Say what it is."""
         return f"the end of {self.name}"
 
-    def holder(self) -> Task:
+    def holder(self) -> ManagedThread:
         """Return who holds its end back: itself."""
         return self
 
@@ -172,17 +172,17 @@ class Task:
         return self.state is DONE
 
 
-def circle_of(tasks: Sequence[Task]) -> list[Task]:
+def wait_cycle(threads: Sequence[ManagedThread]) -> list[ManagedThread]:
     """Return threads that wait for each other, the first again at the end; empty if none do."""
-    for first in tasks:
-        way: list[Task] = []
-        task: Task | None = first
-        while task is not None and task not in way:
-            way.append(task)
-            holder = task.resource.holder() if task.resource is not None else None
-            task = holder if isinstance(holder, Task) and holder in tasks else None
-        if task is not None:
-            return [*way[way.index(task) :], task]
+    for first in threads:
+        way: list[ManagedThread] = []
+        managed: ManagedThread | None = first
+        while managed is not None and managed not in way:
+            way.append(managed)
+            holder = managed.resource.holder() if managed.resource is not None else None
+            managed = holder if isinstance(holder, ManagedThread) and holder in threads else None
+        if managed is not None:
+            return [*way[way.index(managed) :], managed]
     return []
 
 

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from itf.schedules.scheduler import Scheduler
-from itf.schedules.tasks import Place, Task, Turn, circle_of
+from itf.interleaving.managed_thread import Location, ManagedThread, Turn, wait_cycle
+from itf.interleaving.scheduler import Scheduler
 from itf.tracebacks import thread_location
 
 __all__ = [
@@ -35,8 +35,8 @@ def replay_advice(seed: int) -> str:
 
 def describe_turns(scheduler: Scheduler) -> list[str]:
     """Return the turns that are known, oldest first, a line each."""
-    width = max((len(task.name) for task in scheduler.tasks), default=0)
-    return [f"{turn.task.name:{width}}  {_turn(turn)}" for turn in scheduler.turns]
+    width = max((len(managed.name) for managed in scheduler.threads), default=0)
+    return [f"{turn.managed.name:{width}}  {_turn(turn)}" for turn in scheduler.turns]
 
 
 def shown_turns(lines: Sequence[str]) -> str:
@@ -57,63 +57,63 @@ def _turn(turn: Turn) -> str:
         case "running":
             return "ran on until the time was up"
         case "interrupted":
-            return f"ran to {_at(turn.place)}"
+            return f"ran to {_at(turn.location)}"
         case waits_for:
-            return f"ran to {_at(turn.place)}; waits for {waits_for}"
+            return f"ran to {_at(turn.location)}; waits for {waits_for}"
 
 
-def _at(place: Place | None) -> str:
-    if place is None:
+def _at(location: Location | None) -> str:
+    if location is None:
         return "a place outside of your code"
-    where = _site(place)
-    if place.offset is not None:
-        where += f", before {_instruction(place)}"
-    source = linecache.getline(place.code.co_filename, place.line).strip()
+    where = _site(location)
+    if location.offset is not None:
+        where += f", before {_instruction(location)}"
+    source = linecache.getline(location.code.co_filename, location.line).strip()
     return f"{where}:  {source}" if source else where
 
 
-def _site(place: Place) -> str:
-    return f"{place.code.co_filename}:{place.line} in {place.code.co_qualname}"
+def _site(location: Location) -> str:
+    return f"{location.code.co_filename}:{location.line} in {location.code.co_qualname}"
 
 
-def _instruction(place: Place) -> str:
-    offset = place.offset or 0
-    for instruction in dis.get_instructions(place.code):
+def _instruction(location: Location) -> str:
+    offset = location.offset or 0
+    for instruction in dis.get_instructions(location.code):
         # The offset may be that of an EXTENDED_ARG, which is a part of the instruction after it.
         if instruction.offset >= offset and instruction.opname != "EXTENDED_ARG":
             return f"{instruction.opname} {instruction.argrepr}".strip()
-    return f"instruction {place.offset}"
+    return f"instruction {location.offset}"
 
 
-def describe_deadlock(tasks: Sequence[Task]) -> str:
+def describe_deadlock(threads: Sequence[ManagedThread]) -> str:
     """Say who waits for what, held by whom, and whether in a circle."""
-    circle = circle_of(tasks)
-    told = circle[:-1] or list(tasks)
+    circle = wait_cycle(threads)
+    told = circle[:-1] or list(threads)
     if circle:
-        heading = f"deadlock: {' -> '.join(task.name for task in circle)}"
+        heading = f"deadlock: {' -> '.join(managed.name for managed in circle)}"
     else:
         heading = "deadlock: no thread can go on"
-    return "\n".join([heading, *(line for task in told for line in _waits(task))])
+    return "\n".join([heading, *(line for managed in told for line in _waits(managed))])
 
 
-def _waits(task: Task) -> list[str]:
-    resource = task.resource
+def _waits(managed: ManagedThread) -> list[str]:
+    resource = managed.resource
     if resource is None:
         return []
     holder = resource.holder()
-    text = f"  {task.name} waits for {resource.describe()}"
-    if holder is task:
+    text = f"  {managed.name} waits for {resource.describe()}"
+    if holder is managed:
         text += ", which it holds itself"
-    elif isinstance(holder, Task) and holder is not resource:
+    elif isinstance(holder, ManagedThread) and holder is not resource:
         text += f", held by {holder.name}"
         if holder.is_free():
             text += ", which has ended"
     elif isinstance(holder, int):
         text += f", held by {_name_of(holder)}"
-    lines = [f"{text},", f"    at {_at(task.place)}"]
+    lines = [f"{text},", f"    at {_at(managed.location)}"]
     lines += [
-        f"    holding {lock.describe()}, taken at {_at(place)}"
-        for lock, place in task.holds.items()
+        f"    holding {lock.describe()}, taken at {_at(location)}"
+        for lock, location in managed.holds.items()
     ]
     return lines
 
@@ -130,21 +130,21 @@ def _name_of(ident: int) -> str:
 def describe_stuck(scheduler: Scheduler, allowed: float) -> str:
     """Say where each thread is, when the time is up."""
     lines = [f"the run did not end within {allowed:g} s:"]
-    for task in scheduler.tasks:
-        if task.is_free() or task.thread is None:
+    for managed in scheduler.threads:
+        if managed.is_free() or managed.thread is None:
             continue
-        if not task.has_begun:
-            lines.append(f"  {task.name} has not begun")
+        if not managed.has_begun:
+            lines.append(f"  {managed.name} has not begun")
             continue
-        lines.append(f"  {task.name} ({_state(task)}) is {thread_location(task.thread)}")
+        lines.append(f"  {managed.name} ({_state(managed)}) is {thread_location(managed.thread)}")
     return "\n".join(lines)
 
 
-def _state(task: Task) -> str:
-    if task.resource is not None and task.state == "blocked":
-        return f"waits for {task.resource.describe()}"
+def _state(managed: ManagedThread) -> str:
+    if managed.resource is not None and managed.state == "blocked":
+        return f"waits for {managed.resource.describe()}"
     return {
         "outside": "blocked outside of what is taken over",
         "ready": "waits for its turn",
         "running": "it is its turn",
-    }.get(task.state, task.state)
+    }.get(managed.state, managed.state)

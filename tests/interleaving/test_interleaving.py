@@ -17,7 +17,7 @@ from itf import (
     InterleavingTimeoutError,
     interleave,
 )
-from tests.schedules.programs import Account, AccountWithLock, Pipeline, crossing, failing_run
+from tests.interleaving.programs import Account, AccountWithLock, Pipeline, crossing, failing_run
 from tests.support import in_threads, run_method, run_script
 
 
@@ -84,7 +84,7 @@ class FindingTest(unittest.TestCase):
                 pipeline.produce,
                 pipeline.consume,
                 pipeline.start_others,
-                setup=pipeline.renew,
+                setup=pipeline.reset,
                 check=lambda: False,
                 seed=seed,
                 runs=1,
@@ -98,7 +98,7 @@ class FindingTest(unittest.TestCase):
     def test_a_failure_is_replayed_in_another_process(self) -> None:
         """A seed may be sent to a colleague."""
         script = (
-            "import sys; from tests.schedules.test_interleaving import lost_update\n"
+            "import sys; from tests.interleaving.test_interleaving import lost_update\n"
             "print('\\n'.join(lost_update(seed=int(sys.argv[1]), runs=1).schedule))"
         )
         error = lost_update(seed=11)
@@ -121,7 +121,7 @@ class FindingTest(unittest.TestCase):
         self.assertGreater(explored.schedules, 50)
 
     def test_a_rare_order_is_found(self) -> None:
-        """One that needs a change at one place of a hundred, within some hundred runs."""
+        """One that needs a change at one location of a hundred, within some hundred runs."""
         state = {"open": False, "seen": False}
 
         def setup() -> None:

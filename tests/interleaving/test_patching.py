@@ -19,9 +19,9 @@ from typing import Any
 from unittest import mock
 
 from itf import InterleavingDeadlockError, interleave
-from itf.schedules import adoption, primitives, tasks
-from tests.schedules import programs
-from tests.schedules.programs import AccountWithLock, Slotted, crossing, failing_run
+from itf.interleaving import managed_thread, patching, primitives
+from tests.interleaving import programs
+from tests.interleaving.programs import AccountWithLock, Slotted, crossing, failing_run
 from tests.support import run_script
 
 _HOUR = 3600.0
@@ -86,10 +86,10 @@ class PutBackTest(unittest.TestCase):
         """Only what was exchanged is put back."""
         account = AccountWithLock()
 
-        def renew() -> None:
+        def reset() -> None:
             account.lock = "new"
 
-        interleave(renew, runs=1)
+        interleave(reset, runs=1)
         self.assertEqual("new", account.lock)
 
     def test_a_list_that_moves_is_put_back(self) -> None:
@@ -213,7 +213,7 @@ class TakeOverTest(unittest.TestCase):
                 return "".join(parts)
 
         stream = io.StringIO()
-        logger = logging.getLogger("itf.tests.schedules")
+        logger = logging.getLogger("itf.tests.interleaving")
         logger.propagate = False
         logger.addHandler(logging.StreamHandler(stream))
         self.addCleanup(logger.handlers.clear)
@@ -298,7 +298,7 @@ def left():
         if name.partition(".")[0] != "itf":
             for key, value in [*vars(module).items()]:
                 if isinstance(value, (type, type(left))) and key != "interleave":
-                    if str(value.__module__).startswith("itf.schedules."):
+                    if str(value.__module__).startswith("itf.interleaving."):
                         yield f"{name}.{key}"
 print(*left())
 """
@@ -330,7 +330,7 @@ class LazyTest(unittest.TestCase):
         It would take its own stand-ins for the real locks, and call itself without end.
         """
         script = (
-            "from tests.schedules.test_interleaving import lost_update\n"
+            "from tests.interleaving.test_interleaving import lost_update\n"
             "print('\\n'.join(lost_update(seed=3, runs=200).schedule))"
         )
         printed = {self.run_lazily(script, mode=mode) for mode in ("normal", "all", "all")}
@@ -368,12 +368,12 @@ class PrivateNamesTest(unittest.TestCase):
         """`logging._handlerList` has all; without it, those of the loggers are found."""
         self.assertTrue(hasattr(logging, "_handlerList"))
         handler = logging.Handler()
-        logger = logging.getLogger("test_adoption")
+        logger = logging.getLogger("test_patching")
         logger.addHandler(handler)
         self.addCleanup(logger.removeHandler, handler)
-        self.assertIn(handler, adoption._log_handlers(logging))
+        self.assertIn(handler, patching._log_handlers(logging))
         without = types.SimpleNamespace(root=logging.root)
-        self.assertIn(handler, adoption._log_handlers(without))
+        self.assertIn(handler, patching._log_handlers(without))
 
     def test_the_lock_of_pools(self) -> None:
         """Held while a pool starts a thread; without it, a pool still works."""
@@ -385,16 +385,16 @@ class PrivateNamesTest(unittest.TestCase):
                 pool.submit(int).result()
 
         self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
-        with mock.patch.object(adoption, "_POOLS_LOCK", "_gone"):
+        with mock.patch.object(patching, "_POOLS_LOCK", "_gone"):
             self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
 
     def test_whether_a_thread_is_a_daemon(self) -> None:
         """`Thread._daemonic` has it; without it, a thread of a run stays a daemon."""
-        self.assertTrue(hasattr(threading.Thread(), tasks._DAEMONIC))
-        for name, daemon in ((tasks._DAEMONIC, False), ("_gone", True)):
-            with self.subTest(name), mock.patch.object(tasks, "_DAEMONIC", name):
+        self.assertTrue(hasattr(threading.Thread(), managed_thread._DAEMONIC))
+        for name, daemon in ((managed_thread._DAEMONIC, False), ("_gone", True)):
+            with self.subTest(name), mock.patch.object(managed_thread, "_DAEMONIC", name):
                 thread = threading.Thread(target=int)
-                tasks.start_as_daemon(thread, daemon=False)
+                managed_thread.start_as_daemon(thread, daemon=False)
                 thread.join(10)
                 self.assertEqual((daemon, False), (thread.daemon, thread.is_alive()))
 

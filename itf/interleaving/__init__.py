@@ -3,13 +3,13 @@
 # interleaving.py   interleave(): the runs, and the error of the first that fails
 # arguments.py      ... what it is given
 # report.py         what that error says
-# adoption.py       what of threading, queue and time is taken over, and put back
+# patching.py       what of threading, queue and time is taken over, and put back
 # slots.py          ... where objects keep others
 # primitives.py     the lock, condition and queue that stand in for them
-# standing_in.py    ... the clock, sleep, start and join of a thread
+# time_patches.py    ... the clock, sleep, start and join of a thread
 # tracing.py        where code may be interrupted, and who is called there
 # opcodes.py        ... before which instructions
 # scheduler.py      one thread at a time: whose turn it is, who waits, who waits in vain
-# active.py         ... which one runs now
-# tasks.py          ... where each of them stands
+# current_run.py         ... which one runs now
+# threads.py          ... where each of them stands
 # choices.py        ... by a seed
