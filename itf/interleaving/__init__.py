@@ -1,15 +1,15 @@
-"""Threads that run in an order chosen by a seed, so that what goes wrong once goes wrong again."""
+"""Threads that run one at a time, in an order derived from a seed, so that a failure replays."""
 
-# interleaving.py   interleave(): the runs, and the error of the first that fails
-# arguments.py      ... what it is given
-# report.py         what that error says
-# patching.py       what of threading, queue and time is taken over, and put back
-# slots.py          ... where objects keep others
-# primitives.py     the lock, condition and queue that stand in for them
-# time_patches.py    ... the clock, sleep, start and join of a thread
-# tracing.py        where code may be interrupted, and who is called there
-# opcodes.py        ... before which instructions
-# scheduler.py      one thread at a time: whose turn it is, who waits, who waits in vain
-# current_run.py         ... which one runs now
-# threads.py          ... where each of them stands
-# choices.py        ... by a seed
+# interleaving.py         interleave(): all runs of one call, and the error of the first failure
+# arguments.py            checks of the arguments of interleave()
+# interleaving_report.py  text of the error: turns, deadlock, threads that do not end
+# patching.py             replaces locks, queues and clocks while interleave() runs, then restores
+# references.py           walks the references that an object holds, to replace locks in them
+# primitives.py           replacements for Lock, RLock, Condition and SimpleQueue
+# time_patches.py         replacements for clocks, sleep, Thread.start and Thread.join
+# tracing.py              calls the scheduler before instructions of user code
+# opcodes.py              classifies opcodes: where a thread switch can make a difference
+# scheduler.py            runs one thread at a time; detects deadlocks and stalls
+# current.py              the scheduler that is active in this process
+# managed_thread.py       state of one thread of a run: what it waits for and holds
+# pct_strategy.py         random priorities and preemptions, from a seed (PCT)

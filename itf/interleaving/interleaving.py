@@ -1,4 +1,4 @@
-"""Functions run as threads, many times, each time in another order: `interleave`."""
+"""`interleave`: run functions as threads, many times, each time in another order."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ __all__ = ["InterleavingResult", "interleave"]
 __unittest = True
 
 
-# What modules are exchanged for a while is the whole process's: one at a time.
 class _Exclusive:
+    # Held during a call of interleave: patches affect the whole process.
     lock = threading.RLock()
 
 
 _exclusive: Final = _Exclusive()
 
-# A seed that a person can copy by hand.
+# Upper limit of random first seeds: short enough to type.
 _MAX_SEED: Final = 1_000_000
 
 
 @dataclass(frozen=True)
 class InterleavingResult:
-    """What was tried without a failure.
+    """Result of a call of `interleave` in which no run failed.
 
     Attributes:
         seed: The seed of the first run.
-        runs: How many runs there were.
-        schedules: How many of them went differently from each other.
+        runs: Number of runs.
+        schedules: Number of different schedules among the runs.
     """
 
     seed: int
@@ -86,21 +86,21 @@ def interleave(
     trace: Iterable[ModuleType | str] | None = None,
     timeout: float | None = 60.0,
 ) -> InterleavingResult:
-    """Run functions as threads that take turns, each run in another order, until one fails.
+    """Run functions as threads, many times in different orders, until a run fails.
 
-    A run calls ``setup``, then each function in a thread of its own, then
-    ``check``.  One thread runs at a time, and may be interrupted before any
-    instruction of the user's code that another thread could notice, in the
-    middle of a line.  Locks, conditions, events, semaphores, barriers, queues
-    and ``time.sleep`` do not wait in real time: while one thread waits the others
-    go on, and where all of them wait, time jumps to the first whose wait ends.
-    Where all wait for ever, the run fails as a deadlock.  Threads that the
-    functions start take part, too; at the end, those that are no daemons are
-    waited for.
+    A run calls ``setup``, then each function in its own thread, then ``check``.  Exactly
+    one thread runs at a time.  A thread may be preempted before any instruction of user
+    code whose timing another thread can observe, also in the middle of a line.
 
-    All choices follow from the seed.  The same seed gives the same turns on the
-    same version of Python, if the functions do the same each time: what is
-    random, or left over from the run before, is for ``setup`` to put right.
+    Locks, conditions, events, semaphores, barriers, queues and ``time.sleep`` wait in
+    virtual time.  While a thread waits, the other threads run.  If all threads wait, time
+    advances at once to the first timeout.  If there is no timeout, the run fails with a
+    deadlock.  Threads that the functions start take part in the run, which waits for
+    them unless they are daemons.
+
+    The seed determines all decisions.  The same seed gives the same order on the same
+    version of Python, if the functions are deterministic.  ``setup`` must reset the state
+    that a run changes, and seed random numbers.
 
     Example:
         >>> class Account:
@@ -122,32 +122,31 @@ def interleave(
         ...
 
     Args:
-        functions: What runs in threads: functions, methods, partials, anything
-            that can be called without arguments.
+        functions: Callables without parameters; each runs in its own thread.
         setup: Called before each run, in the caller's thread.
-        check: Called after each run, in the caller's thread.  It fails the run by
-            raising, or by returning False.
-        runs: How many runs at most.
-        seed: The seed of the first run, from which those of the others follow.
-            By default a random one.
-        trace: Modules, or names of modules and packages, whose code may be
-            interrupted, beside that of the functions.  By default all but the
-            standard library and what is installed in ``site-packages``.
-        timeout: Seconds that the functions may take in one run; None for ever.
+        check: Called after each run, in the caller's thread.  The run fails if ``check``
+            raises an exception or returns False.
+        runs: Maximal number of runs.
+        seed: Seed of the first run; the seeds of further runs are derived from it.
+            None chooses a random seed.
+        trace: Modules, or names of modules and packages, in whose code threads may be
+            preempted, in addition to the functions' files.  None means all code except
+            the standard library and ``site-packages``.
+        timeout: Real seconds that the functions may take in one run; None for no limit.
 
     Returns:
-        What was tried.
+        The number of runs, and how many different schedules they had.
 
     Raises:
         InterleavingError: A function, or a thread that it started, raised an exception,
-            or the check failed; the exception is its cause.
-        InterleavingDeadlockError: The threads wait for each other.
-        InterleavingTimeoutError: A run took longer than it may.
+            or the check failed.  The exception is its ``__cause__``.
+        InterleavingDeadlockError: No thread can continue.
+        InterleavingTimeoutError: A run took longer than ``timeout``.
         TypeError: A function cannot be called, or is a coroutine function.
-        ValueError: There is no function, or not one run.
-        RuntimeError: It was called inside of another interleave.
+        ValueError: There is no function, or a number is out of range.
+        RuntimeError: The call is inside another call of `interleave`.
 
-    Thread safety: any thread may call it; calls of several threads follow one another.
+    Thread safety: any thread may call it; concurrent calls run one after the other.
     """
     warn_without_gil()
     check_functions(functions, setup, check)
@@ -156,13 +155,19 @@ def interleave(
     if seed is None:
         seed = random.SystemRandom().randrange(_MAX_SEED)
     with _exclusively(timeout):
-        plan = _Runner(functions, setup, check, scope, timeout)
-        return plan.run_all(seed, runs)
+        runner = _Runner(functions, setup, check, scope, timeout)
+        return runner.run_all(seed, runs)
 
 
 @dataclass
 class _Failure:
-    """Why a run failed: in words, what was raised, and what to raise."""
+    """The failure of a run.
+
+    Attributes:
+        text: Description for the message.
+        cause: The exception of a function or of the check, if any.
+        error: Class of the error to raise, or a factory with the same parameters.
+    """
 
     text: str
     cause: BaseException | None = None
@@ -170,7 +175,7 @@ class _Failure:
 
 
 class _Runner:
-    """What is done in each run."""
+    """The functions of one call of `interleave`, and how to run them."""
 
     def __init__(
         self,
@@ -189,7 +194,7 @@ class _Runner:
         self._patcher = Patcher(scope)
 
     def run_all(self, seed: int, runs: int) -> InterleavingResult:
-        """Try so many runs, and return what was tried if none fails."""
+        """Run the functions this many times; raise the error of the first run that fails."""
         schedules = set()
         tracer = make_tracer(self._scope)
         with ExitStack() as stack:
@@ -207,7 +212,7 @@ class _Runner:
         return result
 
     def _run(self, tracer: Tracer, seed: int, title: str, number: int) -> Scheduler:
-        """Do one run, and return the scheduler that knows how it went."""
+        """Do one run and return its scheduler; raise an error if the run fails."""
         if self._setup is not None:
             try:
                 self._setup()
@@ -224,7 +229,7 @@ class _Runner:
         try:
             failure = self._run_threads(scheduler) or self._run_check()
         except BaseException as error:
-            # What is no Exception goes through: Ctrl-C, and how pytest fails and skips.
+            # Not a failure of the run: KeyboardInterrupt, and pytest's failures and skips.
             add_note(error, f"in {title} of interleave; {replay_advice(seed)}")
             raise
         if failure is None:
@@ -237,7 +242,7 @@ class _Runner:
         raise failure.error(message, seed, number, lines) from failure.cause
 
     def _run_threads(self, scheduler: Scheduler) -> _Failure | None:
-        """Run the functions, and return how they failed, if they did."""
+        """Run the functions in threads; return the failure, or None."""
         for name, function in zip(self._names, self._functions, strict=True):
             managed = scheduler.add(name)
             call = functools.partial(contextvars.copy_context().run, function)
@@ -251,7 +256,7 @@ class _Runner:
             current_run.scheduler = scheduler
             try:
                 scheduler.run()
-                # Told before the threads are ended, for that changes what it tells.
+                # Before end_threads, which unwinds the stacks that are described.
                 failure = self._describe(scheduler)
             finally:
                 with _silenced_pool_logger():
@@ -267,7 +272,7 @@ class _Runner:
         if scheduler.failed is not None and scheduler.failed.error is not None:
             error = scheduler.failed.error
             if not isinstance(error, Exception):
-                # Such as a KeyboardInterrupt that a function raises.
+                # For example a KeyboardInterrupt: raised unchanged.
                 raise error
             strip_own_frames(error)
             return _Failure(f"{scheduler.failed.name} raised {_describe_error(error)}", error)
@@ -281,17 +286,17 @@ class _Runner:
         return None
 
     def _run_check(self) -> _Failure | None:
-        """Ask the check, and return what it says against the run."""
+        """Call ``check``; return the failure if it raises an exception or returns False."""
         if self._check is None:
             return None
         try:
-            verdict = self._check()
+            check_result = self._check()
         except Exception as error:
             if _is_skip(error):
                 raise
             strip_own_frames(error)
             return _Failure(f"check raised {_describe_error(error)}", error)
-        return _Failure("check returned False") if verdict is False else None
+        return _Failure("check returned False") if check_result is False else None
 
 
 def _describe_error(error: BaseException) -> str:
@@ -300,7 +305,7 @@ def _describe_error(error: BaseException) -> str:
 
 
 def _is_skip(error: BaseException) -> bool:
-    """Say whether an error is a test's wish to be skipped, which is not a failure."""
+    """Return whether an error is unittest's SkipTest, which is not a failure."""
     unittest = sys.modules.get("unittest")
     return unittest is not None and isinstance(error, unittest.SkipTest)
 
@@ -313,14 +318,14 @@ def _record_event(**data: object) -> None:
 
 @contextmanager
 def _exclusively(timeout: float | None) -> Iterator[None]:
-    """Let no other interleave run meanwhile."""
+    """Hold the lock of `interleave`; raise if this thread is inside `interleave` already."""
     if current_managed_thread() is not None:
         raise RuntimeError("interleave was called by a function that interleave runs; call it once")
     lock = _exclusive.lock
     if not lock.acquire(timeout=-1 if timeout is None else timeout):
         raise TimeoutError(
-            f"another thread's interleave did not end within {timeout} s; "
-            "it exchanges what is in threading, queue and time, so one runs at a time"
+            f"another thread's interleave did not end within {timeout} s; interleave "
+            "patches threading, queue and time, so only one call runs at a time"
         )
     try:
         if _depth.value:
@@ -335,7 +340,7 @@ def _exclusively(timeout: float | None) -> Iterator[None]:
 
 
 class _Depth:
-    """How deep the calls of the thread that has the lock are nested."""
+    """Nesting depth of `interleave` calls in the thread that holds the lock."""
 
     value = 0
 
@@ -345,7 +350,7 @@ _depth: Final = _Depth()
 
 @contextmanager
 def _gc_disabled() -> Iterator[None]:
-    """Put the garbage collector off: a ``__del__`` in the middle of a run is in no seed."""
+    """Disable the garbage collector: it calls ``__del__`` at times that no seed determines."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -357,7 +362,7 @@ def _gc_disabled() -> Iterator[None]:
 
 @contextmanager
 def _silenced_pool_logger() -> Iterator[None]:
-    """Let pools not log how their threads are ended."""
+    """Silence the logger of `concurrent.futures`: it would log each unwound pool thread."""
     pools = sys.modules.get("concurrent.futures._base")
     if pools is None or pools.LOGGER.disabled:
         yield
@@ -370,7 +375,7 @@ def _silenced_pool_logger() -> Iterator[None]:
 
 
 def _after_fork() -> None:
-    # The child has only the thread that forked; there are no turns to take.
+    # The child has only the thread that forked, so the scheduler must not make it wait.
     if current_run.scheduler is not None:
         current_run.scheduler.detach_all()
         current_run.scheduler = None

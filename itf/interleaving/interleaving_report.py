@@ -1,4 +1,4 @@
-"""What is said of a run that failed: the turns that led to it, and who waits for whom."""
+"""Text of a failed run: the last turns, the deadlock, and threads that did not end."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = [
 
 __unittest = True
 
-# The last turns decide; who wants more has the error's `schedule`.
+# Number of turns in the message.  The error's `schedule` has all of them.
 _TURNS_SHOWN: Final = 20
 
 
 def replay_advice(seed: int) -> str:
-    """Say how to run the same interleaving again."""
+    """Return the call that repeats the run."""
     version = ".".join(map(str, sys.version_info[:3]))
     return f"replay: interleave(..., seed={seed}, runs=1), the same under Python {version}"
 
 
 def describe_turns(scheduler: Scheduler) -> list[str]:
-    """Return the turns that are known, oldest first, a line each."""
+    """Return one line for each recorded turn, oldest first."""
     width = max((len(managed.name) for managed in scheduler.threads), default=0)
     return [f"{turn.managed.name:{width}}  {_turn(turn)}" for turn in scheduler.turns]
 
 
 def shown_turns(lines: Sequence[str]) -> str:
-    """Return the last of the turns as text below a heading."""
+    """Return the last turns as text, with a heading."""
     shown = lines[-_TURNS_SHOWN:]
     heading = f"the turns that led to it (last {len(shown)} of {len(lines)}):"
     return "\n".join([heading, *(f"  {line}" for line in shown)])
@@ -53,9 +53,9 @@ def _turn(turn: Turn) -> str:
         case "failed":
             return "ran until it failed"
         case "outside":
-            return "was blocked outside of what is taken over; the others went on without it"
+            return "blocked in a call that interleave does not control; other threads continued"
         case "running":
-            return "ran on until the time was up"
+            return "still ran when the time was up"
         case "interrupted":
             return f"ran to {_at(turn.location)}"
         case waits_for:
@@ -79,21 +79,21 @@ def _site(location: Location) -> str:
 def _instruction(location: Location) -> str:
     offset = location.offset or 0
     for instruction in dis.get_instructions(location.code):
-        # The offset may be that of an EXTENDED_ARG, which is a part of the instruction after it.
+        # The offset may be that of an EXTENDED_ARG prefix of the instruction.
         if instruction.offset >= offset and instruction.opname != "EXTENDED_ARG":
             return f"{instruction.opname} {instruction.argrepr}".strip()
     return f"instruction {location.offset}"
 
 
 def describe_deadlock(threads: Sequence[ManagedThread]) -> str:
-    """Say who waits for what, held by whom, and whether in a circle."""
+    """Return what each deadlocked thread waits for and holds; only the cycle, if there is one."""
     circle = wait_cycle(threads)
-    told = circle[:-1] or list(threads)
+    shown = circle[:-1] or list(threads)
     if circle:
         heading = f"deadlock: {' -> '.join(managed.name for managed in circle)}"
     else:
         heading = "deadlock: no thread can go on"
-    return "\n".join([heading, *(line for managed in told for line in _waits(managed))])
+    return "\n".join([heading, *(line for managed in shown for line in _waits(managed))])
 
 
 def _waits(managed: ManagedThread) -> list[str]:
@@ -112,7 +112,7 @@ def _waits(managed: ManagedThread) -> list[str]:
         text += f", held by {_name_of(holder)}"
     lines = [f"{text},", f"    at {_at(managed.location)}"]
     lines += [
-        f"    holding {lock.describe()}, taken at {_at(location)}"
+        f"    holding {lock.describe()}, acquired at {_at(location)}"
         for lock, location in managed.holds.items()
     ]
     return lines
@@ -123,12 +123,12 @@ def _name_of(ident: int) -> str:
     return (
         f"thread {names[0]}"
         if names
-        else "nobody of the run: it was locked before, or from outside"
+        else "no thread of the run: it was locked before the run, or by unpatched code"
     )
 
 
 def describe_stuck(scheduler: Scheduler, allowed: float) -> str:
-    """Say where each thread is, when the time is up."""
+    """Return where each thread is, at the expiry of the timeout."""
     lines = [f"the run did not end within {allowed:g} s:"]
     for managed in scheduler.threads:
         if managed.is_free() or managed.thread is None:
@@ -144,7 +144,7 @@ def _state(managed: ManagedThread) -> str:
     if managed.resource is not None and managed.state == "blocked":
         return f"waits for {managed.resource.describe()}"
     return {
-        "outside": "blocked outside of what is taken over",
+        "outside": "blocked in a call that interleave does not control",
         "ready": "waits for its turn",
-        "running": "it is its turn",
+        "running": "has the turn",
     }.get(managed.state, managed.state)

@@ -1,4 +1,4 @@
-"""What of threading, queue and time is taken over for a while, and put back."""
+"""Replace names of threading, queue and time, and locks in objects, and restore them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _CLOCKS: Final = (
     time.time_ns,
 )
 
-# Nobody keeps more objects than this around a lock that threads fight for; what
-# lies further away is used as it is, and waited for as if it were outside.
+# Most objects of one walk, to bound its time.  A lock beyond this limit stays real; a thread
+# that blocks on it counts as blocked outside.
 _MAX_OBJECTS: Final = 20_000
 
-# Where `concurrent.futures.thread` keeps the lock; a name that is not there is passed over.
+# Private name of the lock in `concurrent.futures.thread`; skipped if it does not exist.
 _POOLS_LOCK: Final = "_global_shutdown_lock"
 
-# What has nothing in it.
+# Types whose instances hold no references to follow.
 _ATOMS: Final = (
     type(None), bool, int, float, complex, str, bytes, bytearray, range, slice
 )  # fmt: skip
@@ -49,7 +49,7 @@ _OWN: Final = (primitives.Lock, primitives.SimpleQueue)
 
 
 def _log_handlers(logging: Any) -> list[Any]:
-    """Return all handlers of `logging`; those of loggers, where it keeps no list of all."""
+    """Return all handlers of `logging`; only those of loggers if its private list is missing."""
     references = getattr(logging, "_handlerList", None)
     if references is not None:
         return [handler for reference in [*references] if (handler := reference()) is not None]
@@ -58,23 +58,22 @@ def _log_handlers(logging: Any) -> list[Any]:
 
 
 class _OrderedSet(dict[Any, None]):
-    """Stands in for a set: one has another order in every run."""
+    """Replacement for a set: the order of a set of threads differs between runs."""
 
     def add(self, item: Any) -> None:
         self[item] = None
 
 
 class Patcher:
-    """The exchange of the real things for those that stand in for them.
+    """Replaces locks, queues and clocks, and restores them.
 
-    The functions and classes of `threading`, `queue` and `time` are exchanged
-    in their modules and wherever the user's modules have them by a name of
-    their own.  Locks, conditions and queues that were made before are exchanged
-    where they are kept, from the functions on: in closures, globals, defaults,
-    attributes, lists and dicts.
+    Functions and classes of `threading`, `queue` and `time` are replaced in their modules,
+    and in modules of the user that imported them by name.  Locks, conditions and
+    queues that exist already are replaced where the functions of the run can reach
+    them: in closures, globals, defaults, attributes, lists and dicts.
 
     Args:
-        scope: Which modules and classes are the user's.
+        scope: Decides which modules and classes are user code.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -92,12 +91,12 @@ class Patcher:
         self._clocks = {id(real) for real in _CLOCKS}
 
     def patch_modules(self) -> ExitStack:
-        """Exchange what modules have, and return what puts it back."""
-        # Else these modules would find the exchanged objects when they are first used.
+        """Replace the names in modules; return a stack that restores them."""
+        # A lazy import that is resolved during a run would get the replacements.
         resolve_modules("itf", "logging", *primitives.BUILT_ON)
         undo = ExitStack()
         undo.callback(self._restore_imported, {*sys.modules}, _lazy_names_of_modules())
-        # threading knows the lock of the C level by a private name, too, which is let alone.
+        # Only the public names: threading's own private names for the C locks stay real.
         for name in ("Lock", "RLock", "Condition"):
             self._exchange(undo, threading, name)
         self._exchange(undo, queue, "SimpleQueue")
@@ -125,11 +124,11 @@ class Patcher:
             undo.callback(swap_item, vars(module), name, replacement, real)
 
     def _restore_imported(self, known: set[str], lazy: list[tuple[dict[str, Any], str]]) -> None:
-        """Put the real objects into names that were imported while they were exchanged.
+        """Restore the real objects in names that were imported during the patch.
 
         Args:
-            known: The names of the modules that were loaded before.
-            lazy: The names that were lazy imports before, each with its namespace.
+            known: Names of the modules that were loaded before the patch.
+            lazy: Names that were lazy imports before the patch, each with its namespace.
         """
         imported = [
             (vars(module), name)
@@ -144,20 +143,20 @@ class Patcher:
                 swap_item(names, name, value, real)
 
     def _exchange_locks(self, undo: ExitStack) -> None:
-        """Exchange the locks of the standard library under which the user's code may run."""
-        keepers: list[tuple[dict[str, Any], str]] = []
+        """Replace locks that the standard library holds while it calls user code."""
+        lock_names: list[tuple[dict[str, Any], str]] = []
         pools = sys.modules.get("concurrent.futures.thread")
         if pools is not None:
-            # Held while a pool starts a thread, which then may be its turn.
-            keepers.append((vars(pools), _POOLS_LOCK))
-            # What it joins its threads in the order of.
+            # A pool holds this lock while it starts a thread, which may get the turn at once.
+            lock_names.append((vars(pools), _POOLS_LOCK))
+            # A pool iterates over a set of its threads to join them.
             vars(pools)["set"] = _OrderedSet
             undo.callback(vars(pools).pop, "set", None)
         logging = sys.modules.get("logging")
         if logging is not None:
-            # Held while a handler asks the objects of a message for their text.
-            keepers += [(vars(handler), "lock") for handler in _log_handlers(logging)]
-        for names, name in keepers:
+            # A handler holds its lock while it calls __str__ of the arguments of a message.
+            lock_names += [(vars(handler), "lock") for handler in _log_handlers(logging)]
+        for names, name in lock_names:
             real = names.get(name)
             replacement = primitives.replacement_for(real, name)
             if replacement is not real:
@@ -165,7 +164,7 @@ class Patcher:
                 undo.callback(swap_item, names, name, replacement, real)
 
     def patch_objects(self, functions: Iterable[Any]) -> ExitStack:
-        """Exchange what the functions can reach, and return what puts it back."""
+        """Replace locks that the functions can reach; return a stack that restores them."""
         return _ObjectWalk(self._scope, self._replacements).walk(functions)
 
 
@@ -175,20 +174,20 @@ def _lazy_names_of_modules() -> list[tuple[dict[str, Any], str]]:
 
 
 class _ObjectWalk:
-    """One walk over the objects that functions can reach."""
+    """One breadth-first walk over the objects that functions can reach."""
 
     def __init__(self, scope: Scope, replacements: dict[int, Any]) -> None:
         self._scope = scope
         self._replacements = replacements
         self._undo = ExitStack()
         self._seen: dict[int, Any] = {}
-        # One stand-in for each lock, however many hold it; the lock is kept
-        # beside it, so that its id stays its own.
+        # One replacement for each lock, also if several objects refer to the lock.  The lock
+        # is stored with it, so that no new object gets the same id.
         self._locks: dict[int, tuple[Any, Any]] = {}
         self._known: dict[type, bool] = {}
 
     def walk(self, functions: Iterable[Any]) -> ExitStack:
-        """Exchange what is found, and return what puts it back."""
+        """Replace the locks that are found; return a stack that restores them."""
         waiting: deque[Any] = deque(functions)
         while waiting and len(self._seen) < _MAX_OBJECTS:
             found = waiting.popleft()
@@ -205,10 +204,10 @@ class _ObjectWalk:
         return self._undo
 
     def _replacement(self, value: Any, name: str) -> Any:
-        """Return what stands in for a value; None if nothing does."""
+        """Return the replacement for a value; None if there is none."""
         kind = type(value)
         if issubclass(kind, primitives.Lock):
-            value.call(name)
+            value.add_name(name)
         if issubclass(kind, (*_ATOMS, *_OWN)):
             return None
         if kind in _LOCK_TYPES:
@@ -217,7 +216,7 @@ class _ObjectWalk:
             return primitives.SimpleQueue(value, name)
         if kind is types.BuiltinMethodType:
             if type(value.__self__) in _LOCK_TYPES:
-                # How a condition keeps its lock's methods.
+                # A condition stores the bound methods of its lock as attributes.
                 return getattr(self._lock(value.__self__, name), value.__name__, None)
             return self._replacements.get(id(value))
         if kind is _REAL_CONDITION:

@@ -1,4 +1,4 @@
-"""Whose turn it is, by a seed that says how long the run is, too."""
+"""Priorities and preemptions of a run, derived from a seed (PCT), and the series of seeds."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ __all__ = ["PctStrategy", "Seeds"]
 
 __unittest = True
 
-# A seed's remainder by this number says for how long a run it is meant, in
-# half octaves: the square root of two to its power, some 3e9 steps at most.
+# A seed modulo this number encodes the expected length of the run: 2 ** (remainder / 2)
+# steps, so at most about 3e9.  A replay then needs the seed alone.
 _LENGTH_CLASSES: Final = 64
 
-# How many changes a run has: most faults need one, the next most two.
+# Numbers of priority changes of a run, drawn with equal probability.  Most faults need one
+# change, fewer need two, hence the repeated 1.
 _CHANGE_COUNTS: Final = (1, 1, 2, 3, 5)
 
-# How many of the runs are random walks, and how many steps there are from one
-# of their changes to the next, on average.
+# Share of the runs that are random walks.
 _WALK_SHARE: Final = 1 / 3
+# Mean number of steps between two priority changes of a random walk.
 _WALK_MEAN_STEPS: Final = 3
 
-# However long a run is, a thread that turns in a circle, waiting for another,
-# is interrupted after so many steps.
+# Most steps between two priority changes in any run.  A thread that polls in a loop for
+# another thread must be preempted, or the run would not end.
 _MAX_STEPS_BETWEEN_CHANGES: Final = 10_000
 
-# So many of the latest runs say how long the next will be.
-_RUNS_SEEN: Final = 8
+# Number of latest runs from which the length of the next run is estimated.
+_RUNS_REMEMBERED: Final = 8
 
 
 class PctStrategy:
-    """The random choices of one run.
+    """Probabilistic concurrency testing (PCT): the random decisions of one run.
 
-    It is the scheduler of Burckhardt et al. (*A Randomized Scheduler with
-    Probabilistic Guarantees of Finding Bugs*, ASPLOS 2010): each thread has a
-    random priority, the ready one with the highest runs, and at a few steps,
-    spread evenly over the run, the one that runs falls below all others.  A
-    fault that needs d - 1 changes at the right steps of n, among t threads, is
-    found with a probability of at least 1 / (t * n ** (d - 1)).  A run with few
-    changes is also one that a person can read.
+    Each thread gets a random priority, and the ready thread with the highest priority
+    runs.  At a few random steps, the priority change points, the running thread gets
+    the lowest priority.  A fault that needs d - 1 changes at the right steps of n,
+    among t threads, is found with a probability of at least 1 / (t * n ** (d - 1)).
+    A schedule with few changes is also easy to read.
 
-    A run that is longer than the seed says has further changes, as far apart as
-    it should have been long.
+    A run that is longer than its seed expects gets further changes, about one
+    expected length apart.
 
-    One run in three is a random walk instead, with a change every few steps.  That
-    finds in fewer runs what shows in many orders, such as two locks taken
-    crosswise, and hardly ever what shows in one order of thousands;
-    `tests/benchmarks/bench_interleave.py` measures both.
+    One run in three is a random walk instead, with a change every few steps.  A random
+    walk needs fewer runs for faults that show in many orders, such as two locks that
+    are acquired in opposite orders.  It hardly ever finds a fault that shows in one order
+    of thousands.  `tests/benchmarks/bench_interleave.py` measures both.
+
+    Source: Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees of
+    Finding Bugs, ASPLOS 2010.
 
     Args:
-        seed: What all choices follow from.
+        seed: Determines all decisions, and the expected length of the run.
     """
 
     def __init__(self, seed: int) -> None:
@@ -67,12 +69,16 @@ class PctStrategy:
         return self._random.random()
 
     def lowest(self) -> float:
-        """Return a priority below all that were given so far."""
+        """Return a priority lower than all that were returned before."""
         self._lowest -= 1.0
         return self._lowest
 
     def next_change(self, step: int) -> int:
-        """Return the step of the next change, given the step of the last (0 at first)."""
+        """Return the step of the next priority change.
+
+        Args:
+            step: The step of the last change; 0 before the first.
+        """
         if self._is_walk:
             return step + 1 + int(self._random.expovariate(1 / _WALK_MEAN_STEPS))
         longest = step + _MAX_STEPS_BETWEEN_CHANGES
@@ -87,7 +93,7 @@ class PctStrategy:
 
 
 class Seeds:
-    """The seeds of a series of runs, each meant for the length that the latest runs had.
+    """The seeds of a series of runs; each encodes the length of the latest runs.
 
     Args:
         first: The seed of the first run.
@@ -95,7 +101,7 @@ class Seeds:
 
     def __init__(self, first: int) -> None:
         self._seed = first
-        self._lengths: deque[int] = deque(maxlen=_RUNS_SEEN)
+        self._lengths: deque[int] = deque(maxlen=_RUNS_REMEMBERED)
 
     @property
     def seed(self) -> int:
@@ -103,10 +109,11 @@ class Seeds:
         return self._seed
 
     def advance(self, steps: int) -> None:
-        """Go on to the next seed, after a run of so many steps."""
+        """Change to the next seed, after a run with this number of steps."""
         self._lengths.append(max(steps, 1))
-        # The shortest, for a run in which a thread waits in a circle is longer
-        # for nothing.  The bits of its square count its half octaves.
+        # The shortest of the latest runs: polling loops make a run longer than its
+        # interesting part.  bit_length(n * n) is about 2 * log2(n), the
+        # remainder that encodes the length n.
         shortest = min(self._lengths)
         halves = min((shortest * shortest).bit_length(), _LENGTH_CLASSES - 1)
         self._seed += 1 + (halves - self._seed - 1) % _LENGTH_CLASSES

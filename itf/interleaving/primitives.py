@@ -1,12 +1,11 @@
-"""What stands in for threading's locks and conditions and queue's simple queue.
+"""Replacements for Lock, RLock and Condition of threading, and for queue.SimpleQueue.
 
-Each works on the real one: in a thread of the run it waits by giving the turn
-away, in any other thread it does what the real one does.  So an object that
-outlives the run goes on as an ordinary one, and one that threads outside of
-the run use as well is the same for them.
+Each replacement wraps the real object.  A managed thread that has to wait passes its turn
+on; any other thread calls the real object.  So a replacement works after the run, and
+managed and unmanaged threads may share it.
 
-Events, semaphores, barriers and the other queues are built on these by the
-standard library itself.
+The standard library builds events, semaphores, barriers and the other queues on these
+classes, so they need no replacements.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ _RealLock: Final = threading.Lock
 _RealRLock: Final = threading.RLock
 _RealSimpleQueue: Final = queue.SimpleQueue
 
-
-# The modules whose waits are built on what is taken over here, and told the virtual time.
+# Top-level modules whose waits use the classes replaced here, and so must read virtual time.
 BUILT_ON: Final = ("threading", "queue", "concurrent")
 
 
 def _describe_creation(kind: str) -> str:
-    """Say of what kind the object is that is being made, and where the user makes it.
+    """Return text that identifies a new object: its class and the line that creates it.
 
-    The lock inside of a queue is told as the queue.
+    A lock that a class of the standard library creates is named after that class: the
+    lock of a Queue is ``Queue made at …``.
     """
     frame = user_frame()
     while top_module(frame) in BUILT_ON and frame.f_back is not None:
@@ -48,16 +47,16 @@ def _describe_creation(kind: str) -> str:
 
 
 def top_module(frame: FrameType) -> str:
-    """Return the name of the module or package that a frame's code is in."""
+    """Return the name of the top-level module or package of a frame's code."""
     return module_of(frame).partition(".")[0]
 
 
 class Lock:
-    """Stands in for ``threading.Lock``.
+    """Replacement for ``threading.Lock``.
 
     Args:
-        real: The lock to work on; a new one by default.
-        name: What it is called in a report; by default, where it was made.
+        real: The real lock; a new one by default.
+        name: Name for reports; by default, the location of the creation.
     """
 
     _kind = "Lock"
@@ -66,7 +65,7 @@ class Lock:
         self._real = self._make() if real is None else real
         self._name = f"{self._kind} {name}" if name else _describe_creation(self._kind)
         self._owner: ManagedThread | int | None = None
-        # How often its owner has taken it: more than once only for an RLock.
+        # Number of acquisitions by the owner; more than 1 only for an RLock.
         self._count = 0
 
     @staticmethod
@@ -74,14 +73,14 @@ class Lock:
         return _RealLock()
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock, as ``threading.Lock.acquire`` does."""
+        """Acquire the lock, like ``threading.Lock.acquire``."""
         now = current_managed_thread()
         if now is None:
-            taken = self._real.acquire(blocking, timeout)
-            if taken:
-                # Not by its Thread, which it may not have yet while it starts.
+            acquired = self._real.acquire(blocking, timeout)
+            if acquired:
+                # Not current_thread(): a starting thread has no Thread object yet.
                 self._set_owner(threading.get_ident())
-            return bool(taken)
+            return bool(acquired)
         if timeout < 0 and timeout != -1:
             raise ValueError("timeout value must be a non-negative number")
         if not blocking and timeout != -1:
@@ -103,11 +102,11 @@ class Lock:
         self._count += 1
 
     def release(self) -> None:
-        """Give the lock back, as ``threading.Lock.release`` does."""
+        """Release the lock, like ``threading.Lock.release``."""
         owner, count = self._owner, self._count
         now = current_managed_thread()
         if now is not None and now[1].unwinding and owner is not now[1]:
-            return  # it is ended in the wait of a condition, which gave the lock away
+            return  # unwound inside Condition.wait, which has released the lock already
         if count <= 1:
             self._owner = None
         self._count = max(0, count - 1)
@@ -123,7 +122,7 @@ class Lock:
         _wake_waiters(self)
 
     def locked(self) -> bool:
-        """Say whether somebody holds it."""
+        """Return whether a thread holds the lock."""
         now = current_managed_thread()
         if now is not None:
             now[0].step(now[1])
@@ -141,7 +140,7 @@ class Lock:
         self.release()
 
     def is_free(self) -> bool:
-        """Say whether it could be taken."""
+        """Return whether `acquire` would succeed at once in a thread that does not own the lock."""
         if self._owner is not None:
             return False
         if not self._real.acquire(False):
@@ -150,52 +149,52 @@ class Lock:
         return True
 
     def holder(self) -> ManagedThread | int | None:
-        """Return who holds it."""
+        """Return the owner: a managed thread, a thread ident, UNKNOWN_HOLDER, or None if free."""
         if self._owner is None and not self.is_free():
             return UNKNOWN_HOLDER
         return self._owner
 
     def describe(self) -> str:
-        """Say which lock it is."""
+        """Return the class and the name of the lock."""
         return self._name
 
-    def call(self, name: str) -> None:
-        """Add what the user calls it to what it is, once."""
+    def add_name(self, name: str) -> None:
+        """Add the user's name for the lock to its description, unless it has a name."""
         if self._name.startswith(f"{self._kind} made at"):
             self._name = f"{self._kind} {name}, {self._name.partition(' ')[2]}"
 
     def __repr__(self) -> str:
         return f"<itf {self.describe()}, {'free' if self.is_free() else 'locked'}>"
 
-    # What a condition needs.
+    # Called by Condition.
 
     def is_owned(self) -> bool:
-        """Say whether the caller may hold it; of a plain lock, whether anybody does."""
+        """Return whether any thread holds the lock: a plain lock has no owner."""
         return not self.is_free()
 
     def release_all(self) -> int:
-        """Release it however often it was taken, and return how often that was."""
+        """Release the lock as often as it was acquired; return how often that was."""
         count = self._count
         for _ in range(count):
             self.release()
         return count
 
     def reacquire(self, count: int) -> None:
-        """Take it as often as it was given up."""
+        """Acquire the lock this many times, the result of `release_all`."""
         for _ in range(count):
             self.acquire()
 
     def reset_after_fork(self) -> None:
-        """Be free, in a forked child in which nobody else is left."""
+        """Make the lock free in a forked child, in which the other threads do not exist."""
         self._real = self._make()
         self._owner, self._count = None, 0
 
-    # By this name threading and concurrent.futures ask for it.
+    # The name under which threading and concurrent.futures call it.
     _at_fork_reinit = reset_after_fork
 
 
 class RLock(Lock):
-    """Stands in for ``threading.RLock``."""
+    """Replacement for ``threading.RLock``."""
 
     _kind = "RLock"
 
@@ -204,25 +203,25 @@ class RLock(Lock):
         return _RealRLock()
 
     def is_owned(self) -> bool:
-        """Say whether the caller holds it."""
+        """Return whether the current thread holds the lock."""
         now = current_managed_thread()
         return self._owner == (threading.get_ident() if now is None else now[1])
 
-    # By these names threading.Condition asks a lock that may be taken more than once.
+    # threading.Condition calls a reentrant lock by these names.
     _is_owned = is_owned
     _release_save = Lock.release_all
     _acquire_restore = Lock.reacquire
 
 
 class _Waiter:
-    """One thread's wait for a condition."""
+    """The resource of one thread that waits for a condition."""
 
     def __init__(self, condition: Condition) -> None:
         self.condition = condition
-        self.called = False
+        self.notified = False
 
     def is_free(self) -> bool:
-        return self.called
+        return self.notified
 
     def holder(self) -> None:
         return None
@@ -232,18 +231,18 @@ class _Waiter:
 
 
 class Condition(threading.Condition):
-    """Stands in for ``threading.Condition``; also an instance of it."""
+    """Replacement for ``threading.Condition``, and a subclass of it."""
 
     def __init__(self, lock: Any = None) -> None:
         lock = RLock() if lock is None else replacement_for(lock)
         super().__init__(lock)
         self._itf_name = _describe_creation("Condition")
 
-    # For one that was not ours when it was made.
+    # Default for a real condition whose class was changed to this one, without __init__.
     _itf_name = "Condition"
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait to be notified, as ``threading.Condition.wait`` does."""
+        """Wait for a notification, like ``threading.Condition.wait``."""
         now = current_managed_thread()
         if now is None:
             return super().wait(timeout)
@@ -258,7 +257,7 @@ class Condition(threading.Condition):
         try:
             if timeout is not None and timeout <= 0:
                 scheduler.step(managed)
-                return waiter.called
+                return waiter.notified
             return scheduler.block(managed, waiter, timeout)
         finally:
             if waiter in waiters:
@@ -266,13 +265,13 @@ class Condition(threading.Condition):
             lock.reacquire(count)
 
     def notify(self, n: int = 1) -> None:
-        """Wake some who wait, as ``threading.Condition.notify`` does."""
+        """Wake at most ``n`` waiting threads, like ``threading.Condition.notify``."""
         if not self._itf_lock().is_owned():
             raise RuntimeError("cannot notify on un-acquired lock")
         waiters = self._itf_waiters()
         while n > 0 and waiters:
             waiter = waiters.popleft()
-            waiter.called = True
+            waiter.notified = True
             n -= 1
             if current_run.scheduler is not None:
                 current_run.scheduler.wake(waiter)
@@ -280,11 +279,11 @@ class Condition(threading.Condition):
             super().notify(n)
 
     def notify_all(self) -> None:
-        """Wake all who wait, as ``threading.Condition.notify_all`` does."""
+        """Wake all waiting threads, like ``threading.Condition.notify_all``."""
         self.notify(sys.maxsize)
 
     def _itf_lock(self) -> Lock:
-        # A condition offers the methods of its lock as its own.
+        # The `acquire` of a condition is the bound method of its lock.
         lock = getattr(self.acquire, "__self__", None)
         return lock if isinstance(lock, Lock) else _UserDefinedLock(self)
 
@@ -293,12 +292,12 @@ class Condition(threading.Condition):
         return waiters
 
     def describe(self) -> str:
-        """Say which condition it is."""
+        """Return the class and the name of the condition."""
         return self._itf_name
 
 
 class _UserDefinedLock(Lock):
-    """The lock of a condition that the user wrote a class for: taken once, as it seems."""
+    """The lock of a condition, if its class is user-defined; counted as acquired once."""
 
     def __init__(self, condition: threading.Condition) -> None:
         super().__init__(condition)
@@ -315,11 +314,11 @@ class _UserDefinedLock(Lock):
 
 
 class SimpleQueue:
-    """Stands in for ``queue.SimpleQueue``.
+    """Replacement for ``queue.SimpleQueue``.
 
     Args:
-        real: The queue to work on; a new one by default.
-        name: What it is called in a report; by default, where it was made.
+        real: The real queue; a new one by default.
+        name: Name for reports; by default, the location of the creation.
     """
 
     def __init__(self, real: Any = None, name: str | None = None) -> None:
@@ -327,7 +326,7 @@ class SimpleQueue:
         self._name = f"SimpleQueue {name}" if name else _describe_creation("SimpleQueue")
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Add an item; never waits."""
+        """Add an item; the queue has no limit, so this never waits."""
         now = current_managed_thread()
         if now is not None:
             now[0].step(now[1])
@@ -335,11 +334,11 @@ class SimpleQueue:
         _wake_waiters(self)
 
     def put_nowait(self, item: Any) -> None:
-        """Add an item; never waits."""
+        """Add an item; the queue has no limit, so this never waits."""
         self.put(item)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Take an item, as ``queue.SimpleQueue.get`` does."""
+        """Remove and return an item, like ``queue.SimpleQueue.get``."""
         now = current_managed_thread()
         if now is None:
             return self._real.get(block, timeout)
@@ -355,31 +354,31 @@ class SimpleQueue:
         return self._real.get_nowait()
 
     def get_nowait(self) -> Any:
-        """Take an item that is there."""
+        """Remove and return an item; raise ``queue.Empty`` if there is none."""
         return self.get(block=False)
 
     def empty(self) -> bool:
-        """Say whether it is empty now."""
+        """Return whether the queue is empty now."""
         return bool(self._real.empty())
 
     def qsize(self) -> int:
-        """Say how many items are in it now."""
+        """Return the current number of items."""
         return int(self._real.qsize())
 
     def is_free(self) -> bool:
-        """Say whether there is something to take."""
+        """Return whether the queue has an item, so that `get` need not wait."""
         return not self._real.empty()
 
     def holder(self) -> None:
-        """Return None: nobody holds a queue."""
+        """Return None: a queue has no holder."""
 
     def describe(self) -> str:
-        """Say which queue it is."""
+        """Return the class and the name of the queue."""
         return self._name
 
 
 def replacement_for(lock: Any, name: str | None = None) -> Any:
-    """Return what stands in for a real lock; anything else as it is."""
+    """Return a replacement for a real lock; any other object is returned as it is."""
     if isinstance(lock, type(_RealLock())):
         return Lock(lock, name)
     if isinstance(lock, type(_RealRLock())):
@@ -388,7 +387,7 @@ def replacement_for(lock: Any, name: str | None = None) -> Any:
 
 
 def _wake_waiters(resource: Any) -> None:
-    """Tell those who wait; the one with the highest priority may go on at once."""
+    """Wake the threads that wait for a resource, and yield to one of higher priority."""
     scheduler = current_run.scheduler
     if scheduler is None:
         return

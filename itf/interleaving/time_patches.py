@@ -1,4 +1,4 @@
-"""What stands in for time's clocks and sleep, and for a thread's start and join."""
+"""Replacements for the clocks and sleep of `time`, and for Thread.start and Thread.join."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ __all__ = ["clock", "join", "sleep", "start"]
 
 __unittest = True
 
+# Bound at import: the names in time and threading are patched while functions run.
 _monotonic: Final = time.monotonic
 _real_sleep: Final = time.sleep
 _real_start: Final = threading.Thread.start
@@ -25,21 +26,22 @@ _real_join: Final = threading.Thread.join
 
 
 def clock(real: Callable[[], Any], is_user_code: Callable[[FrameType], bool]) -> Callable[[], Any]:
-    """Return what stands in for a function of ``time`` that tells the time.
+    """Return a replacement for a function of ``time`` that returns the time.
 
-    It tells the run's own time in code of the user and in the waits that are
-    taken over: in a function, and, from where that has come to, in setup and
-    check.  All others, which may wait for real sockets, are told the real one.
+    It returns virtual time to user code, and to the standard library's waits that use
+    patched locks.  In a managed thread that is the time of the run.  In setup and check it is
+    real time plus the virtual seconds of all runs so far.  Other code, which may wait
+    for real sockets, and other threads get real time.
 
     Args:
         real: The function.
-        is_user_code: Says whether a frame is the user's.
+        is_user_code: Returns whether a frame is user code.
     """
-    made, made_at = real(), _monotonic()
-    # The same type: an int of nanoseconds, or a float of seconds.
-    kind, unit = type(made), 1_000_000_000 if isinstance(made, int) else 1
+    reading, monotonic_reading = real(), _monotonic()
+    # The result has the same type and unit: int nanoseconds, or float seconds.
+    kind, unit = type(reading), 1_000_000_000 if isinstance(reading, int) else 1
 
-    def tell() -> Any:
+    def virtual_clock() -> Any:
         now = current_managed_thread()
         if now is None and not current_run.is_caller_thread():
             return real()
@@ -48,13 +50,17 @@ def clock(real: Callable[[], Any], is_user_code: Callable[[FrameType], bool]) ->
         if now is None:
             return real() + kind(current_run.clock_offset * unit)
         scheduler = now[0]
-        return made + kind((scheduler.began - made_at) * unit) + kind(scheduler.now * unit)
+        return (
+            reading
+            + kind((scheduler.began - monotonic_reading) * unit)
+            + kind(scheduler.now * unit)
+        )
 
-    return tell
+    return virtual_clock
 
 
 def sleep(is_user_code: Callable[[FrameType], bool]) -> Callable[[float], None]:
-    """Return what stands in for ``time.sleep``."""
+    """Return a replacement for ``time.sleep`` that waits in virtual time."""
 
     def sleep(seconds: float, /) -> None:
         now = current_managed_thread()
@@ -77,7 +83,7 @@ def _is_timed(frame: FrameType, is_user_code: Callable[[FrameType], bool]) -> bo
 
 
 def start(thread: threading.Thread) -> None:
-    """Stand in for ``threading.Thread.start``: what a thread of the run starts joins the run."""
+    """Replace ``threading.Thread.start``: a thread that a managed thread starts is managed, too."""
     now = current_managed_thread()
     if now is None:
         _real_start(thread)
@@ -104,7 +110,7 @@ def _start_managed(scheduler: Scheduler, parent: ManagedThread, thread: threadin
 
 
 def join(thread: threading.Thread, timeout: float | None = None) -> None:
-    """Stand in for ``threading.Thread.join``."""
+    """Replace ``threading.Thread.join``: wait in virtual time for the end of a managed thread."""
     now = current_managed_thread()
     if now is None:
         _real_join(thread, timeout)

@@ -60,7 +60,7 @@ class FindingTest(unittest.TestCase):
             text,
             r"forwards-1 waits for Lock 'second' of \S+forwards, held by backwards-2,\n"
             r"    at \S+programs\.py:\d+ in crossing\.<locals>\.forwards:  with first, second:\n"
-            r"    holding Lock 'first' of \S+forwards, taken at \S+programs\.py:\d+ in \S+",
+            r"    holding Lock 'first' of \S+forwards, acquired at \S+programs\.py:\d+ in \S+",
         )
 
     def test_a_failure_is_replayed_exactly_by_its_seed(self) -> None:
@@ -307,7 +307,7 @@ class BadInputTest(unittest.TestCase):
             yield
 
         for functions, options, kind, text in (
-            ((generator,), {}, TypeError, "function 1 is a generator function.*runs nothing"),
+            ((generator,), {}, TypeError, "function 1 is a generator function.*executes none"),
             ((), {}, ValueError, "needs functions to run as threads, got none"),
             ((3,), {}, TypeError, "function 1 cannot be called: 3"),
             ((print, None), {}, TypeError, "function 2 cannot be called: None; did you call it"),

@@ -8,10 +8,10 @@ from itf.interleaving.pct_strategy import PctStrategy, Seeds
 
 def changes(seed: int, length: int) -> list[int]:
     """Return the steps at which a run of some length is changed."""
-    choices = PctStrategy(seed)
-    found = [choices.next_change(0)]
+    strategy = PctStrategy(seed)
+    found = [strategy.next_change(0)]
     while found[-1] <= length:
-        found.append(choices.next_change(found[-1]))
+        found.append(strategy.next_change(found[-1]))
     return found[:-1]
 
 
@@ -43,11 +43,11 @@ class ChoicesTest(unittest.TestCase):
 
     def test_lowest_is_below_all(self) -> None:
         """Below priorities given before, and below the lowest so far."""
-        choices = PctStrategy(1)
-        given = [choices.priority() for _ in range(10)]
-        lowest = choices.lowest()
+        strategy = PctStrategy(1)
+        given = [strategy.priority() for _ in range(10)]
+        lowest = strategy.lowest()
         self.assertLess(lowest, min(given))
-        self.assertLess(choices.lowest(), lowest)
+        self.assertLess(strategy.lowest(), lowest)
 
 
 class SeedsTest(unittest.TestCase):

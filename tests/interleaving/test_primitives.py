@@ -353,7 +353,7 @@ class OutliveTest(unittest.TestCase):
         with lock:
             error = failing_run(interleave, want)
         self.assertIsInstance(error, InterleavingDeadlockError)
-        self.assertIn("held by nobody of the run: it was locked before", str(error))
+        self.assertIn("held by no thread of the run: it was locked before", str(error))
 
 
 if __name__ == "__main__":
