@@ -26,6 +26,9 @@ __unittest = True
 # Number of turns in the message.  The error's `schedule` has all of them.
 _TURNS_SHOWN: Final = 20
 
+# Description of a thread that stalls in a call that is not patched.
+_OUTSIDE: Final = "blocked in a call that interleave does not control"
+
 
 def replay_advice(seed: int) -> str:
     """Return the call that repeats the run."""
@@ -53,7 +56,7 @@ def _turn(turn: Turn) -> str:
         case "failed":
             return "ran until it failed"
         case "outside":
-            return "blocked in a call that interleave does not control; other threads continued"
+            return f"{_OUTSIDE}; other threads continued"
         case "running":
             return "still ran when the time was up"
         case "interrupted":
@@ -144,7 +147,7 @@ def _state(managed: ManagedThread) -> str:
     if managed.resource is not None and managed.state == "blocked":
         return f"waits for {managed.resource.describe()}"
     return {
-        "outside": "blocked in a call that interleave does not control",
+        "outside": _OUTSIDE,
         "ready": "waits for its turn",
         "running": "has the turn",
     }.get(managed.state, managed.state)

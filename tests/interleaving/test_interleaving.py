@@ -22,7 +22,7 @@ from tests.support import in_threads, run_method, run_script
 
 
 def lost_update(**options: Any) -> Any:
-    """Interleave two deposits without a lock, and return the failure."""
+    """Interleave two deposits without a lock, and return the error."""
     account = Account()
 
     def setup() -> None:
@@ -37,9 +37,9 @@ def lost_update(**options: Any) -> Any:
     )
 
 
-class FindingTest(unittest.TestCase):
+class FindTest(unittest.TestCase):
     def test_a_lost_update_is_found(self) -> None:
-        """Whatever the seed, 200 runs find it, and the check's error is the cause."""
+        """200 runs find a lost update with any seed; the error of check is the cause."""
         for seed in range(0, 5_000, 500):
             error = lost_update(seed=seed)
             self.assertIsInstance(error.__cause__, AssertionError)
@@ -47,8 +47,8 @@ class FindingTest(unittest.TestCase):
             self.assertIn(error.run, range(1, 201))
             self.assertGreaterEqual(error.seed, seed)
 
-    def test_a_deadlock_is_found_and_its_circle_told(self) -> None:
-        """Who waits for which lock, where, held by whom, and where that one took it."""
+    def test_a_deadlock_is_found_and_described(self) -> None:
+        """The error has the cycle, where each thread waits, and where it acquired its locks."""
         forwards, backwards = crossing(threading.Lock(), threading.Lock())
         error = failing_run(interleave, forwards, backwards, seed=1)
         self.assertIsInstance(error, InterleavingDeadlockError)
@@ -64,7 +64,7 @@ class FindingTest(unittest.TestCase):
         )
 
     def test_a_failure_is_replayed_exactly_by_its_seed(self) -> None:
-        """The same seed gives the same turns, twenty times of twenty, in other threads too."""
+        """The seed of a failure gives the same turns again, also in other threads."""
         first = lost_update(seed=3)
         again = {lost_update(seed=first.seed, runs=1).schedule for _ in range(20)}
         self.assertEqual({first.schedule}, again)
@@ -74,8 +74,8 @@ class FindingTest(unittest.TestCase):
         schedules = in_threads(4, lambda _: failing_run(replay).schedule)
         self.assertEqual({deadlock.schedule}, set(schedules))
 
-    def test_each_seed_replays_with_all_that_is_taken_over(self) -> None:
-        """Queues, events, conditions, sleeps, timeouts, threads started: the same turns twice."""
+    def test_all_primitives_replay(self) -> None:
+        """Queues, events, conditions, sleeps, timeouts and started threads replay."""
         pipeline = Pipeline()
 
         def schedule(seed: int) -> Any:
@@ -96,7 +96,7 @@ class FindingTest(unittest.TestCase):
             self.assertEqual(schedule(seed), schedule(seed))
 
     def test_a_failure_is_replayed_in_another_process(self) -> None:
-        """A seed may be sent to a colleague."""
+        """The seed of a failure gives the same turns in a new process."""
         script = (
             "import sys; from tests.interleaving.test_interleaving import lost_update\n"
             "print('\\n'.join(lost_update(seed=int(sys.argv[1]), runs=1).schedule))"
@@ -108,7 +108,7 @@ class FindingTest(unittest.TestCase):
             self.assertEqual("\n".join(error.schedule), result.stdout.strip())
 
     def test_code_with_a_lock_passes(self) -> None:
-        """No run fails, and the runs differ."""
+        """No run of correct code fails, and the runs have different schedules."""
         account = AccountWithLock()
 
         def setup() -> None:
@@ -121,7 +121,7 @@ class FindingTest(unittest.TestCase):
         self.assertGreater(explored.schedules, 50)
 
     def test_a_rare_order_is_found(self) -> None:
-        """One that needs a change at one location of a hundred, within some hundred runs."""
+        """A fault that needs one preemption at one of a hundred instructions is found."""
         state = {"open": False, "seen": False}
 
         def setup() -> None:
@@ -144,8 +144,8 @@ class FindingTest(unittest.TestCase):
 
 
 class ReportTest(unittest.TestCase):
-    def test_the_message_says_seed_run_replay_and_turns(self) -> None:
-        """The text of a lost update, but for the seed and the instructions."""
+    def test_the_message_has_seed_run_replay_and_turns(self) -> None:
+        """The message has the failure, the call that replays it, and the turns."""
         error = lost_update(seed=3)
         head, replay, heading, *turns = str(error).splitlines()
         self.assertEqual(
@@ -166,7 +166,7 @@ class ReportTest(unittest.TestCase):
         )
 
     def test_only_the_last_turns_are_shown(self) -> None:
-        """The error has all of them."""
+        """The message has the last 20 turns; the attribute `schedule` has all."""
         counter = iter(range(10_000))
         lock = threading.Lock()
 
@@ -181,7 +181,7 @@ class ReportTest(unittest.TestCase):
         self.assertEqual(23, len(str(error).splitlines()))
 
     def test_an_exception_of_a_function_is_the_cause(self) -> None:
-        """With the thread that raised it, and the seed; no frame of itf is in its traceback."""
+        """The message names the thread; the traceback of the cause has no frame of itf."""
 
         def fails() -> None:
             raise ValueError("no luck")
@@ -197,8 +197,8 @@ class ReportTest(unittest.TestCase):
             entry = entry.tb_next
         self.assertEqual(["fails"], names)
 
-    def test_waits_that_nobody_ends_are_a_deadlock(self) -> None:
-        """Of a condition never notified, and of a lock whose holder has ended."""
+    def test_waits_without_a_cycle_can_be_a_deadlock(self) -> None:
+        """A condition without notify, and a lock of a thread that ended, are deadlocks."""
         condition = threading.Condition()
 
         def wait() -> None:
@@ -221,8 +221,8 @@ class ReportTest(unittest.TestCase):
         lock.release()
         self.assertRegex(str(error), r"held by keep-\d, which has ended,")
 
-    def test_a_lock_that_its_holder_takes_again(self) -> None:
-        """The shortest circle; the lock is free again after it."""
+    def test_a_lock_acquired_twice_is_a_deadlock(self) -> None:
+        """Acquiring a Lock twice is a cycle of one thread; the lock is free afterwards."""
         lock = threading.Lock()
 
         def twice() -> None:
@@ -235,9 +235,9 @@ class ReportTest(unittest.TestCase):
         self.assertFalse(lock.locked())
 
 
-class KindsOfFunctionsTest(unittest.TestCase):
-    def test_whatever_can_be_called(self) -> None:
-        """Methods, lambdas, closures, partials, callable objects and built-in ones."""
+class FunctionsTest(unittest.TestCase):
+    def test_any_callable_can_be_run(self) -> None:
+        """Lambdas, closures, partials, callable objects and builtins can be run."""
         seen: list[str] = []
 
         class Callable:
@@ -258,7 +258,7 @@ class KindsOfFunctionsTest(unittest.TestCase):
         self.assertEqual({"object", "lambda", "partial", "built-in", "nested"}, set(seen))
 
     def test_threads_are_named_after_functions(self) -> None:
-        """So that a log tells them apart."""
+        """A thread has the name of its function, with a number."""
         names: set[str] = set()
 
         def record() -> None:
@@ -268,7 +268,7 @@ class KindsOfFunctionsTest(unittest.TestCase):
         self.assertEqual({"record-1", "record-2"}, names)
 
     def test_functions_see_the_context_of_the_caller(self) -> None:
-        """Each has a copy of its own, as `contextvars` does it."""
+        """Each function runs in its own copy of the caller's contextvars context."""
         variable = contextvars.ContextVar("variable", default="unset")
         token = variable.set("caller's")
         seen: list[str] = []
@@ -285,7 +285,7 @@ class KindsOfFunctionsTest(unittest.TestCase):
             variable.reset(token)
 
     def test_setup_and_check_run_once_a_run_in_the_caller(self) -> None:
-        """Setup, functions, check, in this order."""
+        """Each run calls setup, functions and check, in this order."""
         calls: list[object] = []
         interleave(
             lambda: calls.append("function"),
@@ -296,9 +296,9 @@ class KindsOfFunctionsTest(unittest.TestCase):
         self.assertEqual([threading.get_ident(), "function", "check"] * 3, calls)
 
 
-class BadInputTest(unittest.TestCase):
-    def test_errors_say_what_is_wrong(self) -> None:
-        """What was got, and what to do."""
+class ArgumentsTest(unittest.TestCase):
+    def test_wrong_arguments_raise_errors(self) -> None:
+        """Wrong arguments raise an error with the value and a remedy."""
 
         async def coroutine() -> None:
             return None
@@ -325,8 +325,8 @@ class BadInputTest(unittest.TestCase):
             with self.subTest(text), self.assertRaisesRegex(kind, text):
                 interleave(*functions, **options)  # type: ignore[arg-type]
 
-    def test_nested_calls_are_refused(self) -> None:
-        """In a function, in setup and in check."""
+    def test_nested_calls_raise_errors(self) -> None:
+        """interleave raises an error in functions and in setup of another interleave."""
 
         def nested() -> None:
             interleave(print)
@@ -337,8 +337,8 @@ class BadInputTest(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "called by setup or check of another"):
             interleave(lambda: None, setup=nested)
 
-    def test_an_error_of_setup_comes_out_as_it_is(self) -> None:
-        """It has nothing to do with the order; a note has the seed."""
+    def test_an_error_of_setup_is_raised_unchanged(self) -> None:
+        """An error of setup is raised unchanged, with a note that has the seed."""
         with self.assertRaises(KeyError) as caught:
             interleave(lambda: None, setup=lambda: {}["key"], seed=4)
         self.assertEqual(
@@ -347,8 +347,8 @@ class BadInputTest(unittest.TestCase):
 
 
 class PassThroughTest(unittest.TestCase):
-    def test_what_is_no_exception_comes_out_as_it_is(self) -> None:
-        """From a function and from the check, with a note that says how to replay it."""
+    def test_a_base_exception_is_raised_unchanged(self) -> None:
+        """A BaseException of a function or check is raised unchanged, with a note."""
 
         class Outcome(BaseException):
             pass
@@ -364,7 +364,7 @@ class PassThroughTest(unittest.TestCase):
             self.assertRegex(note, r"^in run 1 of 200 of interleave; replay: .*seed=9, runs=1")
 
     def test_sys_exit_ends_its_thread_alone(self) -> None:
-        """As in any thread."""
+        """sys.exit in a function ends its thread, and fails no run."""
         done: list[str] = []
         interleave(sys.exit, lambda: done.append("other"), runs=3)
         self.assertEqual(["other"] * 3, done)
@@ -372,7 +372,7 @@ class PassThroughTest(unittest.TestCase):
 
 class UnderUnittestTest(unittest.TestCase):
     def test_a_failed_check_is_a_failure_not_an_error(self) -> None:
-        """In a subtest, too; and the timeline of the test tells it."""
+        """unittest counts a failed check as a failure; the timeline records it."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -394,8 +394,11 @@ class UnderUnittestTest(unittest.TestCase):
         self.assertIn("itf.exceptions.InterleavingError: run", result.failures[0][1])
         self.assertRegex(result.failures[0][1], r"interleave: action='failed', seed=\d+, run=\d+")
 
-    def test_a_passing_one_is_told_on_the_timeline(self) -> None:
-        """With its seed and how many orders were tried; functions use the test's own timeline."""
+    def test_a_passing_call_is_recorded(self) -> None:
+        """A passing call is recorded with its seed and runs.
+
+        Functions record on the timeline of the test, too.
+        """
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -409,7 +412,7 @@ class UnderUnittestTest(unittest.TestCase):
         self.assertTrue(run_method(Case).wasSuccessful())
 
     def test_a_skip_in_the_check_skips(self) -> None:
-        """It is no failure of the run."""
+        """SkipTest in check skips the test."""
 
         class Case(unittest.TestCase):
             def test(self) -> None:
@@ -419,7 +422,7 @@ class UnderUnittestTest(unittest.TestCase):
 
 
 class EndTest(unittest.TestCase):
-    """Nothing hangs, and nothing is left."""
+    """interleave always ends, and no thread outlives it."""
 
     def setUp(self) -> None:
         self.threads = set(threading.enumerate())
@@ -427,14 +430,17 @@ class EndTest(unittest.TestCase):
     def tearDown(self) -> None:
         self.assertEqual(self.threads, set(threading.enumerate()))
 
-    def test_a_function_blocked_outside_is_told(self) -> None:
-        """With where it is; its thread ends when the call does."""
+    def test_a_function_blocked_in_c_is_reported(self) -> None:
+        """A timeout error reports where a thread is blocked in C; it ends with its call."""
         ours, theirs = socket.socketpair()
         try:
             error = failing_run(interleave, lambda: ours.recv(1), lambda: None, timeout=0.5, seed=1)
             self.assertIsInstance(error, InterleavingTimeoutError)
             self.assertIn("the run did not end within 0.5 s:\n", str(error))
-            self.assertRegex(str(error), r"lambda-1 \(.*\) is at \S+test_interleaving\.py:\d+ in ")
+            self.assertRegex(
+                str(error),
+                r"lambda-1 \(.*\) is at \S+test_interleaving\.py:\d+ in ",
+            )
             self.assertIn("could not be ended: lambda-1", str(error))
         finally:
             (blocked,) = [t for t in threading.enumerate() if t.name == "lambda-1"]
@@ -443,14 +449,14 @@ class EndTest(unittest.TestCase):
             ours.close()
             theirs.close()
 
-    def test_what_another_function_ends_is_waited_for(self) -> None:
-        """A socket that is not taken over delays a run and does not fail it."""
+    def test_a_wait_for_a_socket_is_no_failure(self) -> None:
+        """Waiting for a socket delays a run, and does not fail it."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             interleave(lambda: ours.recv(1), lambda: theirs.send(b"x"), runs=5, seed=1)
 
-    def test_a_loop_without_end_is_ended(self) -> None:
-        """Also one that does nothing at all."""
+    def test_an_endless_loop_is_ended(self) -> None:
+        """An endless loop with an empty body is ended at the timeout."""
 
         def loop() -> None:
             while True:
@@ -460,8 +466,8 @@ class EndTest(unittest.TestCase):
         self.assertIsInstance(error, InterleavingTimeoutError)
         self.assertNotIn("could not be ended", str(error))
 
-    def test_a_thread_that_spins_lets_the_others_on(self) -> None:
-        """Whoever waits for a flag without a wait is interrupted in time."""
+    def test_a_polling_thread_is_preempted(self) -> None:
+        """A thread that polls a flag in a loop is preempted, so that another can set it."""
         state = {"ready": False}
 
         def spin() -> None:
@@ -477,7 +483,7 @@ class EndTest(unittest.TestCase):
         )
 
     def test_cleanups_of_ended_threads_run(self) -> None:
-        """A deadlock unwinds: `finally` and `with` do what they are there for."""
+        """After a deadlock, `finally` and `with` of the threads run."""
         done: list[str] = []
         first, second = threading.Lock(), threading.Lock()
         forwards, backwards = crossing(first, second)
@@ -497,8 +503,11 @@ class EndTest(unittest.TestCase):
         self.assertEqual(["cleaned up"] * 2, done)
         self.assertFalse(first.locked() or second.locked())
 
-    def test_threads_that_wait_are_ended_without_a_word(self) -> None:
-        """Though they leave `with condition` without the lock, which is another's by then."""
+    def test_waiting_threads_are_unwound_silently(self) -> None:
+        """Threads in Condition.wait are unwound without an error.
+
+        They leave `with condition` without owning its lock.
+        """
         told: list[Any] = []
         hook, threading.excepthook = threading.excepthook, told.append
         self.addCleanup(setattr, threading, "excepthook", hook)
@@ -526,7 +535,7 @@ class EndTest(unittest.TestCase):
         self.assertEqual([], told)
 
     def test_an_error_of_a_thread_that_a_function_starts_fails_the_run(self) -> None:
-        """It would be lost on the screen, without a seed."""
+        """An exception in a thread that a function starts fails the run."""
 
         def start() -> None:
             thread = threading.Thread(target=lambda: {}["missing"], name="started")
@@ -537,8 +546,8 @@ class EndTest(unittest.TestCase):
         self.assertIn("failed: started raised KeyError: 'missing'\n", str(error))
         self.assertIsInstance(error.__cause__, KeyError)
 
-    def test_a_thread_that_nobody_joins_is_waited_for(self) -> None:
-        """As a program does at its end, if it is no daemon, which it is not by default."""
+    def test_a_run_waits_for_non_daemon_threads(self) -> None:
+        """A run waits for started threads that are no daemons, also without join."""
         done: list[str] = []
         daemons: set[bool] = set()
 
@@ -567,7 +576,7 @@ class EndTest(unittest.TestCase):
         self.assertEqual({False}, daemons)
 
     def test_the_trace_function_of_the_caller_stays(self) -> None:
-        """Its own and that of new threads, such as a debugger or coverage set."""
+        """sys.settrace and threading.settrace have the same functions after a call."""
 
         def tracer(frame: Any, event: str, argument: Any) -> Any:
             return None
@@ -588,7 +597,7 @@ class EndTest(unittest.TestCase):
         self.assertEqual([tracer], after)
 
     def test_threads_that_functions_start_take_part(self) -> None:
-        """An update that is lost between them is found and replayed."""
+        """A lost update between threads that a function starts is found and replayed."""
         account = Account()
 
         def start_two() -> None:
@@ -611,8 +620,8 @@ class EndTest(unittest.TestCase):
         self.assertIn("t1", str(error))
         self.assertEqual(error.schedule, run(seed=error.seed, runs=1).schedule)
 
-    def test_calls_of_several_threads_follow_one_another(self) -> None:
-        """What is exchanged is the whole process's."""
+    def test_concurrent_calls_are_serialized(self) -> None:
+        """Concurrent calls of interleave run one after the other."""
         found = in_threads(4, lambda number: lost_update(seed=number * 1000))
         self.assertEqual(4, len(found))
         for error in found:
@@ -621,7 +630,7 @@ class EndTest(unittest.TestCase):
     @unittest.skipUnless(hasattr(os, "fork"), "there is no fork here")
     @unittest.skipIf(sys.version_info >= (3, 12), "Python 3.12 warns of a fork beside threads")
     def test_a_function_may_fork(self) -> None:
-        """The child has nobody to take turns with, and its locks work."""
+        """A child that a function forks runs without the scheduler, and its locks work."""
         lock = threading.Lock()
         codes: list[int] = []
 
@@ -636,7 +645,7 @@ class EndTest(unittest.TestCase):
         self.assertEqual([7] * 5, codes)
 
     def test_ctrl_c_ends_a_run(self) -> None:
-        """It comes out as it is, no thread is left, and what was taken over is put back."""
+        """KeyboardInterrupt is raised unchanged, no thread is left, patches are undone."""
         script = """
 import os, signal, threading, time
 from itf import interleave
