@@ -9,6 +9,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from itf.safe_repr import safe_repr
+from itf.validation import check_integer
 
 __all__ = ["check_functions", "check_numbers", "codes_of", "names_of", "thread_names"]
 
@@ -91,10 +92,7 @@ def _call_of(function: Any) -> Any:
 
 def check_numbers(runs: Any, seed: Any, timeout: Any) -> None:
     """Raise if a number has the wrong type or is out of range."""
-    if isinstance(runs, bool) or not isinstance(runs, int):
-        raise TypeError(f"interleave: runs must be an int, got {safe_repr(runs)}")
-    if runs < 1:
-        raise ValueError(f"interleave: runs must be at least 1, got {runs}")
+    check_integer("interleave: runs", runs, 1)
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise TypeError(f"interleave: seed must be an int or None, got {safe_repr(seed)}")
     if seed is not None and seed < 0:
