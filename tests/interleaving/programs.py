@@ -17,6 +17,7 @@ __all__ = [
     "crossing",
     "failing_run",
     "global_lock",
+    "lost_update",
 ]
 
 global_lock = threading.Lock()
@@ -124,3 +125,21 @@ def failing_run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except InterleavingError as error:
         return error
     raise AssertionError("no interleaving failed")
+
+
+def lost_update(**options: Any) -> Any:
+    """Interleave two deposits without a lock, and return the error."""
+    from itf import interleave
+
+    account = Account()
+
+    def setup() -> None:
+        account.balance = 0
+
+    def check() -> None:
+        if account.balance != 2:
+            raise AssertionError(f"balance is {account.balance}")
+
+    return failing_run(
+        interleave, account.deposit, account.deposit, setup=setup, check=check, **options
+    )

@@ -331,7 +331,7 @@ class LazyTest(unittest.TestCase):
         Otherwise itf would take its replacements for the real objects, and recurse.
         """
         script = (
-            "from tests.interleaving.test_interleaving import lost_update\n"
+            "from tests.interleaving.programs import lost_update\n"
             "print('\\n'.join(lost_update(seed=3, runs=200).schedule))"
         )
         printed = {self.run_lazily(script, mode=mode) for mode in ("normal", "all", "all")}
