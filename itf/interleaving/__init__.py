@@ -2,6 +2,7 @@
 
 # interleaving.py         interleave(): all runs of one call, and the error of the first failure
 # arguments.py            checks of the arguments of interleave()
+# call_lock.py            lets one call of interleave() run at a time
 # interleaving_report.py  text of the error: turns, deadlock, threads that do not end
 # patching.py             replaces locks, queues and clocks while interleave() runs, then restores
 # references.py           walks the references that an object holds, to replace locks in them

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import functools
 import gc
-import os
 import random
 import sys
 import threading
@@ -21,6 +20,7 @@ from itf.exceptions import (
     InterleavingError,
     InterleavingTimeoutError,
 )
+from itf.fork_safety import after_fork_in_child
 from itf.gil import warn_without_gil
 from itf.interleaving.arguments import (
     check_functions,
@@ -29,7 +29,8 @@ from itf.interleaving.arguments import (
     names_of,
     thread_names,
 )
-from itf.interleaving.current import current_managed_thread, current_run
+from itf.interleaving.call_lock import single_call
+from itf.interleaving.current import current_run
 from itf.interleaving.interleaving_report import (
     describe_deadlock,
     describe_stuck,
@@ -50,13 +51,6 @@ __all__ = ["InterleavingResult", "interleave"]
 
 __unittest = True
 
-
-class _Exclusive:
-    # Held during a call of interleave: patches affect the whole process.
-    lock = threading.RLock()
-
-
-_exclusive: Final = _Exclusive()
 
 # Upper limit of random first seeds: short enough to type.
 _MAX_SEED: Final = 1_000_000
@@ -154,7 +148,7 @@ def interleave(
     scope = Scope(codes_of(functions), names_of(trace))
     if seed is None:
         seed = random.SystemRandom().randrange(_MAX_SEED)
-    with _exclusively(timeout):
+    with single_call(timeout):
         runner = _Runner(functions, setup, check, scope, timeout)
         return runner.run_all(seed, runs)
 
@@ -317,38 +311,6 @@ def _record_event(**data: object) -> None:
 
 
 @contextmanager
-def _exclusively(timeout: float | None) -> Iterator[None]:
-    """Hold the lock of `interleave`; raise if this thread is inside `interleave` already."""
-    if current_managed_thread() is not None:
-        raise RuntimeError("interleave was called by a function that interleave runs; call it once")
-    lock = _exclusive.lock
-    if not lock.acquire(timeout=-1 if timeout is None else timeout):
-        raise TimeoutError(
-            f"another thread's interleave did not end within {timeout} s; interleave "
-            "patches threading, queue and time, so only one call runs at a time"
-        )
-    try:
-        if _depth.value:
-            raise RuntimeError("interleave was called by setup or check of another; call it once")
-        _depth.value += 1
-        try:
-            yield
-        finally:
-            _depth.value -= 1
-    finally:
-        lock.release()
-
-
-class _Depth:
-    """Nesting depth of `interleave` calls in the thread that holds the lock."""
-
-    value = 0
-
-
-_depth: Final = _Depth()
-
-
-@contextmanager
 def _gc_disabled() -> Iterator[None]:
     """Disable the garbage collector: it calls ``__del__`` at times that no seed determines."""
     was_enabled = gc.isenabled()
@@ -374,13 +336,9 @@ def _silenced_pool_logger() -> Iterator[None]:
         pools.LOGGER.disabled = False
 
 
-def _after_fork() -> None:
+@after_fork_in_child
+def _detach_in_child() -> None:
     # The child has only the thread that forked, so the scheduler must not make it wait.
     if current_run.scheduler is not None:
         current_run.scheduler.detach_all()
         current_run.scheduler = None
-    _exclusive.lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
