@@ -6,7 +6,9 @@
 # interleaving_report.py  text of the error: turns, deadlock, threads that do not end
 # patching.py             replaces locks, queues and clocks while interleave() runs, then restores
 # references.py           walks the references that an object holds, to replace locks in them
-# primitives.py           replacements for Lock, RLock, Condition and SimpleQueue
+# primitives.py           replacements for Lock and RLock
+# condition.py            replacement for Condition
+# simple_queue.py         replacement for SimpleQueue
 # time_patches.py         replacements for clocks, sleep, Thread.start and Thread.join
 # tracing.py              calls the scheduler before instructions of user code
 # opcodes.py              classifies opcodes: where a thread switch can make a difference

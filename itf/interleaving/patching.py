@@ -13,7 +13,9 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from itf.interleaving import primitives, time_patches
+from itf.interleaving.condition import Condition
 from itf.interleaving.references import references_of, swap_item
+from itf.interleaving.simple_queue import SimpleQueue
 from itf.interleaving.tracing import Scope
 from itf.lazy_imports import lazy_names, resolve_modules
 
@@ -45,7 +47,7 @@ _ATOMS: Final = (
     type(None), bool, int, float, complex, str, bytes, bytearray, range, slice
 )  # fmt: skip
 
-_OWN: Final = (primitives.Lock, primitives.SimpleQueue)
+_OWN: Final = (primitives.Lock, SimpleQueue)
 
 
 def _log_handlers(logging: Any) -> list[Any]:
@@ -81,8 +83,8 @@ class Patcher:
         pairs: list[tuple[Any, Any]] = [
             (threading.Lock, primitives.Lock),
             (threading.RLock, primitives.RLock),
-            (threading.Condition, primitives.Condition),
-            (queue.SimpleQueue, primitives.SimpleQueue),
+            (threading.Condition, Condition),
+            (queue.SimpleQueue, SimpleQueue),
             (time.sleep, time_patches.sleep(scope.has_frame)),
             *((real, time_patches.clock(real, scope.has_frame)) for real in _CLOCKS),
         ]
@@ -213,7 +215,7 @@ class _ObjectWalk:
         if kind in _LOCK_TYPES:
             return self._lock(value, name)
         if kind is _REAL_QUEUE:
-            return primitives.SimpleQueue(value, name)
+            return SimpleQueue(value, name)
         if kind is types.BuiltinMethodType:
             if type(value.__self__) in _LOCK_TYPES:
                 # A condition stores the bound methods of its lock as attributes.
@@ -230,7 +232,7 @@ class _ObjectWalk:
         return known[1]
 
     def _replace_condition(self, condition: Any, name: str) -> None:
-        condition.__class__ = primitives.Condition
+        condition.__class__ = Condition
         condition._itf_name = f"Condition {name}"
 
         def restore() -> None:

@@ -1,8 +1,8 @@
-"""Replacements for Lock, RLock and Condition of threading, and for queue.SimpleQueue.
+"""Replacements for Lock and RLock of threading.
 
 Each replacement wraps the real object.  A managed thread that has to wait passes its turn
 on; any other thread calls the real object.  So a replacement works after the run, and
-managed and unmanaged threads may share it.
+managed and unmanaged threads may share it.  The same holds for `Condition` and `SimpleQueue`.
 
 The standard library builds events, semaphores, barriers and the other queues on these
 classes, so they need no replacements.
@@ -10,10 +10,7 @@ classes, so they need no replacements.
 
 from __future__ import annotations
 
-import queue
-import sys
 import threading
-from collections import deque
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -21,19 +18,26 @@ from itf.interleaving.current import current_managed_thread, current_run
 from itf.interleaving.managed_thread import UNKNOWN_HOLDER, ManagedThread
 from itf.tracebacks import code_location, module_of, user_frame
 
-__all__ = ["BUILT_ON", "Condition", "Lock", "RLock", "SimpleQueue", "replacement_for", "top_module"]
+__all__ = [
+    "BUILT_ON",
+    "Lock",
+    "RLock",
+    "describe_creation",
+    "replacement_for",
+    "top_module",
+    "wake_waiters",
+]
 
 __unittest = True
 
 _RealLock: Final = threading.Lock
 _RealRLock: Final = threading.RLock
-_RealSimpleQueue: Final = queue.SimpleQueue
 
 # Top-level modules whose waits use the classes replaced here, and so must read virtual time.
 BUILT_ON: Final = ("threading", "queue", "concurrent")
 
 
-def _describe_creation(kind: str) -> str:
+def describe_creation(kind: str) -> str:
     """Return text that identifies a new object: its class and the line that creates it.
 
     A lock that a class of the standard library creates is named after that class: the
@@ -63,7 +67,7 @@ class Lock:
 
     def __init__(self, real: Any = None, name: str | None = None) -> None:
         self._real = self._make() if real is None else real
-        self._name = f"{self._kind} {name}" if name else _describe_creation(self._kind)
+        self._name = f"{self._kind} {name}" if name else describe_creation(self._kind)
         self._owner: ManagedThread | int | None = None
         # Number of acquisitions by the owner; more than 1 only for an RLock.
         self._count = 0
@@ -119,7 +123,7 @@ class Lock:
             return
         if isinstance(owner, ManagedThread):
             owner.holds.pop(self, None)
-        _wake_waiters(self)
+        wake_waiters(self)
 
     def locked(self) -> bool:
         """Return whether a thread holds the lock."""
@@ -213,170 +217,6 @@ class RLock(Lock):
     _acquire_restore = Lock.reacquire
 
 
-class _Waiter:
-    """The resource of one thread that waits for a condition."""
-
-    def __init__(self, condition: Condition) -> None:
-        self.condition = condition
-        self.notified = False
-
-    def is_free(self) -> bool:
-        return self.notified
-
-    def holder(self) -> None:
-        return None
-
-    def describe(self) -> str:
-        return self.condition.describe()
-
-
-class Condition(threading.Condition):
-    """Replacement for ``threading.Condition``, and a subclass of it."""
-
-    def __init__(self, lock: Any = None) -> None:
-        lock = RLock() if lock is None else replacement_for(lock)
-        super().__init__(lock)
-        self._itf_name = _describe_creation("Condition")
-
-    # Default for a real condition whose class was changed to this one, without __init__.
-    _itf_name = "Condition"
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for a notification, like ``threading.Condition.wait``."""
-        now = current_managed_thread()
-        if now is None:
-            return super().wait(timeout)
-        scheduler, managed = now
-        lock = self._itf_lock()
-        if not lock.is_owned():
-            raise RuntimeError("cannot wait on un-acquired lock")
-        waiter = _Waiter(self)
-        waiters = self._itf_waiters()
-        waiters.append(waiter)
-        count = lock.release_all()
-        try:
-            if timeout is not None and timeout <= 0:
-                scheduler.step(managed)
-                return waiter.notified
-            return scheduler.block(managed, waiter, timeout)
-        finally:
-            if waiter in waiters:
-                waiters.remove(waiter)
-            lock.reacquire(count)
-
-    def notify(self, n: int = 1) -> None:
-        """Wake at most ``n`` waiting threads, like ``threading.Condition.notify``."""
-        if not self._itf_lock().is_owned():
-            raise RuntimeError("cannot notify on un-acquired lock")
-        waiters = self._itf_waiters()
-        while n > 0 and waiters:
-            waiter = waiters.popleft()
-            waiter.notified = True
-            n -= 1
-            if current_run.scheduler is not None:
-                current_run.scheduler.wake(waiter)
-        if n > 0:
-            super().notify(n)
-
-    def notify_all(self) -> None:
-        """Wake all waiting threads, like ``threading.Condition.notify_all``."""
-        self.notify(sys.maxsize)
-
-    def _itf_lock(self) -> Lock:
-        # The `acquire` of a condition is the bound method of its lock.
-        lock = getattr(self.acquire, "__self__", None)
-        return lock if isinstance(lock, Lock) else _UserDefinedLock(self)
-
-    def _itf_waiters(self) -> deque[_Waiter]:
-        waiters: deque[_Waiter] = self.__dict__.setdefault("_itf_waiting", deque())
-        return waiters
-
-    def describe(self) -> str:
-        """Return the class and the name of the condition."""
-        return self._itf_name
-
-
-class _UserDefinedLock(Lock):
-    """The lock of a condition, if its class is user-defined; counted as acquired once."""
-
-    def __init__(self, condition: threading.Condition) -> None:
-        super().__init__(condition)
-
-    def is_owned(self) -> bool:
-        return True
-
-    def release_all(self) -> int:
-        self._real.release()
-        return 1
-
-    def reacquire(self, count: int) -> None:
-        self._real.acquire()
-
-
-class SimpleQueue:
-    """Replacement for ``queue.SimpleQueue``.
-
-    Args:
-        real: The real queue; a new one by default.
-        name: Name for reports; by default, the location of the creation.
-    """
-
-    def __init__(self, real: Any = None, name: str | None = None) -> None:
-        self._real: Any = _RealSimpleQueue() if real is None else real
-        self._name = f"SimpleQueue {name}" if name else _describe_creation("SimpleQueue")
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Add an item; the queue has no limit, so this never waits."""
-        now = current_managed_thread()
-        if now is not None:
-            now[0].step(now[1])
-        self._real.put(item)
-        _wake_waiters(self)
-
-    def put_nowait(self, item: Any) -> None:
-        """Add an item; the queue has no limit, so this never waits."""
-        self.put(item)
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Remove and return an item, like ``queue.SimpleQueue.get``."""
-        now = current_managed_thread()
-        if now is None:
-            return self._real.get(block, timeout)
-        if block and timeout is not None and timeout < 0:
-            raise ValueError("'timeout' must be a non-negative number")
-        scheduler, managed = now
-        scheduler.step(managed)
-        deadline = None if timeout is None else scheduler.now + timeout
-        while self._real.empty():
-            left = None if deadline is None else max(0.0, deadline - scheduler.now)
-            if not block or left == 0 or not scheduler.block(managed, self, left):
-                break
-        return self._real.get_nowait()
-
-    def get_nowait(self) -> Any:
-        """Remove and return an item; raise ``queue.Empty`` if there is none."""
-        return self.get(block=False)
-
-    def empty(self) -> bool:
-        """Return whether the queue is empty now."""
-        return bool(self._real.empty())
-
-    def qsize(self) -> int:
-        """Return the current number of items."""
-        return int(self._real.qsize())
-
-    def is_free(self) -> bool:
-        """Return whether the queue has an item, so that `get` need not wait."""
-        return not self._real.empty()
-
-    def holder(self) -> None:
-        """Return None: a queue has no holder."""
-
-    def describe(self) -> str:
-        """Return the class and the name of the queue."""
-        return self._name
-
-
 def replacement_for(lock: Any, name: str | None = None) -> Any:
     """Return a replacement for a real lock; any other object is returned as it is."""
     if isinstance(lock, type(_RealLock())):
@@ -386,7 +226,7 @@ def replacement_for(lock: Any, name: str | None = None) -> Any:
     return lock
 
 
-def _wake_waiters(resource: Any) -> None:
+def wake_waiters(resource: Any) -> None:
     """Wake the threads that wait for a resource, and yield to one of higher priority."""
     scheduler = current_run.scheduler
     if scheduler is None:
