@@ -9,7 +9,7 @@
 #   guard/  faults/          what a test leaves behind; what fails, when and how
 #   loops/                   event loops, and the tasks in them
 #   measures/                samples of time, statistics, comparisons
-#   schedules/               threads in an order chosen by a seed
+#   interleaving/            threads in an order chosen by a seed
 #   syntax/                  parsers and trees like those of tree-sitter
 #   timeline.py              what happened, in order
 #   tracebacks.py            stack frames of user code, without those of itf

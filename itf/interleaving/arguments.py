@@ -51,7 +51,7 @@ def names_of(trace: Iterable[ModuleType | str] | None) -> list[str] | None:
     entries = [trace] if isinstance(trace, str | ModuleType) else [*trace]
     for entry in entries:
         if not isinstance(entry, str | ModuleType):
-            raise TypeError(f"trace takes modules and their names, got {safe_repr(entry)}")
+            raise TypeError(f"trace must be modules or their names, got {safe_repr(entry)}")
     return [entry if isinstance(entry, str) else entry.__name__ for entry in entries]
 
 

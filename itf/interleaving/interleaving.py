@@ -274,9 +274,9 @@ class _Runner:
             text = describe_stuck(scheduler, self._timeout or 0.0)
             return _Failure(text, error=InterleavingTimeoutError)
         if scheduler.deadlocked:
-            circle = tuple(managed.name for managed in wait_cycle(scheduler.deadlocked))
+            cycle = tuple(managed.name for managed in wait_cycle(scheduler.deadlocked))
             text = describe_deadlock(scheduler.deadlocked)
-            return _Failure(text, error=functools.partial(InterleavingDeadlockError, circle=circle))
+            return _Failure(text, error=functools.partial(InterleavingDeadlockError, circle=cycle))
         return None
 
     def _run_check(self) -> _Failure | None:

@@ -23,7 +23,7 @@ __all__ = [
 
 __unittest = True
 
-# Number of turns in the message.  The error's `schedule` has all of them.
+# Number of turns in the message.  The error's `schedule` has more.
 _TURNS_SHOWN: Final = 20
 
 # Description of a thread that stalls in a call that is not patched.
@@ -90,12 +90,12 @@ def _instruction(location: Location) -> str:
 
 def describe_deadlock(threads: Sequence[ManagedThread]) -> str:
     """Return what each deadlocked thread waits for and holds; only the cycle, if there is one."""
-    circle = wait_cycle(threads)
-    shown = circle[:-1] or list(threads)
-    if circle:
-        heading = f"deadlock: {' -> '.join(managed.name for managed in circle)}"
+    cycle = wait_cycle(threads)
+    shown = cycle[:-1] or list(threads)
+    if cycle:
+        heading = f"deadlock: {' -> '.join(managed.name for managed in cycle)}"
     else:
-        heading = "deadlock: no thread can go on"
+        heading = "deadlock: no thread can continue"
     return "\n".join([heading, *(line for managed in shown for line in _waits(managed))])
 
 

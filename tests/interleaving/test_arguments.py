@@ -36,7 +36,7 @@ class ArgumentsTest(unittest.TestCase):
             ((print,), {"seed": "x"}, TypeError, "seed must be an int or None, got 'x'"),
             ((print,), {"seed": -1}, ValueError, "seed must not be negative, got -1"),
             ((print,), {"timeout": 0}, ValueError, "timeout must be above 0, got 0"),
-            ((print,), {"trace": [3]}, TypeError, "trace takes modules and their names, got 3"),
+            ((print,), {"trace": [3]}, TypeError, "trace must be modules or their names, got 3"),
         ):
             with self.subTest(text), self.assertRaisesRegex(kind, text):
                 interleave(*functions, **options)  # type: ignore[arg-type]

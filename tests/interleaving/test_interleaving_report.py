@@ -81,7 +81,7 @@ class ReportTest(unittest.TestCase):
         self.assertEqual((), error.circle)
         self.assertRegex(
             str(error),
-            r"no thread can go on\n  wait-1 waits for Condition 'condition' of \S+wait,\n",
+            r"no thread can continue\n  wait-1 waits for Condition 'condition' of \S+wait,\n",
         )
         lock = threading.Lock()
 

@@ -16,7 +16,7 @@ _HOUR = 3600.0
 
 
 class WaitingTest(unittest.TestCase):
-    """Replacements behave like the real objects, whoever creates them."""
+    """Replacements behave like the real objects, in every place where they are created."""
 
     def everywhere(self, make: Callable[[], Any], *uses: Callable[[Any], object]) -> None:
         """Interleave uses of an object.

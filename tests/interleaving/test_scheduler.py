@@ -110,8 +110,8 @@ class EndTest(unittest.TestCase):
 
         They leave `with condition` without owning its lock.
         """
-        told: list[Any] = []
-        hook, threading.excepthook = threading.excepthook, told.append
+        reported: list[Any] = []
+        hook, threading.excepthook = threading.excepthook, reported.append
         self.addCleanup(setattr, threading, "excepthook", hook)
         for make in (threading.Condition, lambda: threading.Condition(threading.Lock())):
             state: dict[str, Any] = {}
@@ -134,7 +134,7 @@ class EndTest(unittest.TestCase):
             for seed in range(30):
                 error = failing_run(interleave, fail, wait, setup=setup, seed=seed, runs=1)
                 self.assertIsInstance(error.__cause__, ValueError)
-        self.assertEqual([], told)
+        self.assertEqual([], reported)
 
     def test_an_error_of_a_thread_that_a_function_starts_fails_the_run(self) -> None:
         """An exception in a thread that a function starts fails the run."""
