@@ -9,7 +9,7 @@
 #   guard/  faults/          what a test leaves behind; what fails, when and how
 #   loops/                   event loops, and the tasks in them
 #   measures/                samples of time, statistics, comparisons
-#   schedules/               threads in an order chosen by a seed
+#   interleaving/            threads in an order chosen by a seed
 #   syntax/                  parsers and trees like those of tree-sitter
 #   timeline.py              what happened, in order
 #   tracebacks.py            stack frames of user code, without those of itf
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from itf.faults.injection import inject_faults as inject_faults
     from itf.faults.plan import FaultPlan as FaultPlan
     from itf.file_generation.mutations import Mutation as Mutation
-    from itf.fixtures.async_orders import FailedOrder as FailedOrder
+    from itf.fixtures.async_orders import FailingSchedule as FailingSchedule
     from itf.fixtures.async_runner import (
         AsyncTestRunner as AsyncTestRunner,
         async_test_runner as async_test_runner,
@@ -138,8 +138,8 @@ if TYPE_CHECKING:
     from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
     from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
     from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker
-    from itf.schedules.interleaving import (
-        Exploration as Exploration,
+    from itf.interleaving.interleaving import (
+        InterleavingResult as InterleavingResult,
         interleave as interleave,
     )
     from itf.timeline import Timeline as Timeline
@@ -176,7 +176,7 @@ _NAMES = {
     ),
     "itf.faults.injection": ("inject_faults",),
     "itf.faults.plan": ("FaultPlan",),
-    "itf.fixtures.async_orders": ("FailedOrder",),
+    "itf.fixtures.async_orders": ("FailingSchedule",),
     "itf.fixtures.async_runner": (
         "AsyncTestRunner",
         "async_test_runner",
@@ -243,8 +243,8 @@ _NAMES = {
     "itf.interfaces.config_change": ("ConfigChangeObserver",),
     "itf.interfaces.error_propagation": ("ErrorPropagationMixin",),
     "itf.interfaces.resource_tracking": ("ResourceTracker",),
-    "itf.schedules.interleaving": (
-        "Exploration",
+    "itf.interleaving.interleaving": (
+        "InterleavingResult",
         "interleave",
     ),
     "itf.timeline": ("Timeline",),

@@ -171,14 +171,14 @@ class InjectedFaultError(ItfError, RuntimeError):
 
 
 class InterleavingError(ItfError, AssertionError):
-    """Functions that run as threads failed in one of their interleavings.
+    """A run of `interleave` failed.
 
-    What a function or the check raised is its cause (``__cause__``).
+    If a function or the check raised an exception, it is the ``__cause__``.
 
     Attributes:
-        seed: With it, and ``runs=1``, the same interleaving runs again.
-        run: The number of the run that failed, from 1.
-        schedule: The turns of the threads that led to it, a line each.
+        seed: The seed of this run: ``interleave(..., seed=seed, runs=1)`` repeats it.
+        run: Number of the run that failed, from 1.
+        schedule: The turns of the threads before the failure, one line each.
     """
 
     def __init__(
@@ -191,11 +191,11 @@ class InterleavingError(ItfError, AssertionError):
 
 
 class InterleavingDeadlockError(InterleavingError):
-    """Threads wait for each other, or for something that nobody will give.
+    """All threads of a run wait, and no thread can end any of these waits.
 
     Attributes:
-        circle: The names of the threads that wait for each other, the first one
-            again at the end; empty if they do not wait in a circle.
+        circle: Names of threads that wait for each other in a cycle, with the first
+            again at the end; empty if there is no cycle.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class InterleavingDeadlockError(InterleavingError):
 
 
 class InterleavingTimeoutError(InterleavingError, TimeoutError):
-    """A run did not end in time: a function turns in a circle, or is blocked outside of Python."""
+    """A run did not end in time: a function loops endlessly, or is blocked in C code."""
 
 
 class MockParserError(ItfError, RuntimeError):
@@ -219,15 +219,15 @@ class MockParserError(ItfError, RuntimeError):
 
 
 class TaskTimeoutError(ItfError, TimeoutError):
-    """A coroutine did not end in time, or refused to be cancelled."""
+    """A coroutine did not end in time, or suppressed its cancellation."""
 
 
 class CounterTimeoutError(ItfError, TimeoutError):
-    """A counter did not get where it was waited for.
+    """A counter did not reach a value in time.
 
     Attributes:
-        wanted: The value that was waited for.
-        value: The value that it had in the end.
+        wanted: The value that `wait_until` was called with.
+        value: The value of the counter at the timeout.
     """
 
     def __init__(self, message: str, wanted: int = 0, value: int = 0) -> None:

@@ -36,7 +36,7 @@ LAYERS = [
         "itf.event_loops",
         "itf.file_generation",
         "itf.performance",
-        "itf.schedules",
+        "itf.interleaving",
         "itf.syntax",
     ],
     ["itf.timeline"],
@@ -108,7 +108,12 @@ class ImportsTest(unittest.TestCase):
 
         Imports inside functions and under TYPE_CHECKING count.
         """
-        for package in ("itf.event_loops", "itf.performance"):
+        for package in (
+            "itf.event_loops",
+            "itf.fixtures",
+            "itf.interleaving",
+            "itf.performance",
+        ):
             imports = {
                 module: imports_of(tree_of(module)) & {*MODULES}
                 for module in MODULES

@@ -22,7 +22,7 @@ ROOT = pathlib.Path(itf.__file__).parents[1]
 
 # What to look at before NEWEST is raised, by path, with the reason.
 PLACES = {
-    "itf/schedules/opcodes.py": "each opcode is local or shared; tests/schedules/test_opcodes.py",
+    "itf/interleaving/opcodes.py": "classes of opcodes; tests/interleaving/test_opcodes.py",
     "itf/pending.py": "where asyncio keeps its tasks; tests/test_pending.py",
     "itf/lazy_imports.py": "lazy imports; tests/test_lazy_imports.py",
     "itf/gil.py": "how Python says that the GIL is off; tests/test_gil.py",

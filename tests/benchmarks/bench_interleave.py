@@ -1,12 +1,12 @@
-"""How many schedules `interleave` needs until it finds a fault, and what one costs.
+"""Number of runs that `interleave` needs to find a fault, and the time of a run.
 
     python -m tests.benchmarks.bench_interleave
 
-Three ways take turns within one run, on the same faults:
+Three strategies are compared on the same faults:
 
-- `interleave` as it is: random priorities with few changes, and a random walk in
-  one run of three;
-- a random walk in each run: a coin at each step, heads for a change in three of ten;
+- `interleave` as it is: random priorities with few changes, and a random walk in one
+  run of three;
+- a random walk in each run: a priority change at 3 in 10 steps;
 - plain threads that start at a barrier, with ``sys.setswitchinterval(1e-6)``.
 """
 
@@ -22,23 +22,23 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from itf import InterleavingError, interleave
-from itf.schedules import interleaving
-from itf.schedules.choices import Choices
+from itf.interleaving import interleaving
+from itf.interleaving.pct_strategy import PctStrategy
 
 __all__ = ["main"]
 
 SEARCHES = 20
 MOST_RUNS = 5_000
 
-# So often plain threads try each fault in a round.
+# Number of runs of each fault with plain threads, in each of the searches.
 PLAIN_RUNS = 100
 
-# How long a plain run may take: one that takes longer is a deadlock.
+# Seconds after which a run with plain threads counts as a deadlock.
 PLAIN_TIMEOUT = 0.5
 
 
-class RandomWalk(Choices):
-    """A coin at each step."""
+class RandomWalk(PctStrategy):
+    """A strategy with a priority change at 3 in 10 steps."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
@@ -52,7 +52,7 @@ class RandomWalk(Choices):
 
 
 class Fault(NamedTuple):
-    """A program with a fault."""
+    """A program with a concurrency fault."""
 
     functions: tuple[Callable[[], object], ...]
     setup: Callable[[], object]
@@ -70,7 +70,7 @@ def lost_update() -> Fault:
 
 
 def crossed_locks() -> Fault:
-    """Return two functions that take two locks in opposite orders, after some work."""
+    """Return two functions that acquire two locks in opposite orders, after some work."""
     first, second = threading.Lock(), threading.Lock()
     done: list[int] = []
 
@@ -90,7 +90,7 @@ def crossed_locks() -> Fault:
 
 
 def short_window() -> Fault:
-    """Return a flag that is up for one instruction, after long work, and one who looks at it."""
+    """Return a thread that sets a flag for one instruction, after long work, and a reader."""
     state = {"up": False, "seen": False}
 
     def raise_flag() -> None:
@@ -99,19 +99,19 @@ def short_window() -> Fault:
         state["up"] = True
         state["up"] = False
 
-    def look() -> None:
+    def read() -> None:
         state["seen"] = state["up"]
 
     return Fault(
-        (raise_flag, look), lambda: state.update(up=False, seen=False), lambda: not state["seen"]
+        (raise_flag, read), lambda: state.update(up=False, seen=False), lambda: not state["seen"]
     )
 
 
-def schedules_until_found(fault: Fault, seed: int, choices: type[Choices]) -> tuple[int, float]:
-    """Return how many schedules it took, and the seconds that one took."""
+def runs_until_found(fault: Fault, seed: int, strategy: type[PctStrategy]) -> tuple[int, float]:
+    """Return the number of runs until the fault was found, and the seconds of one run."""
     start = time.perf_counter()
     runs = MOST_RUNS
-    with mock.patch.object(interleaving, "Choices", choices):
+    with mock.patch.object(interleaving, "PctStrategy", strategy):
         try:
             interleave(*fault.functions, setup=fault.setup, check=fault.check, runs=runs, seed=seed)
         except InterleavingError as error:
@@ -139,7 +139,7 @@ def plain_threads_find(fault: Fault) -> int:
         for thread in threads:
             thread.join(PLAIN_TIMEOUT)
         if any(thread.is_alive() for thread in threads):
-            return found + 1  # its locks are gone
+            return found + 1  # the threads hold the locks, so no further run is possible
         found += not fault.check()
     return found
 
@@ -152,10 +152,10 @@ def main() -> None:
         ours, walks, plain, costs = [], [], 0, []
         for _ in range(SEARCHES):
             seed = seeds.randrange(10**9)
-            found, cost = schedules_until_found(make(), seed, Choices)
+            found, cost = runs_until_found(make(), seed, PctStrategy)
             ours.append(found)
             costs.append(cost)
-            walks.append(schedules_until_found(make(), seed, RandomWalk)[0])
+            walks.append(runs_until_found(make(), seed, RandomWalk)[0])
             sys.setswitchinterval(1e-6)
             try:
                 plain += plain_threads_find(make())

@@ -138,7 +138,7 @@ class CompareTest(BaselineTestCase):
         """The error about a wrong argument says what the argument must be."""
         monitor: Any = self.monitor_of(parse=[1])
         for call, kind, message in (
-            (lambda: monitor.compare_to(3), TypeError, "baseline_file is a path, got 3"),
+            (lambda: monitor.compare_to(3), TypeError, "baseline_file must be a path, got 3"),
             (
                 lambda: monitor.compare_to(self.file, "10%"),
                 TypeError,

@@ -267,8 +267,7 @@ class WorkersTest(unittest.TestCase):
                 with self.subTest(action), self.assertRaises(FixtureError) as caught:
                     worker.result()
                 self.assertEqual(
-                    f"{action}: this is a worker, not the test that the monitor belongs to; "
-                    "do it in the test",
+                    f"{action} was called in a worker; call it in the test",
                     str(caught.exception),
                 )
         unused = performance_monitor()

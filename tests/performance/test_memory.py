@@ -178,9 +178,9 @@ class MemoryTest(unittest.TestCase):
     def test_mistakes(self) -> None:
         """`memory` must be True or False."""
         anything: Any = "yes"
-        with self.assertRaisesRegex(TypeError, "^memory is True or False, got 'yes'$"):
+        with self.assertRaisesRegex(TypeError, "^memory must be True or False, got 'yes'$"):
             performance_monitor(memory=anything)
-        with self.assertRaisesRegex(TypeError, "^memory is True or False, got 'yes'$"):
+        with self.assertRaisesRegex(TypeError, "^memory must be True or False, got 'yes'$"):
             self.monitor.measure("op", memory=anything)
 
     @unittest.skipUnless(hasattr(os, "fork"), "needs fork")

@@ -123,7 +123,7 @@ class JsonTest(ReportTestCase):
     def test_mistakes_of_merge(self) -> None:
         """Only another monitor can be merged."""
         anything: Any = {"parse": 3}
-        with self.assertRaisesRegex(TypeError, "^merge takes a performance_monitor, got {'parse"):
+        with self.assertRaisesRegex(TypeError, "^merge needs a performance_monitor, got {'parse"):
             self.monitor.merge(anything)
         with self.assertRaisesRegex(ValueError, "cannot be merged with itself"):
             self.monitor.merge(self.monitor)

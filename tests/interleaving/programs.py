@@ -1,4 +1,4 @@
-"""Small programs with and without faults, as a user would have them."""
+"""Small programs with and without concurrency faults, for the tests of interleave."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ __all__ = [
     "crossing",
     "failing_run",
     "global_lock",
+    "lost_update",
 ]
 
 global_lock = threading.Lock()
 
 
 class Account:
-    """It loses an update if it is interrupted between reading and writing."""
+    """An account that loses an update if a thread is preempted between read and write."""
 
     def __init__(self) -> None:
         self.balance = 0
@@ -34,7 +35,7 @@ class Account:
 
 @dataclasses.dataclass
 class AccountWithLock:
-    """It loses none; its lock comes from a factory that no module names."""
+    """An account that loses no update; a dataclass factory creates its lock."""
 
     lock: Any = dataclasses.field(default_factory=threading.Lock)
     queue: Any = dataclasses.field(default_factory=queue.SimpleQueue)
@@ -46,7 +47,7 @@ class AccountWithLock:
 
 
 class Slotted:
-    """Its lock stands in a slot."""
+    """An object whose lock is in a slot."""
 
     __slots__ = ("lock", "value")
 
@@ -60,12 +61,12 @@ class Slotted:
 
 
 class Pipeline:
-    """It uses about everything that threads can wait for."""
+    """Threads that wait for queues, conditions, semaphores, events, sleeps and each other."""
 
     def __init__(self) -> None:
-        self.renew()
+        self.reset()
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         self.queue: queue.Queue[int] = queue.Queue(2)
         self.condition = threading.Condition()
         self.semaphore = threading.Semaphore(1)
@@ -102,7 +103,7 @@ class Pipeline:
 
 
 def crossing(first: Any, second: Any) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return two functions that take two locks in opposite orders."""
+    """Return two functions that acquire two locks in opposite orders."""
 
     def forwards() -> None:
         with first, second:
@@ -116,7 +117,7 @@ def crossing(first: Any, second: Any) -> tuple[Callable[[], None], Callable[[], 
 
 
 def failing_run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Return the error of an interleave that must fail."""
+    """Return the error of a call of interleave that must fail."""
     from itf import InterleavingError
 
     try:
@@ -124,3 +125,21 @@ def failing_run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     except InterleavingError as error:
         return error
     raise AssertionError("no interleaving failed")
+
+
+def lost_update(**options: Any) -> Any:
+    """Interleave two deposits without a lock, and return the error."""
+    from itf import interleave
+
+    account = Account()
+
+    def setup() -> None:
+        account.balance = 0
+
+    def check() -> None:
+        if account.balance != 2:
+            raise AssertionError(f"balance is {account.balance}")
+
+    return failing_run(
+        interleave, account.deposit, account.deposit, setup=setup, check=check, **options
+    )

@@ -9,25 +9,27 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from itf.schedules import opcodes
-from itf.schedules.active import active
-from itf.schedules.opcodes import points_of, unknown_opcodes
-from itf.schedules.report import _instruction
-from itf.schedules.tasks import Place
-from itf.schedules.tracing import Scope, watch
+from itf.interleaving import opcodes
+from itf.interleaving.current import current_run
+from itf.interleaving.interleaving_report import _instruction
+from itf.interleaving.managed_thread import Location
+from itf.interleaving.opcodes import switch_points_of, unknown_opcodes
+from itf.interleaving.tracing import Scope, make_tracer
 
-ADVICE = """Python {version} has opcodes that itf/schedules/opcodes.py does not classify: {names}.
+ADVICE = """Python {version} has opcodes that itf/interleaving/opcodes.py does not classify:
+  {names}.
 Read what each does in CPython's Python/bytecodes.c, and add its name
-  to _LOCAL_BY_NAME, if it touches the frame's own stack and local variables only,
-  to _PLAIN_JUMPS, if it is a jump that calls no code and looks at no object but None,
-  to BACKGROUND, if no code object has it, or if it is a part of another instruction,
+  to _LOCAL_BY_NAME, if it accesses the frame's own stack and local variables only,
+  to _PLAIN_JUMPS, if it is a jump that calls no code and tests no object except None,
+  to INTERNAL, if no code object has it, or if it is a part of another instruction,
   to SHARED, if it reads or writes anything else, or may call code.
-Until then each is a point at which interleave may interrupt a thread, which is safe, but
-makes runs longer and faults rarer. Then run python -m unittest tests.schedules.test_opcodes"""
+Until then interleave may preempt a thread before each of them.  This is safe, but makes
+runs longer, so that faults are found later. Then run
+  python -m unittest tests.interleaving.test_opcodes"""
 
 
 def function_of(lines: list[str], names: dict[str, Any] | None = None) -> Callable[[], Any]:
-    """Return a function with these lines, and these globals."""
+    """Return a function with these lines as its body and these globals."""
     space: dict[str, Any] = {"__name__": __name__, **(names or {})}
     body = "\n".join(f"    {line}" for line in lines)
     exec(f"def function():\n{body}\n", space)
@@ -36,7 +38,7 @@ def function_of(lines: list[str], names: dict[str, Any] | None = None) -> Callab
 
 
 class Steps:
-    """Stands in for the scheduler: records the points to which one thread comes."""
+    """A fake scheduler that records the offsets of one thread's steps."""
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
@@ -44,55 +46,55 @@ class Steps:
     def current(self) -> Steps:
         return self
 
-    def step(self, task: object, frame: FrameType, offset: int) -> None:
+    def step(self, managed: object, frame: FrameType, offset: int) -> None:
         self.offsets.append(offset)
 
 
 def steps_of(function: Callable[[], Any]) -> list[int]:
-    """Return the offsets of the points to which a call of a function comes."""
+    """Return the offsets of the switch points that a call of a function reaches."""
     steps = Steps()
-    watcher = watch(Scope([function.__code__]))
-    watcher.start()
-    active.scheduler = steps  # type: ignore[assignment]
+    tracer = make_tracer(Scope([function.__code__]))
+    tracer.start()
+    current_run.scheduler = steps  # type: ignore[assignment]
     try:
-        watcher.during(function)
+        tracer.trace_call(function)
     finally:
-        active.scheduler = None
-        watcher.stop()
+        current_run.scheduler = None
+        tracer.stop()
     return steps.offsets
 
 
 class KnownTest(unittest.TestCase):
     def test_every_opcode_of_this_python_is_classified(self) -> None:
-        """A Python with an opcode that itf does not know fails here, and says what to do."""
+        """Each opcode of this Python is in a class; the message explains how to add one."""
         version = ".".join(map(str, sys.version_info[:3]))
         names = ", ".join(unknown_opcodes())
         self.assertEqual("", names, "\n" + ADVICE.format(version=version, names=names))
 
     def test_no_opcode_is_in_two_classes(self) -> None:
-        """Each is either local, or a plain jump, or shared, or not in code at all."""
-        classes = [opcodes.LOCAL, opcodes._PLAIN_JUMPS, opcodes.SHARED, opcodes.BACKGROUND]
+        """The classes of opcodes are disjoint."""
+        classes = [opcodes.LOCAL, opcodes._PLAIN_JUMPS, opcodes.SHARED, opcodes.INTERNAL]
         for first, second in itertools.combinations(classes, 2):
             self.assertEqual(frozenset(), first & second)
 
-    def test_a_new_opcode_is_seen(self) -> None:
-        """Neither pseudo-instructions nor instrumented ones, which no code object shows."""
+    def test_unknown_opcodes_are_found(self) -> None:
+        """Unknown opcodes are reported; pseudo-instructions and instrumented opcodes are not."""
         new = {"FUTURE": 254, "ANOTHER": 253, "PSEUDO": 300, "INSTRUMENTED_FUTURE": 252}
         with mock.patch.object(dis, "opmap", {**dis.opmap, **new}):
             self.assertEqual(["ANOTHER", "FUTURE"], unknown_opcodes())
 
-    def test_an_unknown_opcode_is_a_point(self) -> None:
-        """Code of a newer Python has too many points rather than too few."""
+    def test_an_unknown_opcode_is_a_switch_point(self) -> None:
+        """A thread may be preempted before an opcode that is in no class."""
         function = function_of(["a = 1", "return a"])
-        self.assertEqual(frozenset(), points_of(function.__code__))
+        self.assertEqual(frozenset(), switch_points_of(function.__code__))
         for name in sorted({i.opname for i in dis.get_instructions(function)}):
             with self.subTest(name), mock.patch.object(
-                opcodes, "_NO_POINTS", opcodes._NO_POINTS - {name}
+                opcodes, "_NO_SWITCH", opcodes._NO_SWITCH - {name}
             ):  # fmt: skip
-                self.assertLess(0, len(points_of(function.__code__)))
+                self.assertLess(0, len(switch_points_of(function.__code__)))
 
     def test_a_cell_is_shared(self) -> None:
-        """Although `dis.haslocal` has LOAD_DEREF since Python 3.14."""
+        """LOAD_DEREF is shared, although it is in `dis.haslocal` since Python 3.14."""
         self.assertIn("LOAD_DEREF", opcodes.SHARED)
         self.assertNotIn("LOAD_DEREF", opcodes.LOCAL)
 
@@ -104,12 +106,12 @@ class KnownTest(unittest.TestCase):
 
             return inner
 
-        self.assertEqual(1, len(points_of(outer().__code__)))
+        self.assertEqual(1, len(switch_points_of(outer().__code__)))
 
 
 class CountTest(unittest.TestCase):
-    def test_as_many_points_on_each_python(self) -> None:
-        """The same source has the same number of points, but for a few."""
+    def test_similar_number_of_switch_points_on_each_python(self) -> None:
+        """The number of switch points of a source is similar on all Pythons."""
         plain = function_of(
             [
                 "total = 0",
@@ -120,7 +122,7 @@ class CountTest(unittest.TestCase):
                 "return total",
             ]
         )
-        self.assertIn(len(points_of(plain.__code__)), range(8, 12))
+        self.assertIn(len(switch_points_of(plain.__code__)), range(8, 12))
         mixed = function_of(
             [
                 "with lock:",
@@ -137,24 +139,24 @@ class CountTest(unittest.TestCase):
                 "return k, v",
             ]
         )
-        self.assertIn(len(points_of(mixed.__code__)), range(52, 59))
+        self.assertIn(len(switch_points_of(mixed.__code__)), range(52, 59))
 
-    def test_as_many_steps_on_each_python(self) -> None:
-        """What stands behind a loop of 200 is as many steps away: two for each round."""
+    def test_similar_number_of_steps_on_each_python(self) -> None:
+        """Each round of a loop takes a similar number of steps on all Pythons."""
         function = function_of(["for _ in range(200): n = _", "return n"])
         self.assertIn(len(steps_of(function)), range(400, 407))
         counting = function_of(["n = 0", "while n < 200: n += 1"])
         self.assertIn(len(steps_of(counting)) // 200, (3, 4))
 
-    def test_a_with_block_has_few_points(self) -> None:
-        """One to get the lock, one to enter, one to leave, and those of an error."""
+    def test_a_with_block_has_few_switch_points(self) -> None:
+        """A `with` block has few switch points: lookup, enter, exit, and the error path."""
         function = function_of(["with lock: pass"])
-        self.assertIn(len(points_of(function.__code__)), range(3, 8))
+        self.assertIn(len(switch_points_of(function.__code__)), range(3, 8))
 
 
 class LoopTest(unittest.TestCase):
-    def test_every_loop_has_a_point(self) -> None:
-        """Also one that does nothing: it must come by one, to be ended."""
+    def test_every_loop_has_a_switch_point(self) -> None:
+        """Each jump backwards is a switch point, so that an endless loop can be ended."""
         for lines in (
             ["while True: pass"],
             ["a = 1", "while a is not None: pass"],
@@ -164,7 +166,7 @@ class LoopTest(unittest.TestCase):
         ):
             with self.subTest(lines[:3]):
                 code = function_of(lines).__code__
-                points = points_of(code)
+                points = switch_points_of(code)
                 back = [
                     i.offset
                     for i in dis.get_instructions(code)
@@ -172,7 +174,7 @@ class LoopTest(unittest.TestCase):
                 ]
                 self.assertLess(0, len(back))
                 for offset in back:
-                    # In front of it there may be what is a part of it.
+                    # The jump may have EXTENDED_ARG prefixes before it.
                     self.assertTrue(points & {*range(offset - 6, offset + 1)})
 
 
@@ -182,26 +184,28 @@ class ExtendedTest(unittest.TestCase):
         names = {f"name_{number}": number for number in range(300)}
         return function_of([*names, "return name_299"], names)
 
-    def test_a_thread_comes_to_each_point(self) -> None:
-        """Whether or not the instruction has an argument of more than a byte."""
+    def test_each_switch_point_is_traced(self) -> None:
+        """All switch points are traced, also before instructions with EXTENDED_ARG."""
         function = self.function()
         offsets = steps_of(function)
         self.assertEqual(301, len(offsets))
-        self.assertEqual(points_of(function.__code__), {*offsets})
+        self.assertEqual(switch_points_of(function.__code__), {*offsets})
 
     def test_a_jump_back_over_a_long_body(self) -> None:
-        """The end of each round of a loop is a point to which the thread comes."""
+        """A jump backwards with EXTENDED_ARG is traced in each round of the loop."""
         function = function_of(["a = 1", "for _ in range(3):", *["    b = a"] * 400])
         offsets = steps_of(function)
-        self.assertEqual(points_of(function.__code__), {*offsets})
+        self.assertEqual(switch_points_of(function.__code__), {*offsets})
         # range, its call, iter; four times FOR_ITER; three jumps back.
         self.assertEqual(10, len(offsets))
 
     def test_a_report_names_the_instruction(self) -> None:
-        """Not the EXTENDED_ARG in front of it."""
+        """The report names the instruction, not its EXTENDED_ARG prefix."""
         code = self.function().__code__
-        told = [_instruction(Place(code, 1, offset)) for offset in sorted(points_of(code))]
-        self.assertEqual([f"LOAD_GLOBAL name_{n}" for n in (*range(300), 299)], told)
+        described = [
+            _instruction(Location(code, 1, offset)) for offset in sorted(switch_points_of(code))
+        ]
+        self.assertEqual([f"LOAD_GLOBAL name_{n}" for n in (*range(300), 299)], described)
 
 
 if __name__ == "__main__":

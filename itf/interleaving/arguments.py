@@ -1,4 +1,4 @@
-"""What interleave is given: looked at, and refused where it makes no sense."""
+"""Checks of the arguments of `interleave`, and what is derived from the functions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from itf.safe_repr import safe_repr
+from itf.validation import check_integer
 
 __all__ = ["check_functions", "check_numbers", "codes_of", "names_of", "thread_names"]
 
@@ -16,7 +17,7 @@ __unittest = True
 
 
 def thread_names(functions: Iterable[Any]) -> list[str]:
-    """Return the names of the threads: each function's own, and its number."""
+    """Return the names of the threads, such as ``deposit-1``: function and number."""
     return [f"{_name_of(function)}-{n}" for n, function in enumerate(functions, 1)]
 
 
@@ -28,11 +29,14 @@ def _name_of(function: Any) -> str:
 
 
 def codes_of(functions: Iterable[Any]) -> Iterator[CodeType]:
-    """Walk the code of functions, methods, partials, wrapped ones, and callable objects."""
+    """Yield the code objects of functions, methods, partials and callable objects.
+
+    Decorated functions are unwrapped; functions written in C have no code and are skipped.
+    """
     for function in functions:
         while isinstance(function, functools.partial):
-            function = function.func  # noqa: PLW2901 - what is inside of it
-        function = inspect.unwrap(getattr(function, "__func__", function))  # noqa: PLW2901 - likewise
+            function = function.func  # noqa: PLW2901 - unwrapped in place
+        function = inspect.unwrap(getattr(function, "__func__", function))  # noqa: PLW2901 - unwrapped in place
         code = getattr(function, "__code__", None)
         if code is None:
             code = getattr(_call_of(function), "__code__", None)
@@ -41,18 +45,18 @@ def codes_of(functions: Iterable[Any]) -> Iterator[CodeType]:
 
 
 def names_of(trace: Iterable[ModuleType | str] | None) -> list[str] | None:
-    """Return the names of the modules to trace; None if nothing is said of it."""
+    """Return the names of the modules to trace; None if ``trace`` is None."""
     if trace is None:
         return None
     entries = [trace] if isinstance(trace, str | ModuleType) else [*trace]
     for entry in entries:
         if not isinstance(entry, str | ModuleType):
-            raise TypeError(f"trace takes modules and their names, got {safe_repr(entry)}")
+            raise TypeError(f"trace must be modules or their names, got {safe_repr(entry)}")
     return [entry if isinstance(entry, str) else entry.__name__ for entry in entries]
 
 
 def check_functions(functions: Sequence[Any], setup: Any, check: Any) -> None:
-    """Refuse what cannot run as a thread."""
+    """Raise if a function, setup or check cannot be called in a thread."""
     if not functions:
         raise ValueError("interleave needs functions to run as threads, got none")
     named = [(f"function {number}", function) for number, function in enumerate(functions, 1)]
@@ -65,33 +69,30 @@ def check_functions(functions: Sequence[Any], setup: Any, check: Any) -> None:
         if any(map(inspect.isgeneratorfunction, called)):
             raise TypeError(
                 f"interleave: {name} is a generator function: {safe_repr(function)}; "
-                "calling it runs nothing of it, so pass a function that walks through it"
+                "calling it executes none of its body, so pass a function that iterates over it"
             )
         if any(inspect.iscoroutinefunction(f) or inspect.isasyncgenfunction(f) for f in called):
             raise TypeError(
                 f"interleave: {name} is a coroutine function: {safe_repr(function)}; "
-                "interleave runs threads, for coroutines there is async_test_runner"
+                "interleave runs threads; use async_test_runner for coroutines"
             )
 
 
 def _called(function: Any) -> tuple[Any, Any]:
-    """Return what is called where a function or an object is, partials taken off."""
+    """Return a function without its partials, and the ``__call__`` of its class."""
     while isinstance(function, functools.partial):
         function = function.func
     return function, _call_of(function)
 
 
 def _call_of(function: Any) -> Any:
-    """Return the method by which objects of its class are called."""
-    return getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted
+    """Return the method that is executed when the object is called."""
+    return getattr(type(function), "__call__", None)  # noqa: B004 - the method, not a check
 
 
 def check_numbers(runs: Any, seed: Any, timeout: Any) -> None:
-    """Refuse numbers that make no sense."""
-    if isinstance(runs, bool) or not isinstance(runs, int):
-        raise TypeError(f"interleave: runs must be an int, got {safe_repr(runs)}")
-    if runs < 1:
-        raise ValueError(f"interleave: runs must be at least 1, got {runs}")
+    """Raise if a number has the wrong type or is out of range."""
+    check_integer("interleave: runs", runs, 1)
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise TypeError(f"interleave: seed must be an int or None, got {safe_repr(seed)}")
     if seed is not None and seed < 0:

@@ -1,4 +1,4 @@
-"""Where the user's code may be interrupted, and who is called there."""
+"""Trace user code, and call the scheduler at each switch point."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from itf.schedules.active import current_task
-from itf.schedules.opcodes import points_of
-from itf.schedules.tasks import Place
+from itf.interleaving.current import current_managed_thread
+from itf.interleaving.managed_thread import Location
+from itf.interleaving.opcodes import switch_points_of
 from itf.tracebacks import module_of
 
-__all__ = ["Scope", "Watch", "watch"]
+__all__ = ["Scope", "Tracer", "make_tracer"]
 
 __unittest = True
 
@@ -24,24 +24,27 @@ _INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
 class Scope:
-    """Whose code is interrupted: the user's, that is neither Python's nor installed nor itf's.
+    """Decides which code is user code, in which threads may be preempted.
+
+    By default user code is all code except the standard library, installed packages
+    and itf itself.
 
     Args:
-        codes: The code of the functions, which is the user's wherever it stands,
-            and so is all of its files.
-        modules: If not None, the code of these modules and packages alone,
-            beside that of the functions.
+        codes: Code objects of the functions.  All code in their files is user code, also
+            in an installed package.
+        modules: If not None, only the code of these modules and packages, and of the
+            functions' files, is user code.
     """
 
     def __init__(self, codes: Iterable[CodeType], modules: Iterable[str] | None = None) -> None:
         self._files = {code.co_filename for code in codes}
         self._modules = None if modules is None else tuple(modules)
         self._known: dict[int, bool] = {}
-        # Their ids stay theirs as long as they live.
+        # Keeps the code objects of `_known` alive, so that no new object gets the same id.
         self._codes: list[CodeType] = []
 
     def has_frame(self, frame: FrameType) -> bool:
-        """Say whether a frame's code is the user's."""
+        """Return whether a frame executes user code."""
         code = frame.f_code
         known = self._known.get(id(code))
         if known is None:
@@ -51,7 +54,7 @@ class Scope:
         return known
 
     def has_module(self, module: Any) -> bool:
-        """Say whether a module is the user's."""
+        """Return whether a module is user code."""
         file, name = getattr(module, "__file__", None), getattr(module, "__name__", "")
         if name == "__main__" and self._modules is None:
             return True
@@ -64,7 +67,7 @@ class Scope:
         if file in self._files:
             return True
         if file.startswith("<"):
-            # Code that was generated, of a dataclass for one, belongs to whoever has it made.
+            # Generated code, such as a dataclass's __init__, belongs to the module in its globals.
             top = name.partition(".")[0]
             if top == "itf" or top in sys.stdlib_module_names or file.startswith("<frozen "):
                 return False
@@ -72,21 +75,22 @@ class Scope:
             return any(name == module or name.startswith(f"{module}.") for module in self._modules)
         return not is_installed
 
-    def place_of(self, frame: FrameType) -> Place | None:
-        """Return where the user's innermost frame is, counted from a frame outwards, if any."""
+    def location_of(self, frame: FrameType) -> Location | None:
+        """Return the location of the innermost user frame, from a frame outwards; None if none."""
         found: FrameType | None = frame
         while found is not None and not self.has_frame(found):
             found = found.f_back
-        return None if found is None else Place.of(found)
+        return None if found is None else Location.of(found)
 
 
-class Watch:
-    """Calls the scheduler at each point of the user's code that a thread of the run comes to.
+class Tracer:
+    """Calls `Scheduler.step` before each switch point that a managed thread reaches.
 
-    Here by ``sys.settrace``, which Python has one of for each thread.
+    This class uses ``sys.settrace``, the only way in Python 3.11.  It replaces the
+    thread's trace function, so that coverage and debuggers do not work there.
 
     Args:
-        scope: Whose code it is.
+        scope: Decides which code is user code.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -95,18 +99,18 @@ class Watch:
         self._codes: list[CodeType] = []
 
     def start(self) -> None:
-        """Begin; called once for all runs."""
+        """Prepare tracing; called once before all runs."""
 
     def stop(self) -> None:
-        """End; called once after all runs."""
+        """Undo `start`; called once after all runs."""
 
-    def during(self, function: Callable[[], object]) -> None:
-        """Call a function in a thread of a run; what traced the thread is put back after it."""
-        now = current_task()
+    def trace_call(self, function: Callable[[], object]) -> None:
+        """Call a function with tracing in the current thread, and restore its trace function."""
+        now = current_managed_thread()
         if now is None:
             function()
             return
-        scheduler, task = now
+        scheduler, managed = now
 
         def enter(frame: FrameType, event: str, argument: object) -> Any:
             if not self._scope.has_frame(frame):
@@ -117,7 +121,7 @@ class Watch:
 
             def within(frame: FrameType, event: str, argument: object) -> Any:
                 if event == "opcode" and frame.f_lasti in points:
-                    scheduler.step(task, frame, frame.f_lasti)
+                    scheduler.step(managed, frame, frame.f_lasti)
                 return within
 
             return within
@@ -130,26 +134,27 @@ class Watch:
             sys.settrace(before)
 
     def points(self, code: CodeType) -> frozenset[int]:
-        """Return the points of a code, worked out once."""
+        """Return the switch points of a code object, from a cache."""
         points = self._points.get(id(code))
         if points is None:
             self._codes.append(code)
-            points = self._points[id(code)] = points_of(code)
+            points = self._points[id(code)] = switch_points_of(code)
         return points
 
 
 if sys.version_info >= (3, 12):
-    # 0, 1, 2 and 5 are for debuggers, coverage, profilers and optimizers.
-    _OUR_TOOLS: Final = (4, 3)
+    # Tool ids of sys.monitoring without a predefined use.  Debuggers, coverage, profilers
+    # and optimizers have 0, 1, 2 and 5.
+    _TOOL_IDS: Final = (4, 3)
 
-    class _Monitor(Watch):
-        """The same by ``sys.monitoring``, beside whatever else traces, and measures coverage."""
+    class _MonitoringTracer(Tracer):
+        """A tracer that uses ``sys.monitoring``, which other tools can use at the same time."""
 
         _tool: int
 
         def start(self) -> None:
             monitoring = sys.monitoring
-            free = [tool for tool in _OUR_TOOLS if monitoring.get_tool(tool) is None]
+            free = [tool for tool in _TOOL_IDS if monitoring.get_tool(tool) is None]
             if not free:
                 raise RuntimeError(
                     "interleave needs a free tool id of sys.monitoring; "
@@ -170,7 +175,7 @@ if sys.version_info >= (3, 12):
                 monitoring.register_callback(self._tool, event, None)
             monitoring.free_tool_id(self._tool)
 
-        def during(self, function: Callable[[], object]) -> None:
+        def trace_call(self, function: Callable[[], object]) -> None:
             function()
 
         def _enter(self, code: CodeType, offset: int) -> None:
@@ -182,11 +187,11 @@ if sys.version_info >= (3, 12):
         def _step(self, code: CodeType, offset: int) -> Any:
             if offset not in self._points.get(id(code), ()):
                 return sys.monitoring.DISABLE
-            now = current_task()
+            now = current_managed_thread()
             if now is not None:
                 now[0].step(now[1], sys._getframe(1), offset)
             return None
 
-    watch: Callable[[Scope], Watch] = _Monitor
+    make_tracer: Callable[[Scope], Tracer] = _MonitoringTracer
 else:
-    watch = Watch
+    make_tracer = Tracer

@@ -1,4 +1,4 @@
-"""Instructions before which another thread may come, by opcode, for every Python that itf knows."""
+"""Classes of opcodes, which decide before which instructions a thread may be preempted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Final
 
-__all__ = ["BACKGROUND", "LOCAL", "SHARED", "points_of", "unknown_opcodes"]
+__all__ = ["INTERNAL", "LOCAL", "SHARED", "switch_points_of", "unknown_opcodes"]
 
 __unittest = True
 
 # Instructions that read and write only the thread's own stack and local variables.
-# Another thread cannot notice in which order they run, so a thread is not
-# interrupted before them.  Those that `dis` tells of are added in `_local_opcodes`.
+# Other threads cannot observe when they run, so a thread is not preempted before them.
+# `_local_opcodes` adds the opcodes that `dis` lists as local.
 _LOCAL_BY_NAME: Final = frozenset(
     """
     COPY COPY_FREE_VARS END_FOR END_SEND LOAD_ASSERTION_ERROR LOAD_CLOSURE
@@ -22,10 +22,10 @@ _LOCAL_BY_NAME: Final = frozenset(
     RETURN_VALUE SET_FUNCTION_ATTRIBUTE SWAP
     """.split()  # noqa: SIM905 - as text it can be read
 )
-# LOAD_SPECIAL looks up `__enter__` and `__exit__` for `with`.  Until 3.13 that was a part
-# of BEFORE_WITH, together with the call; a point of its own would double those of `with`.
+# LOAD_SPECIAL (3.14) looks up `__enter__` and `__exit__` for `with`; CALL follows and has a
+# switch point.  Until 3.13 BEFORE_WITH did both, with one switch point.
 
-# Jumps that look at no object but None: the compiler's own, and `if x is None`.
+# Jumps that call no code and test no object except None: unconditional ones, `if x is None`.
 _PLAIN_JUMPS: Final = frozenset(
     """
     JUMP_BACKWARD JUMP_BACKWARD_NO_INTERRUPT JUMP_FORWARD POP_JUMP_BACKWARD_IF_NONE
@@ -34,12 +34,12 @@ _PLAIN_JUMPS: Final = frozenset(
     """.split()  # noqa: SIM905 - as text it can be read
 )
 
-# Since Python 3.13 TO_BOOL calls `__bool__`, and these find True or False on the stack.
-# Before, they call `__bool__` themselves.
+# Since Python 3.13, TO_BOOL calls `__bool__` before these opcodes, so they are local.  In
+# older Pythons they call `__bool__` themselves, so they are shared.
 _AFTER_TO_BOOL: Final = frozenset({"POP_JUMP_IF_FALSE", "POP_JUMP_IF_TRUE", "UNARY_NOT"})
 _HAS_TO_BOOL: Final = "TO_BOOL" in dis.opmap
 
-# Instructions that read or write what other threads may have, or call code that may:
+# Instructions that read or write objects of other threads, or that may call code that does:
 # globals, cells, attributes, items, iterators, operators, imports, exceptions, awaitables.
 SHARED: Final = frozenset(
     """
@@ -62,24 +62,24 @@ SHARED: Final = frozenset(
     """.split()  # noqa: SIM905 - as text it can be read
 ) | (frozenset() if _HAS_TO_BOOL else _AFTER_TO_BOOL)
 
-# Opcodes that no code object has, or that are a part of another instruction: caches,
-# the interpreter's own entry and exit, traces of the JIT compiler.
-BACKGROUND: Final = frozenset(
+# Opcodes that occur in no code object, or as a part of another instruction: caches, the
+# interpreter's entry and exit, traces of the JIT compiler.
+INTERNAL: Final = frozenset(
     """
     CACHE ENTER_EXECUTOR EXIT_INIT_CHECK EXTENDED_ARG INTERPRETER_EXIT RESERVED TRACE_RECORD
     """.split()  # noqa: SIM905 - as text it can be read
 )
 
-# An instruction has one byte for its opcode; the compiler's pseudo-instructions have
-# higher numbers, and are not in code objects.
+# An opcode in a code object is one byte.  Higher numbers in `dis.opmap` are
+# pseudo-instructions, which exist inside the compiler only.
 _HIGHEST_OPCODE: Final = 255
 
 
 def _local_opcodes() -> frozenset[str]:
-    """Return the names of the local-only opcodes of this Python.
+    """Return the names of the opcodes of this Python that access local state only.
 
-    `dis.haslocal` and `dis.hasconst` tell of most.  Since 3.14 LOAD_DEREF is in
-    `dis.haslocal`, but a cell is shared with the functions inside.
+    Most are in `dis.haslocal` or `dis.hasconst`.  Since 3.14 LOAD_DEREF is in
+    `dis.haslocal`, too, but nested functions share the cell that it reads.
     """
     derived = {dis.opname[number] for number in (*dis.haslocal, *dis.hasconst)}
     foreign = {dis.opname[number] for number in (*dis.hasname, *dis.hasfree, *dis.hasjrel)}
@@ -89,17 +89,17 @@ def _local_opcodes() -> frozenset[str]:
 
 LOCAL: Final = _local_opcodes()
 
-_NO_POINTS: Final = LOCAL | _PLAIN_JUMPS | BACKGROUND
+_NO_SWITCH: Final = LOCAL | _PLAIN_JUMPS | INTERNAL
 _JUMPS: Final = frozenset({*dis.hasjrel, *dis.hasjabs})
 
 
-def points_of(code: CodeType) -> frozenset[int]:
-    """Return the offsets of the instructions before which another thread may come.
+def switch_points_of(code: CodeType) -> frozenset[int]:
+    """Return the switch points: offsets of instructions before which a thread may be preempted.
 
-    An opcode that is not known has a point.  So has each jump backwards: a
-    loop without end must come by one, to be ended.  The offset is that of the
-    first EXTENDED_ARG before an instruction, if there is one: Python 3.11
-    traces no other.
+    An unknown opcode is a switch point.  A jump backwards is one, too: without a switch
+    point, an endless loop could not be ended.  If an instruction has EXTENDED_ARG
+    prefixes, the offset is that of the first prefix, the only one that Python 3.11
+    traces.
     """
     points = set()
     start = None
@@ -108,24 +108,24 @@ def points_of(code: CodeType) -> frozenset[int]:
             start = instruction.offset
         if instruction.opname == "EXTENDED_ARG":
             continue
-        if instruction.opname not in _NO_POINTS or _is_jump_back(instruction):
+        if instruction.opname not in _NO_SWITCH or _is_jump_back(instruction):
             points.add(start)
         start = None
     return frozenset(points)
 
 
 def _is_jump_back(instruction: dis.Instruction) -> bool:
-    # The argument of a jump is the offset to which it goes.
+    # `argval` of a jump is the offset of its target.
     return instruction.opcode in _JUMPS and instruction.argval <= instruction.offset
 
 
 def unknown_opcodes() -> list[str]:
-    """Return the opcodes of this Python that itf has not classified; a test wants none."""
-    return sorted({*_real_opcodes()} - _NO_POINTS - SHARED)
+    """Return the opcodes of this Python that are in no class, which a test forbids."""
+    return sorted({*_real_opcodes()} - _NO_SWITCH - SHARED)
 
 
 def _real_opcodes() -> Iterator[str]:
     for name, number in dis.opmap.items():
-        # An instrumented instruction is shown by `dis` as the one that it stands for.
+        # `dis` shows the original opcode in place of an instrumented one.
         if number <= _HIGHEST_OPCODE and not name.startswith("INSTRUMENTED_"):
             yield name

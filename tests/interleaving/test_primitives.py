@@ -8,18 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 from itf import InterleavingDeadlockError, interleave
-from tests.schedules.programs import failing_run
+from tests.interleaving.programs import failing_run
 from tests.support import in_threads
 
-# An hour of real time would be noticed.
+# Seconds.  A test that waited this long in real time would time out.
 _HOUR = 3600.0
 
 
 class WaitingTest(unittest.TestCase):
-    """Each primitive does in a run what it does elsewhere, wherever it was made."""
+    """Replacements behave like the real objects, in every place where they are created."""
 
     def everywhere(self, make: Callable[[], Any], *uses: Callable[[Any], object]) -> None:
-        """Use what is made before the runs, what setup makes, and what a function makes."""
+        """Interleave uses of an object.
+
+        The object is created before the runs, then in setup, then in a function.
+        """
         made: dict[str, Any] = {"it": make()}
 
         def bind(use: Callable[[Any], object]) -> Callable[[], object]:
@@ -43,7 +46,7 @@ class WaitingTest(unittest.TestCase):
             interleave(whole, runs=20, seed=1)
 
     def test_locks_exclude(self) -> None:
-        """Nobody is inside while another is, however often they take it."""
+        """At most one thread is inside a Lock or RLock."""
         inside: list[int] = []
 
         def enter(lock: Any) -> None:
@@ -57,8 +60,8 @@ class WaitingTest(unittest.TestCase):
         self.everywhere(threading.Lock, enter, enter)
         self.everywhere(threading.RLock, enter, enter)
 
-    def test_an_rlock_is_taken_again_by_its_holder_alone(self) -> None:
-        """It is free once it was released as often."""
+    def test_an_rlock_is_reentrant_for_its_owner(self) -> None:
+        """Only the owner can acquire an RLock again, and release it."""
 
         def nest(lock: Any) -> None:
             with lock, lock:
@@ -74,8 +77,8 @@ class WaitingTest(unittest.TestCase):
         self.everywhere(threading.RLock, release)
         self.everywhere(threading.Lock, release)
 
-    def test_an_event_lets_all_go_on(self) -> None:
-        """Those who wait before it is set, and those who come later."""
+    def test_an_event_ends_all_waits(self) -> None:
+        """Event.set ends waits that began before it and after it."""
 
         def wait(event: Any) -> None:
             if not event.wait(_HOUR):
@@ -84,7 +87,7 @@ class WaitingTest(unittest.TestCase):
         self.everywhere(threading.Event, wait, wait, lambda event: event.set())
 
     def test_a_semaphore_counts(self) -> None:
-        """Of three, two are inside at most."""
+        """At most two of three threads are inside a semaphore of 2."""
         inside: list[int] = []
 
         def enter(semaphore: Any) -> None:
@@ -98,7 +101,7 @@ class WaitingTest(unittest.TestCase):
         self.everywhere(lambda: threading.BoundedSemaphore(2), enter, enter, enter)
 
     def test_a_barrier_waits_for_all(self) -> None:
-        """Nobody leaves before the last has come; each has a number of its own."""
+        """No thread passes a barrier before the last one arrives; each gets its own number."""
         numbers: list[int] = []
 
         def meet(barrier: Any) -> None:
@@ -108,8 +111,8 @@ class WaitingTest(unittest.TestCase):
         for start in range(0, len(numbers), 3):
             self.assertEqual([0, 1, 2], sorted(numbers[start : start + 3]))
 
-    def test_a_condition_wakes_whom_it_should(self) -> None:
-        """`wait_for` returns once what it waits for is so."""
+    def test_a_condition_wakes_waiting_threads(self) -> None:
+        """`wait_for` returns when its predicate is true, for both kinds of lock."""
         ready: list[int] = []
 
         def consume(condition: Any) -> None:
@@ -127,8 +130,8 @@ class WaitingTest(unittest.TestCase):
         self.everywhere(threading.Condition, consume, consume, produce)
         self.everywhere(lambda: threading.Condition(threading.Lock()), consume, consume, produce)
 
-    def test_queues_pass_everything_on(self) -> None:
-        """Bounded ones, and the simple one."""
+    def test_queues_deliver_all_items(self) -> None:
+        """All items arrive in order through bounded queues and SimpleQueue."""
 
         def put(it: Any) -> None:
             for number in range(3):
@@ -143,8 +146,8 @@ class WaitingTest(unittest.TestCase):
         self.everywhere(lambda: queue.PriorityQueue(2), put, take)
         self.everywhere(queue.SimpleQueue, put, take)
 
-    def test_misuse_is_refused_as_elsewhere(self) -> None:
-        """With the standard library's own errors."""
+    def test_wrong_calls_raise_the_real_errors(self) -> None:
+        """Wrong calls raise the same errors as the standard library."""
         lock, condition = threading.Lock(), threading.Condition()
 
         def misuse() -> None:
@@ -162,117 +165,9 @@ class WaitingTest(unittest.TestCase):
         interleave(misuse, runs=1)
 
 
-class VirtualTimeTest(unittest.TestCase):
-    def test_hours_pass_at_once(self) -> None:
-        """Sleeps and timeouts end in their order; the clocks agree with them."""
-        order: list[str] = []
-        event, lock, channel = threading.Event(), threading.Lock(), queue.Queue[int]()
-        lock.acquire()
-
-        def sleep() -> None:
-            start, start_ns = time.monotonic(), time.perf_counter_ns()
-            time.sleep(_HOUR)
-            self.assertAlmostEqual(_HOUR, time.monotonic() - start, places=3)
-            self.assertAlmostEqual(3600 * 10**9, time.perf_counter_ns() - start_ns, delta=10_000)
-            order.append("sleep")
-
-        def wait() -> None:
-            self.assertFalse(event.wait(2 * _HOUR))
-            order.append("event")
-
-        def acquire() -> None:
-            self.assertFalse(lock.acquire(timeout=3 * _HOUR))
-            order.append("lock")
-
-        def get() -> None:
-            with self.assertRaises(queue.Empty):
-                channel.get(timeout=4 * _HOUR)
-            order.append("queue")
-
-        functions = (get, acquire, wait, sleep)
-        before = time.monotonic()
-        interleave(
-            *functions,
-            setup=order.clear,
-            check=lambda: self.assertEqual(["sleep", "event", "lock", "queue"], order),
-            runs=20,
-            seed=1,
-        )
-        self.assertLess(time.monotonic() - before, 60)
-
-    def test_no_sleep_looks_too_short(self) -> None:
-        """However the clock is rounded."""
-
-        def sleep() -> None:
-            for clock in (time.monotonic, time.time, time.perf_counter):
-                for _ in range(20):
-                    start = clock()
-                    time.sleep(0.1)
-                    self.assertGreaterEqual(clock() - start, 0.1)
-
-        interleave(sleep, runs=3, seed=1)
-
-    def test_time_goes_on_from_setup_to_check_and_to_the_next_run(self) -> None:
-        """Also where real time passes in between, or virtual time in the functions."""
-        moments: list[float] = []
-
-        def note() -> None:
-            moments.append(time.monotonic())
-
-        def work() -> None:
-            note()
-            time.sleep(_HOUR)
-            note()
-
-        def spend() -> None:
-            note()
-            began = time.process_time()
-            while time.process_time() - began < 0.01:
-                pass
-            note()
-
-        before = time.monotonic()
-        interleave(work, setup=spend, check=spend, runs=5, seed=1)
-        self.assertEqual(sorted(moments), moments)
-        runs = [moments[n : n + 6] for n in range(0, 30, 6)]
-        for _, ready, start, end, _, over in runs:
-            self.assertAlmostEqual(ready, start, delta=1)
-            self.assertAlmostEqual(end, over, delta=1)
-        self.assertLess(time.monotonic() - before, 60)
-
-    def test_a_timer_fires(self) -> None:
-        """An hour later, at once."""
-        fired: list[bool] = []
-
-        def start() -> None:
-            timer = threading.Timer(_HOUR, lambda: fired.append(True))
-            timer.start()
-            timer.join(_HOUR / 2)
-            self.assertEqual((True, []), (timer.is_alive(), fired))
-            timer.join()
-            self.assertEqual([True], fired)
-
-        interleave(start, setup=fired.clear, runs=5, seed=1)
-
-    def test_time_stands_still_while_somebody_can_go_on(self) -> None:
-        """A lock that is held is waited for, however short the timeout."""
-        lock = threading.Lock()
-
-        def hold() -> None:
-            with lock:
-                for _ in range(20):
-                    threading.get_ident()
-
-        def take() -> None:
-            self.assertTrue(lock.acquire(timeout=0.000001))
-            lock.release()
-
-        interleave(hold, take, runs=50, seed=1)
-
-
-class OutliveTest(unittest.TestCase):
-    def test_what_a_run_made_works_after_it(self) -> None:
-        """Between threads that no run knows of."""
+class UnmanagedThreadsTest(unittest.TestCase):
+    def test_objects_created_in_a_run_work_after_it(self) -> None:
+        """Objects that are created in a run work between ordinary threads after it."""
         kept: list[Any] = []
 
         def make() -> None:
@@ -295,8 +190,8 @@ class OutliveTest(unittest.TestCase):
         self.assertEqual(400, total[0])
         self.assertEqual([0, 1, 2, 3], sorted(channel.get() for _ in range(4)))
 
-    def test_a_thread_outside_of_the_run_may_help(self) -> None:
-        """It holds a lock for a while that a function wants: a wait, no deadlock."""
+    def test_an_unmanaged_thread_may_release_a_lock(self) -> None:
+        """A lock that an unmanaged thread releases later is no deadlock."""
         lock, wanted = threading.Lock(), threading.Event()
         held = threading.Event()
 
@@ -320,8 +215,8 @@ class OutliveTest(unittest.TestCase):
             wanted.set()
             thread.join(60)
 
-    def test_a_thread_outside_of_the_run_may_answer_in_time(self) -> None:
-        """The time of a wait that it may end does not jump while it works."""
+    def test_an_unmanaged_thread_may_end_a_timed_wait(self) -> None:
+        """A timed wait does not expire while an unmanaged thread works on the answer."""
         questions, answers = queue.Queue[int | None](), queue.Queue[int]()
 
         def answer() -> None:
@@ -343,7 +238,10 @@ class OutliveTest(unittest.TestCase):
             thread.join(60)
 
     def test_a_lock_that_the_caller_holds_is_a_deadlock(self) -> None:
-        """It waits for the end of the run, and will not release it."""
+        """A lock that the caller of interleave holds is reported as a deadlock.
+
+        The caller waits for the run, and so cannot release the lock.
+        """
         lock = threading.Lock()
 
         def want() -> None:
@@ -353,7 +251,7 @@ class OutliveTest(unittest.TestCase):
         with lock:
             error = failing_run(interleave, want)
         self.assertIsInstance(error, InterleavingDeadlockError)
-        self.assertIn("held by nobody of the run: it was locked before", str(error))
+        self.assertIn("held by no thread of the run: it was locked before", str(error))
 
 
 if __name__ == "__main__":

@@ -19,22 +19,22 @@ from typing import Any
 from unittest import mock
 
 from itf import InterleavingDeadlockError, interleave
-from itf.schedules import adoption, primitives, tasks
-from tests.schedules import programs
-from tests.schedules.programs import AccountWithLock, Slotted, crossing, failing_run
+from itf.interleaving import interleaving_report, managed_thread, patching, primitives
+from tests.interleaving import programs
+from tests.interleaving.programs import AccountWithLock, Slotted, crossing, failing_run
 from tests.support import run_script
 
 _HOUR = 3600.0
 
 
 def kinds(*values: Any) -> list[str]:
-    """Return of each value where its class comes from."""
+    """Return the top-level package of each value's class."""
     return [type(value).__module__.partition(".")[0] for value in values]
 
 
-class PutBackTest(unittest.TestCase):
-    def test_modules_have_what_they_had(self) -> None:
-        """After runs that pass and runs that fail."""
+class RestoreTest(unittest.TestCase):
+    def test_names_of_modules_are_restored(self) -> None:
+        """Names of modules are restored after runs that pass and runs that fail."""
         names = [
             (module, name, vars(module)[name])
             for module in (threading, queue, time, programs)
@@ -43,24 +43,27 @@ class PutBackTest(unittest.TestCase):
         thread = (threading.Thread.start, threading.Thread.join)
         inside: list[bool] = []
 
-        def look() -> None:
+        def record() -> None:
             inside.append(kinds(threading.Lock(), threading.RLock()) == ["itf", "itf"])
 
-        interleave(look, runs=2)
-        failing_run(interleave, look, check=lambda: False)
+        interleave(record, runs=2)
+        failing_run(interleave, record, check=lambda: False)
         self.assertEqual([True] * 3, inside)
         for module, name, value in names:
             self.assertIs(value, vars(module)[name], name)
         self.assertEqual(thread, (threading.Thread.start, threading.Thread.join))
 
-    def test_objects_have_what_they_had(self) -> None:
-        """In attributes, slots, closures, globals, defaults, lists, dicts and partials."""
+    def test_references_in_objects_are_restored(self) -> None:
+        """Locks are replaced and restored wherever functions can reach them.
+
+        Attributes, slots, closures, globals, defaults, lists, dicts and partials.
+        """
         lock, real = threading.Lock(), threading.Lock
         account, slotted = AccountWithLock(), Slotted()
         held = {"list": [threading.RLock()], "condition": threading.Condition()}
         event, channel = threading.Event(), queue.Queue[int]()
 
-        def use(own: Any = threading.Lock(), *, other: Any = threading.Lock()) -> list[str]:  # noqa: B008 - kept in a default
+        def use(own: Any = threading.Lock(), *, other: Any = threading.Lock()) -> list[str]:  # noqa: B008 - the default is what is tested
             return kinds(
                 lock, own, other, programs.global_lock, account.lock, account.queue, slotted.lock,
                 held["list"][0], held["condition"], channel.mutex,  # type: ignore[index]
@@ -82,33 +85,33 @@ class PutBackTest(unittest.TestCase):
         self.assertIs(real, threading.Lock)
         self.assertIs(type(held["condition"]), threading.Condition)
 
-    def test_what_a_function_puts_there_meanwhile_stays(self) -> None:
-        """Only what was exchanged is put back."""
+    def test_values_assigned_during_a_run_stay(self) -> None:
+        """A value that a function assigns during the run is not overwritten."""
         account = AccountWithLock()
 
-        def renew() -> None:
+        def reset() -> None:
             account.lock = "new"
 
-        interleave(renew, runs=1)
+        interleave(reset, runs=1)
         self.assertEqual("new", account.lock)
 
-    def test_a_list_that_moves_is_put_back(self) -> None:
-        """Wherever its locks are by then."""
+    def test_a_reordered_list_is_restored(self) -> None:
+        """Locks in a list are restored, also if the run changes their order."""
         locks: list[Any] = [threading.Lock(), threading.Lock()]
         interleave(locks.reverse, runs=1)
         self.assertNotIn("itf", kinds(*locks))
 
 
-class TakeOverTest(unittest.TestCase):
+class ReplaceTest(unittest.TestCase):
     def deadlock(self, *functions: Callable[[], object], **options: Any) -> None:
-        """Check that the functions' deadlock is found as one, not as a wait outside."""
+        """Assert that interleave reports a deadlock of two threads, and no stall."""
         error = failing_run(interleave, *functions, seed=1, **options)
         self.assertIsInstance(error, InterleavingDeadlockError)
         self.assertEqual(3, len(error.circle))
-        self.assertNotIn("outside", str(error))
+        self.assertNotIn(interleaving_report._OUTSIDE, str(error))
 
     def test_locks_in_objects(self) -> None:
-        """Of dataclasses with a factory, and in slots."""
+        """Locks in attributes and slots of user objects are replaced."""
         account, slotted = AccountWithLock(), Slotted()
 
         def forwards() -> None:
@@ -121,8 +124,8 @@ class TakeOverTest(unittest.TestCase):
 
         self.deadlock(forwards, backwards)
 
-    def test_locks_that_setup_makes(self) -> None:
-        """By whatever name they are made, also one from a module that kept it."""
+    def test_locks_created_by_setup(self) -> None:
+        """Locks that setup creates are replacements, also if a dataclass factory creates them."""
         pair: list[Any] = []
 
         def make() -> None:
@@ -139,23 +142,21 @@ class TakeOverTest(unittest.TestCase):
         self.deadlock(forwards, backwards, setup=make)
 
     def test_locks_in_a_module_reached_through_another(self) -> None:
-        """A global of the module under test."""
+        """A global lock of another module of the user is replaced."""
         lock = threading.Lock()
         module = types.SimpleNamespace(functions=crossing(lock, programs.global_lock))
         self.deadlock(*module.functions)
 
-    def check_that_all_is_taken_over(
-        self, *functions: Callable[[], object], **options: Any
-    ) -> None:
-        """Check that no thread is ever blocked in what is not taken over."""
+    def assert_no_stall(self, *functions: Callable[[], object], **options: Any) -> None:
+        """Assert that no thread stalls in a call that is not patched."""
         for seed in range(20):
             error = failing_run(
                 interleave, *functions, check=lambda: False, runs=1, seed=seed, **options
             )
-            self.assertNotIn("was blocked outside", "\n".join(error.schedule))
+            self.assertNotIn(interleaving_report._OUTSIDE, "\n".join(error.schedule))
 
     def test_pools_of_threads(self) -> None:
-        """They share a lock of their module, and the futures' own."""
+        """Thread pools and futures wait in virtual time, also those created before the run."""
         before = concurrent.futures.ThreadPoolExecutor(1)
         self.addCleanup(before.shutdown)
         found: list[list[int]] = []
@@ -164,7 +165,7 @@ class TakeOverTest(unittest.TestCase):
             with concurrent.futures.ThreadPoolExecutor(2) as pool:
                 found.append([*pool.map(abs, (-1, -2))])
 
-        self.check_that_all_is_taken_over(use, use)
+        self.assert_no_stall(use, use)
         self.assertEqual([1, 2], found[0])
 
         done: concurrent.futures.Future[int] = concurrent.futures.Future()
@@ -173,10 +174,10 @@ class TakeOverTest(unittest.TestCase):
             if not done.done():
                 done.set_result(5)
 
-        self.check_that_all_is_taken_over(give, lambda: done.result(_HOUR))
+        self.assert_no_stall(give, lambda: done.result(_HOUR))
 
     def test_a_pool_replays(self) -> None:
-        """Though it keeps its threads in a set, which has an order of its own each time."""
+        """Runs with a thread pool replay, although a pool joins its threads from a set."""
 
         def use() -> None:
             with concurrent.futures.ThreadPoolExecutor(2, "pool") as pool:
@@ -191,8 +192,8 @@ class TakeOverTest(unittest.TestCase):
             self.assertEqual(first, second)
         self.assertNotIn("set", vars(concurrent.futures.thread))
 
-    def test_a_pool_that_is_left_is_ended_without_a_word(self) -> None:
-        """Its threads wait for more when the functions are done."""
+    def test_a_pool_without_shutdown_is_ended_silently(self) -> None:
+        """Threads of a pool that is not shut down are ended, and nothing is logged."""
         kept: list[concurrent.futures.ThreadPoolExecutor] = []
 
         def use() -> None:
@@ -203,9 +204,9 @@ class TakeOverTest(unittest.TestCase):
             interleave(use, use, runs=10, seed=1)
 
     def test_logging(self) -> None:
-        """A handler keeps its lock while it asks the user's objects for their text."""
+        """A logging handler waits in virtual time; it holds its lock while it calls user code."""
 
-        class Told:
+        class Text:
             def __str__(self) -> str:
                 parts: list[str] = []
                 for part in "abc":
@@ -213,21 +214,21 @@ class TakeOverTest(unittest.TestCase):
                 return "".join(parts)
 
         stream = io.StringIO()
-        logger = logging.getLogger("itf.tests.schedules")
+        logger = logging.getLogger("itf.tests.interleaving")
         logger.propagate = False
         logger.addHandler(logging.StreamHandler(stream))
         self.addCleanup(logger.handlers.clear)
         lock = logger.handlers[0].lock
 
-        def tell() -> None:
-            logger.warning("%s", Told())
+        def log() -> None:
+            logger.warning("%s", Text())
 
-        self.check_that_all_is_taken_over(tell, tell)
+        self.assert_no_stall(log, log)
         self.assertEqual("abc\n" * 40, stream.getvalue())
         self.assertIs(lock, logger.handlers[0].lock)
 
     def test_a_cached_property(self) -> None:
-        """Until Python 3.12 it has a lock, one for all instances."""
+        """functools.cached_property does not stall; until Python 3.11 it has a lock."""
 
         class Slow:
             @functools.cached_property
@@ -237,22 +238,22 @@ class TakeOverTest(unittest.TestCase):
                     parts.append(part)
                 return parts
 
-        self.check_that_all_is_taken_over(lambda: Slow().found, lambda: Slow().found)
+        self.assert_no_stall(lambda: Slow().found, lambda: Slow().found)
 
-    def test_what_poses_as_something_else_is_let_alone(self) -> None:
-        """A mock with a spec says that it is a dict, a list, a lock."""
-        posing = [mock.Mock(spec=kind) for kind in ({}, [], deque(), threading.Lock(), print)]
+    def test_mocks_are_not_changed(self) -> None:
+        """A mock with the spec of a container or lock is not changed."""
+        mocks = [mock.Mock(spec=kind) for kind in ({}, [], deque(), threading.Lock(), print)]
 
         def use() -> None:
-            for poser in posing:
-                self.assertIsInstance(poser, mock.Mock)
+            for each in mocks:
+                self.assertIsInstance(each, mock.Mock)
 
         interleave(use, runs=2, seed=1)
 
-    def test_a_lock_that_is_out_of_reach_is_waited_for(self) -> None:
-        """It costs time, and fails nothing: whoever waits is taken to be outside."""
+    def test_a_lock_in_a_tuple_stays_real(self) -> None:
+        """A lock that cannot be replaced delays the run, and does not fail it."""
         lock = threading.Lock()
-        # Tuples are not changed.
+        # A tuple is immutable, so the reference cannot be replaced.
         hidden = (lock,)
 
         def hold() -> None:
@@ -265,7 +266,7 @@ class TakeOverTest(unittest.TestCase):
         self.assertEqual(10, explored.runs)
 
 
-# A program whose imports are lazy, and the modules that it imports.
+# Sources of a program with lazy imports, and of the modules that it imports.
 _LAZY_MODULES = {
     "lazy_locks.py": "import threading\nlock, other = threading.Lock(), threading.Lock()",
     "lazy_helper.py": "lazy from lazy_locks import other\nlazy import lazy_missing",
@@ -298,7 +299,7 @@ def left():
         if name.partition(".")[0] != "itf":
             for key, value in [*vars(module).items()]:
                 if isinstance(value, (type, type(left))) and key != "interleave":
-                    if str(value.__module__).startswith("itf.schedules."):
+                    if str(value.__module__).startswith("itf.interleaving."):
                         yield f"{name}.{key}"
 print(*left())
 """
@@ -311,10 +312,10 @@ class LazyTest(unittest.TestCase):
         self.assertEqual("", result.stderr)
         return result.stdout
 
-    def test_what_is_imported_lazily_is_taken_over_and_put_back(self) -> None:
-        """Locks that a function uses through a lazy import, and the names of threading and time.
+    def test_lazy_imports_are_replaced_and_restored(self) -> None:
+        """Locks and names behind lazy imports are replaced and restored.
 
-        A lazy import that fails, and that nobody uses, is let alone.
+        A lazy import that would fail, and that no function uses, is not resolved.
         """
         with tempfile.TemporaryDirectory() as folder:
             for name, text in _LAZY_MODULES.items():
@@ -325,12 +326,12 @@ class LazyTest(unittest.TestCase):
                     self.assertEqual("itf\nTrue True\n\n", printed)
 
     def test_where_all_imports_are_lazy(self) -> None:
-        """itf has loaded what it needs before it exchanges anything; the same seed, the same turns.
+        """itf resolves its own lazy imports before it patches anything, and runs replay.
 
-        It would take its own stand-ins for the real locks, and call itself without end.
+        Otherwise itf would take its replacements for the real objects, and recurse.
         """
         script = (
-            "from tests.schedules.test_interleaving import lost_update\n"
+            "from tests.interleaving.programs import lost_update\n"
             "print('\\n'.join(lost_update(seed=3, runs=200).schedule))"
         )
         printed = {self.run_lazily(script, mode=mode) for mode in ("normal", "all", "all")}
@@ -338,23 +339,23 @@ class LazyTest(unittest.TestCase):
         self.assertIn("ran to", printed.pop())
 
 
-class ImportedMeanwhileTest(unittest.TestCase):
-    def test_a_module_imported_in_a_run_has_the_real_things_after_it(self) -> None:
-        """What it imports from threading and time is exchanged while the functions run."""
+class ImportDuringRunTest(unittest.TestCase):
+    def test_names_imported_during_a_run_are_restored(self) -> None:
+        """Names that a module imports during a run are real afterwards."""
         with tempfile.TemporaryDirectory() as folder:
             source = "from threading import Lock\nfrom time import monotonic, sleep\n"
-            pathlib.Path(folder, "imported_meanwhile.py").write_text(source, encoding="utf-8")
+            pathlib.Path(folder, "imported_during_run.py").write_text(source, encoding="utf-8")
             sys.path.insert(0, folder)
             self.addCleanup(sys.path.remove, folder)
-            self.addCleanup(sys.modules.pop, "imported_meanwhile", None)
+            self.addCleanup(sys.modules.pop, "imported_during_run", None)
             seen: list[str] = []
 
             def load() -> None:
-                module = importlib.import_module("imported_meanwhile")
+                module = importlib.import_module("imported_during_run")
                 seen.extend(kinds(module.Lock()))
 
             interleave(load, load, runs=2)
-            module = sys.modules["imported_meanwhile"]
+            module = sys.modules["imported_during_run"]
             self.assertEqual(["itf"] * 4, seen)
             self.assertIs(threading.Lock, vars(module)["Lock"])
             self.assertIs(time.monotonic, vars(module)["monotonic"])
@@ -362,21 +363,21 @@ class ImportedMeanwhileTest(unittest.TestCase):
 
 
 class PrivateNamesTest(unittest.TestCase):
-    """Names of the standard library that are not public: there, or replaced."""
+    """Private names of the standard library exist; without them, a fallback works."""
 
     def test_the_handlers_of_logging(self) -> None:
-        """`logging._handlerList` has all; without it, those of the loggers are found."""
+        """`logging._handlerList` has all handlers; the fallback finds those of the loggers."""
         self.assertTrue(hasattr(logging, "_handlerList"))
         handler = logging.Handler()
-        logger = logging.getLogger("test_adoption")
+        logger = logging.getLogger("test_patching")
         logger.addHandler(handler)
         self.addCleanup(logger.removeHandler, handler)
-        self.assertIn(handler, adoption._log_handlers(logging))
+        self.assertIn(handler, patching._log_handlers(logging))
         without = types.SimpleNamespace(root=logging.root)
-        self.assertIn(handler, adoption._log_handlers(without))
+        self.assertIn(handler, patching._log_handlers(without))
 
     def test_the_lock_of_pools(self) -> None:
-        """Held while a pool starts a thread; without it, a pool still works."""
+        """`_global_shutdown_lock` exists; without it, runs with a pool still pass."""
         names = vars(importlib.import_module("concurrent.futures.thread"))
         self.assertIn("_global_shutdown_lock", names)
 
@@ -385,21 +386,21 @@ class PrivateNamesTest(unittest.TestCase):
                 pool.submit(int).result()
 
         self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
-        with mock.patch.object(adoption, "_POOLS_LOCK", "_gone"):
+        with mock.patch.object(patching, "_POOLS_LOCK", "_gone"):
             self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
 
     def test_whether_a_thread_is_a_daemon(self) -> None:
-        """`Thread._daemonic` has it; without it, a thread of a run stays a daemon."""
-        self.assertTrue(hasattr(threading.Thread(), tasks._DAEMONIC))
-        for name, daemon in ((tasks._DAEMONIC, False), ("_gone", True)):
-            with self.subTest(name), mock.patch.object(tasks, "_DAEMONIC", name):
+        """`Thread._daemonic` exists; without it, a managed thread stays a daemon."""
+        self.assertTrue(hasattr(threading.Thread(), managed_thread._DAEMONIC))
+        for name, daemon in ((managed_thread._DAEMONIC, False), ("_gone", True)):
+            with self.subTest(name), mock.patch.object(managed_thread, "_DAEMONIC", name):
                 thread = threading.Thread(target=int)
-                tasks.start_as_daemon(thread, daemon=False)
+                managed_thread.start_as_daemon(thread, daemon=False)
                 thread.join(10)
                 self.assertEqual((daemon, False), (thread.daemon, thread.is_alive()))
 
-    def test_how_a_condition_asks_its_lock(self) -> None:
-        """By names that `threading.RLock` has, and what stands in for it."""
+    def test_private_methods_of_rlock(self) -> None:
+        """The replacement of RLock has the private methods that Condition calls."""
         for name in ("_is_owned", "_release_save", "_acquire_restore"):
             self.assertTrue(hasattr(threading.RLock(), name), name)
             self.assertTrue(hasattr(primitives.RLock(), name), name)

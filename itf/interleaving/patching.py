@@ -1,4 +1,4 @@
-"""What of threading, queue and time is taken over for a while, and put back."""
+"""Replace names of threading, queue and time, and locks in objects, and restore them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Final
 
+from itf.interleaving import primitives, time_patches
+from itf.interleaving.condition import Condition
+from itf.interleaving.references import references_of, swap_item
+from itf.interleaving.simple_queue import SimpleQueue
+from itf.interleaving.tracing import Scope
 from itf.lazy_imports import lazy_names, resolve_modules
-from itf.schedules import primitives, standing_in
-from itf.schedules.slots import slots_of, swap_item
-from itf.schedules.tracing import Scope
 
-__all__ = ["Adoption"]
+__all__ = ["Patcher"]
 
 __unittest = True
 
@@ -33,23 +35,23 @@ _CLOCKS: Final = (
     time.time_ns,
 )
 
-# Nobody keeps more objects than this around a lock that threads fight for; what
-# lies further away is used as it is, and waited for as if it were outside.
-_MOST_OBJECTS: Final = 20_000
+# Most objects of one walk, to bound its time.  A lock beyond this limit stays real; a thread
+# that blocks on it counts as blocked outside.
+_MAX_OBJECTS: Final = 20_000
 
-# Where `concurrent.futures.thread` keeps the lock; a name that is not there is passed over.
+# Private name of the lock in `concurrent.futures.thread`; skipped if it does not exist.
 _POOLS_LOCK: Final = "_global_shutdown_lock"
 
-# What has nothing in it.
+# Types whose instances hold no references to follow.
 _ATOMS: Final = (
     type(None), bool, int, float, complex, str, bytes, bytearray, range, slice
 )  # fmt: skip
 
-_OWN: Final = (primitives.Lock, primitives.SimpleQueue)
+_OWN: Final = (primitives.Lock, SimpleQueue)
 
 
 def _log_handlers(logging: Any) -> list[Any]:
-    """Return all handlers of `logging`; those of loggers, where it keeps no list of all."""
+    """Return all handlers of `logging`; only those of loggers if its private list is missing."""
     references = getattr(logging, "_handlerList", None)
     if references is not None:
         return [handler for reference in [*references] if (handler := reference()) is not None]
@@ -57,24 +59,23 @@ def _log_handlers(logging: Any) -> list[Any]:
     return [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
 
 
-class _SetInOrder(dict[Any, None]):
-    """Stands in for a set: one has another order in every run."""
+class _OrderedSet(dict[Any, None]):
+    """Replacement for a set: the order of a set of threads differs between runs."""
 
     def add(self, item: Any) -> None:
         self[item] = None
 
 
-class Adoption:
-    """The exchange of the real things for those that stand in for them.
+class Patcher:
+    """Replaces locks, queues and clocks, and restores them.
 
-    The functions and classes of `threading`, `queue` and `time` are exchanged
-    in their modules and wherever the user's modules have them by a name of
-    their own.  Locks, conditions and queues that were made before are exchanged
-    where they are kept, from the functions on: in closures, globals, defaults,
-    attributes, lists and dicts.
+    Functions and classes of `threading`, `queue` and `time` are replaced in their modules,
+    and in modules of the user that imported them by name.  Locks, conditions and
+    queues that exist already are replaced where the functions of the run can reach
+    them: in closures, globals, defaults, attributes, lists and dicts.
 
     Args:
-        scope: Which modules and classes are the user's.
+        scope: Decides which modules and classes are user code.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -82,22 +83,22 @@ class Adoption:
         pairs: list[tuple[Any, Any]] = [
             (threading.Lock, primitives.Lock),
             (threading.RLock, primitives.RLock),
-            (threading.Condition, primitives.Condition),
-            (queue.SimpleQueue, primitives.SimpleQueue),
-            (time.sleep, standing_in.sleep(scope.has_frame)),
-            *((real, standing_in.clock(real, scope.has_frame)) for real in _CLOCKS),
+            (threading.Condition, Condition),
+            (queue.SimpleQueue, SimpleQueue),
+            (time.sleep, time_patches.sleep(scope.has_frame)),
+            *((real, time_patches.clock(real, scope.has_frame)) for real in _CLOCKS),
         ]
-        self._stand_ins = {id(real): stand_in for real, stand_in in pairs}
-        self._reals = {id(stand_in): real for real, stand_in in pairs}
+        self._replacements = {id(real): replacement for real, replacement in pairs}
+        self._reals = {id(replacement): real for real, replacement in pairs}
         self._clocks = {id(real) for real in _CLOCKS}
 
-    def of_modules(self) -> ExitStack:
-        """Exchange what modules have, and return what puts it back."""
-        # Else these modules would find the exchanged objects when they are first used.
+    def patch_modules(self) -> ExitStack:
+        """Replace the names in modules; return a stack that restores them."""
+        # A lazy import that is resolved during a run would get the replacements.
         resolve_modules("itf", "logging", *primitives.BUILT_ON)
         undo = ExitStack()
         undo.callback(self._restore_imported, {*sys.modules}, _lazy_names_of_modules())
-        # threading knows the lock of the C level by a private name, too, which is let alone.
+        # Only the public names: threading's own private names for the C locks stay real.
         for name in ("Lock", "RLock", "Condition"):
             self._exchange(undo, threading, name)
         self._exchange(undo, queue, "SimpleQueue")
@@ -112,24 +113,24 @@ class Adoption:
             if isinstance(module, types.ModuleType) and self._scope.has_module(module):
                 for name in [*vars(module)]:
                     self._exchange(undo, module, name)
-        for name, stand_in in (("start", standing_in.start), ("join", standing_in.join)):
+        for name, replacement in (("start", time_patches.start), ("join", time_patches.join)):
             undo.callback(setattr, threading.Thread, name, getattr(threading.Thread, name))
-            setattr(threading.Thread, name, stand_in)
+            setattr(threading.Thread, name, replacement)
         return undo
 
     def _exchange(self, undo: ExitStack, module: types.ModuleType, name: str) -> None:
         real = vars(module)[name]
-        stand_in = self._stand_ins.get(id(real))
-        if stand_in is not None:
-            swap_item(vars(module), name, real, stand_in)
-            undo.callback(swap_item, vars(module), name, stand_in, real)
+        replacement = self._replacements.get(id(real))
+        if replacement is not None:
+            swap_item(vars(module), name, real, replacement)
+            undo.callback(swap_item, vars(module), name, replacement, real)
 
     def _restore_imported(self, known: set[str], lazy: list[tuple[dict[str, Any], str]]) -> None:
-        """Put the real objects into names that were imported while they were exchanged.
+        """Restore the real objects in names that were imported during the patch.
 
         Args:
-            known: The names of the modules that were loaded before.
-            lazy: The names that were lazy imports before, each with its namespace.
+            known: Names of the modules that were loaded before the patch.
+            lazy: Names that were lazy imports before the patch, each with its namespace.
         """
         imported = [
             (vars(module), name)
@@ -144,29 +145,29 @@ class Adoption:
                 swap_item(names, name, value, real)
 
     def _exchange_locks(self, undo: ExitStack) -> None:
-        """Exchange the locks of the standard library under which the user's code may run."""
-        keepers: list[tuple[dict[str, Any], str]] = []
+        """Replace locks that the standard library holds while it calls user code."""
+        lock_names: list[tuple[dict[str, Any], str]] = []
         pools = sys.modules.get("concurrent.futures.thread")
         if pools is not None:
-            # Held while a pool starts a thread, which then may be its turn.
-            keepers.append((vars(pools), _POOLS_LOCK))
-            # What it joins its threads in the order of.
-            vars(pools)["set"] = _SetInOrder
+            # A pool holds this lock while it starts a thread, which may get the turn at once.
+            lock_names.append((vars(pools), _POOLS_LOCK))
+            # A pool iterates over a set of its threads to join them.
+            vars(pools)["set"] = _OrderedSet
             undo.callback(vars(pools).pop, "set", None)
         logging = sys.modules.get("logging")
         if logging is not None:
-            # Held while a handler asks the objects of a message for their text.
-            keepers += [(vars(handler), "lock") for handler in _log_handlers(logging)]
-        for names, name in keepers:
+            # A handler holds its lock while it calls __str__ of the arguments of a message.
+            lock_names += [(vars(handler), "lock") for handler in _log_handlers(logging)]
+        for names, name in lock_names:
             real = names.get(name)
-            stand_in = primitives.managed(real, name)
-            if stand_in is not real:
-                swap_item(names, name, real, stand_in)
-                undo.callback(swap_item, names, name, stand_in, real)
+            replacement = primitives.replacement_for(real, name)
+            if replacement is not real:
+                swap_item(names, name, real, replacement)
+                undo.callback(swap_item, names, name, replacement, real)
 
-    def of_objects(self, functions: Iterable[Any]) -> ExitStack:
-        """Exchange what the functions can reach, and return what puts it back."""
-        return _Walk(self._scope, self._stand_ins).walk(functions)
+    def patch_objects(self, functions: Iterable[Any]) -> ExitStack:
+        """Replace locks that the functions can reach; return a stack that restores them."""
+        return _ObjectWalk(self._scope, self._replacements).walk(functions)
 
 
 def _lazy_names_of_modules() -> list[tuple[dict[str, Any], str]]:
@@ -174,64 +175,64 @@ def _lazy_names_of_modules() -> list[tuple[dict[str, Any], str]]:
     return [(vars(module), name) for module in modules for name in lazy_names(vars(module))]
 
 
-class _Walk:
-    """One walk over the objects that functions can reach."""
+class _ObjectWalk:
+    """One breadth-first walk over the objects that functions can reach."""
 
-    def __init__(self, scope: Scope, stand_ins: dict[int, Any]) -> None:
+    def __init__(self, scope: Scope, replacements: dict[int, Any]) -> None:
         self._scope = scope
-        self._stand_ins = stand_ins
+        self._replacements = replacements
         self._undo = ExitStack()
         self._seen: dict[int, Any] = {}
-        # One stand-in for each lock, however many hold it; the lock is kept
-        # beside it, so that its id stays its own.
+        # One replacement for each lock, also if several objects refer to the lock.  The lock
+        # is stored with it, so that no new object gets the same id.
         self._locks: dict[int, tuple[Any, Any]] = {}
         self._known: dict[type, bool] = {}
 
     def walk(self, functions: Iterable[Any]) -> ExitStack:
-        """Exchange what is found, and return what puts it back."""
+        """Replace the locks that are found; return a stack that restores them."""
         waiting: deque[Any] = deque(functions)
-        while waiting and len(self._seen) < _MOST_OBJECTS:
+        while waiting and len(self._seen) < _MAX_OBJECTS:
             found = waiting.popleft()
             if issubclass(type(found), _ATOMS) or id(found) in self._seen:
                 continue
             self._seen[id(found)] = found
-            for value, name, swap in [*slots_of(found, self._is_users)]:
-                stand_in = None if swap is None else self._stand_in(value, name)
-                if swap is None or stand_in is None:
+            for value, name, swap in [*references_of(found, self._is_user_code)]:
+                replacement = None if swap is None else self._replacement(value, name)
+                if swap is None or replacement is None:
                     waiting.append(value)
                     continue
-                swap(value, stand_in)
-                self._undo.callback(swap, stand_in, value)
+                swap(value, replacement)
+                self._undo.callback(swap, replacement, value)
         return self._undo
 
-    def _stand_in(self, value: Any, name: str) -> Any:
-        """Return what stands in for a value; None if nothing does."""
+    def _replacement(self, value: Any, name: str) -> Any:
+        """Return the replacement for a value; None if there is none."""
         kind = type(value)
         if issubclass(kind, primitives.Lock):
-            value.call(name)
+            value.add_name(name)
         if issubclass(kind, (*_ATOMS, *_OWN)):
             return None
         if kind in _LOCK_TYPES:
             return self._lock(value, name)
         if kind is _REAL_QUEUE:
-            return primitives.SimpleQueue(value, name)
+            return SimpleQueue(value, name)
         if kind is types.BuiltinMethodType:
             if type(value.__self__) in _LOCK_TYPES:
-                # How a condition keeps its lock's methods.
+                # A condition stores the bound methods of its lock as attributes.
                 return getattr(self._lock(value.__self__, name), value.__name__, None)
-            return self._stand_ins.get(id(value))
+            return self._replacements.get(id(value))
         if kind is _REAL_CONDITION:
-            self._adopt_condition(value, name)
-        return self._stand_ins.get(id(value)) if callable(value) else None
+            self._replace_condition(value, name)
+        return self._replacements.get(id(value)) if callable(value) else None
 
     def _lock(self, lock: Any, name: str) -> Any:
         known = self._locks.get(id(lock))
         if known is None:
-            known = self._locks[id(lock)] = (lock, primitives.managed(lock, name))
+            known = self._locks[id(lock)] = (lock, primitives.replacement_for(lock, name))
         return known[1]
 
-    def _adopt_condition(self, condition: Any, name: str) -> None:
-        condition.__class__ = primitives.Condition
+    def _replace_condition(self, condition: Any, name: str) -> None:
+        condition.__class__ = Condition
         condition._itf_name = f"Condition {name}"
 
         def restore() -> None:
@@ -241,7 +242,7 @@ class _Walk:
 
         self._undo.callback(restore)
 
-    def _is_users(self, found: type | types.ModuleType) -> bool:
+    def _is_user_code(self, found: type | types.ModuleType) -> bool:
         if isinstance(found, types.ModuleType):
             return self._scope.has_module(found)
         known = self._known.get(found)

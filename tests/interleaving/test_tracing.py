@@ -7,16 +7,16 @@ import unittest
 from typing import Any
 
 from itf import interleave
-from itf.schedules.arguments import codes_of
-from itf.schedules.opcodes import points_of
-from itf.schedules.tracing import Scope
-from tests.schedules import programs
-from tests.schedules.programs import Account, failing_run
+from itf.interleaving.arguments import codes_of
+from itf.interleaving.opcodes import switch_points_of
+from itf.interleaving.tracing import Scope
+from tests.interleaving import programs
+from tests.interleaving.programs import Account, failing_run
 
 
 class ScopeTest(unittest.TestCase):
     def lost(self, **options: Any) -> bool:
-        """Say whether a lost update in another module is found through a function in this one."""
+        """Return whether interleave finds a lost update in a module that the functions call."""
         account = Account()
 
         def deposit() -> None:
@@ -35,23 +35,30 @@ class ScopeTest(unittest.TestCase):
             return True
         return False
 
-    def test_by_default_all_code_of_the_user(self) -> None:
-        """Also that of modules that the functions only call."""
+    def test_all_user_code_is_traced_by_default(self) -> None:
+        """By default, threads are preempted in modules that the functions call."""
         self.assertTrue(self.lost())
 
     def test_trace_names_modules_and_packages(self) -> None:
-        """As modules or as names; others run through."""
+        """`trace` accepts modules and names; code in other modules is not preempted."""
         self.assertTrue(self.lost(trace=[programs]))
-        self.assertTrue(self.lost(trace=["tests.schedules"]))
+        self.assertTrue(self.lost(trace=["tests.interleaving"]))
         self.assertTrue(self.lost(trace="tests"))
         self.assertFalse(self.lost(trace=["tests.interfaces"]))
         self.assertFalse(self.lost(trace=[json]))
 
     def test_not_the_standard_library_nor_itf(self) -> None:
-        """Nor what is installed, unless it is the functions' own."""
+        """The standard library, itf and installed packages are not user code.
+
+        An installed file is user code if a function of the run is defined in it.
+        """
         scope = Scope(())
         self.assertTrue(scope.has_module(programs))
-        for module in (json, sys.modules["itf.timeline"], sys.modules["itf.schedules.scheduler"]):
+        for module in (
+            json,
+            sys.modules["itf.timeline"],
+            sys.modules["itf.interleaving.scheduler"],
+        ):
             self.assertFalse(scope.has_module(module))
         installed = types.ModuleType("package")
         installed.__file__ = "/usr/lib/python3/dist-packages/package/__init__.py"
@@ -61,9 +68,9 @@ class ScopeTest(unittest.TestCase):
         self.assertFalse(Scope(codes_of([json.dumps])).has_module(json))
 
 
-class PointsTest(unittest.TestCase):
-    def test_only_what_others_can_notice(self) -> None:
-        """Arithmetic on locals has no point; an attribute has one to read and one to write."""
+class SwitchPointsTest(unittest.TestCase):
+    def test_only_shared_state_has_switch_points(self) -> None:
+        """Instructions on locals are no switch points; reading or writing an attribute is one."""
 
         def local(a: int) -> int:
             b = a
@@ -74,11 +81,11 @@ class PointsTest(unittest.TestCase):
         def shared(a: Any) -> None:
             a.v = a.w
 
-        self.assertEqual(0, len(points_of(local.__code__)))
-        self.assertEqual(2, len(points_of(shared.__code__)))
+        self.assertEqual(0, len(switch_points_of(local.__code__)))
+        self.assertEqual(2, len(switch_points_of(shared.__code__)))
 
-    def test_coverage_and_debuggers_go_on(self) -> None:
-        """A tool of sys.monitoring sees the functions' lines; ours is given back."""
+    def test_other_monitoring_tools_work(self) -> None:
+        """Another tool of sys.monitoring gets line events; the tool ids of itf are freed."""
         if sys.version_info < (3, 12):
             self.skipTest("Python 3.11 has one trace function a thread")
         monitoring = sys.monitoring
@@ -102,8 +109,8 @@ class PointsTest(unittest.TestCase):
         self.assertIn(code.co_firstlineno + 1, lines)
         self.assertEqual([None, None], [monitoring.get_tool(number) for number in (3, 4)])
 
-    def test_a_foreign_tool_in_our_place_is_worked_around(self) -> None:
-        """Of two ids that nobody else is meant to take; if both are taken it is said."""
+    def test_a_taken_tool_id_is_avoided(self) -> None:
+        """interleave uses tool id 3 if 4 is taken, and raises an error if both are."""
         if sys.version_info < (3, 12):
             self.skipTest("Python 3.11 has no tools")
         monitoring = sys.monitoring

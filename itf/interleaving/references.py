@@ -1,4 +1,4 @@
-"""Where an object keeps others: its closure, attributes, items; and how to exchange one of them."""
+"""The references that an object holds to others, and functions that replace a reference."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from typing import Any, Final
 
 from itf.lazy_imports import is_lazy, resolved_item
 
-__all__ = ["Slot", "slots_of", "swap_item"]
+__all__ = ["Reference", "references_of", "swap_item"]
 
 __unittest = True
 
-# What is kept, what it is called in a report, and a function that puts another
-# in its place if it still lies there; None where nothing can be exchanged.
-Slot = tuple[Any, str, Callable[[Any, Any], None] | None]
+# The object referred to, a name for reports, and a function swap(old, new).  It replaces the
+# reference if it still refers to `old`.  The function is None if the reference is read-only.
+Reference = tuple[Any, str, Callable[[Any, Any], None] | None]
 
-# Built in since Python 3.15, and no subclass of dict.
+# A builtin since Python 3.15, not derived from dict.
 _FROZEN_DICT: Final[type] = getattr(builtins, "frozendict", dict)
 
-_IsUsers = Callable[[type | types.ModuleType], bool]
+_IsUserCode = Callable[[type | types.ModuleType], bool]
 
-# The modules of the standard library whose objects are built on locks.
+# Modules of the standard library whose classes keep locks in attributes.
 _BUILT_ON_LOCKS = ("threading", "queue", "concurrent.futures")
 
 
-def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912 - one case a type
-    """Walk what an object keeps.
+def references_of(found: Any, is_user_code: _IsUserCode) -> Iterator[Reference]:  # noqa: PLR0912 - one branch for each type
+    """Yield the references that an object holds.
 
     Args:
         found: Any object.
-        is_users: Says of a class or a module whether it is to be looked into.
+        is_user_code: Returns whether a class or a module is user code; others are skipped.
     """
-    # By its class itself: what poses as another, as mocks do, says so of `__class__`.
+    # Not isinstance: `__class__` of a mock with a spec is another class.
     kind = type(found)
     if issubclass(kind, types.FunctionType):
         yield from _of_function(found)
@@ -46,10 +46,10 @@ def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912
     elif issubclass(kind, functools.partial):
         yield from _of_partial(found)
     elif issubclass(kind, types.ModuleType):
-        if is_users(found):
+        if is_user_code(found):
             yield from _of_names(vars(found), f"{found.__name__}.")
     elif issubclass(kind, type):
-        if is_users(found):
+        if is_user_code(found):
             yield from _of_class(found)
     elif issubclass(kind, staticmethod | classmethod):
         yield found.__func__, "", None
@@ -68,10 +68,10 @@ def slots_of(found: Any, is_users: _IsUsers) -> Iterator[Slot]:  # noqa: PLR0912
         for value in [*found.values()]:
             yield value, "", None
     else:
-        yield from _of_object(found, is_users)
+        yield from _of_object(found, is_user_code)
 
 
-def _of_function(function: types.FunctionType) -> Iterator[Slot]:
+def _of_function(function: types.FunctionType) -> Iterator[Reference]:
     code = function.__code__
     name = function.__qualname__
     for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -99,26 +99,26 @@ def _of_function(function: types.FunctionType) -> Iterator[Slot]:
 
 
 def _resolve_used(module: types.ModuleType, used: set[str]) -> None:
-    """Resolve the lazy imports of a module that a function may use as its attributes.
+    """Resolve those lazy imports of a module that a function may use as its attributes.
 
-    The others stay as they are: nothing of the run needs them to be imported.
+    Other lazy imports stay unresolved: no code of the run needs them.
     """
     for name in sorted(used & vars(module).keys()):
         resolved_item(vars(module), name)
 
 
-def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
+def _of_object(found: Any, is_user_code: _IsUserCode) -> Iterator[Reference]:
     kind = type(found)
     is_built_on_locks = kind.__module__.startswith(_BUILT_ON_LOCKS) or issubclass(
         kind, (threading.Condition, functools.cached_property)
     )
-    if not is_users(kind) and (not is_built_on_locks or issubclass(kind, threading.Thread)):
+    if not is_user_code(kind) and (not is_built_on_locks or issubclass(kind, threading.Thread)):
         return
     yield kind, "", None
     attributes = getattr(found, "__dict__", None)
     if isinstance(attributes, dict):
         for slot in _of_names(attributes, f"{kind.__name__}."):
-            # What a thread starts and ends by stays its own.
+            # The private locks of a Thread, by which it starts and ends, stay real.
             if not (issubclass(kind, threading.Thread) and "._" in slot[1]):
                 yield slot
     for name in _slot_names(kind):
@@ -129,27 +129,27 @@ def _of_object(found: Any, is_users: _IsUsers) -> Iterator[Slot]:
         yield value, f"{kind.__name__}.{name}", functools.partial(_swap_slot, found, name)
 
 
-def _of_class(kind: type) -> Iterator[Slot]:
+def _of_class(kind: type) -> Iterator[Reference]:
     for name, value in [*vars(kind).items()]:
         yield value, f"{kind.__name__}.{name}", functools.partial(_swap_in_class, kind, name)
     yield kind.__bases__, "", None
 
 
-def _of_partial(found: functools.partial[Any]) -> Iterator[Slot]:
+def _of_partial(found: functools.partial[Any]) -> Iterator[Reference]:
     yield found.func, "", None
     for index, value in enumerate(found.args):
         yield value, f"argument {index + 1}", functools.partial(_swap_argument, found, index)
     yield from _of_items(found.keywords)
 
 
-def _of_names(names: dict[str, Any], prefix: str) -> Iterator[Slot]:
+def _of_names(names: dict[str, Any], prefix: str) -> Iterator[Reference]:
     for name, value in [*names.items()]:
         if is_lazy(value):
             continue
         yield value, f"{prefix}{name}", functools.partial(swap_item, names, name)
 
 
-def _of_items(items: dict[Any, Any]) -> Iterator[Slot]:
+def _of_items(items: dict[Any, Any]) -> Iterator[Reference]:
     for key, value in [*items.items()]:
         name = f"[{key!r}]" if isinstance(key, str | int) else "[...]"
         yield value, name, functools.partial(swap_item, items, key)
@@ -170,13 +170,13 @@ def _slot_names(kind: type) -> Iterator[str]:
 
 
 def swap_item(items: MutableMapping[Any, Any], key: Any, old: Any, new: Any) -> None:
-    """Put a value in the place of another, unless somebody has put a third there meanwhile."""
+    """Replace the value of a key, unless other code has replaced the old value already."""
     if items.get(key) is old:
         items[key] = new
 
 
 def _swap_in_list(items: list[Any], old: Any, new: Any) -> None:
-    # Wherever it is by now.
+    # The index may have changed since the walk.
     for index, value in enumerate(items):
         if value is old:
             items[index] = new
@@ -186,7 +186,7 @@ def _swap_cell(cell: types.CellType, old: Any, new: Any) -> None:
     try:
         if cell.cell_contents is old:
             cell.cell_contents = new
-    except ValueError:  # deleted meanwhile
+    except ValueError:  # the variable was deleted in the meantime
         return
 
 
@@ -196,7 +196,7 @@ def _swap_in_class(kind: type, name: str, old: Any, new: Any) -> None:
 
 
 def _swap_slot(found: Any, name: str, old: Any, new: Any) -> None:
-    # Past a __setattr__ of the class, such as a frozen dataclass has.
+    # Not setattr: __setattr__ of a frozen dataclass raises.
     if getattr(found, name, None) is old:
         object.__setattr__(found, name, new)
 
@@ -212,7 +212,7 @@ def _swap_argument(found: functools.partial[Any], index: int, old: Any, new: Any
     arguments = [*found.args]
     if arguments[index] is old:
         arguments[index] = new
-        # How copy and pickle fill a partial in.
+        # The only way to change the arguments of a partial; copy and pickle use it.
         found.__setstate__(  # type: ignore[attr-defined]
             (found.func, tuple(arguments), found.keywords, vars(found))
         )
