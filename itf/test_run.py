@@ -304,9 +304,9 @@ class TestRun:
         plans = vars(self.case).pop("_itf_plans", ())
         if not plans:
             return
-        from itf.faults.injection import describe_lost
+        from itf.faults.injection import describe_failed_transfers
 
-        text = describe_lost(plans)
+        text = describe_failed_transfers(plans)
         if text:
             raise self.case.failureException(text)
 

@@ -1,4 +1,4 @@
-"""Faults: when a call fails and how, put into any function for the time of a test."""
+"""Faults: when a call fails and how, install into any function for the time of a test."""
 
 # schedule.py    which calls are hit
 # outcome.py     what becomes of a call that is hit

@@ -13,22 +13,22 @@ from typing import Any, Final
 
 from itf.exception_notes import add_note
 from itf.exceptions import FaultInjectionError
-from itf.faults.layer import Blank, Layer
+from itf.faults.applied_plan import AppliedPlan, DefaultResult
+from itf.faults.patched_attribute import PatchedAttribute, install, remove
 from itf.faults.plan import FaultPlan
 from itf.faults.process_transfer import follow_processes, stop_following
-from itf.faults.site import Site, put, take
 from itf.faults.targets import label_of
 from itf.fork_safety import fork_safe_lock
 from itf.gil import warn_without_gil
 from itf.safe_repr import safe_repr
 from itf.timeline import TimelineOwner, current_owner
 
-__all__ = ["Injection", "describe_lost", "inject_faults", "raise_lost"]
+__all__ = ["Injection", "describe_failed_transfers", "inject_faults", "raise_failed_transfers"]
 
 __unittest = True
 
 # Enough to see what they have in common.
-_MOST_LINES: Final = 10
+_MAX_LINES: Final = 10
 
 
 class Injection(TimelineOwner):
@@ -42,8 +42,8 @@ class Injection(TimelineOwner):
         name: The name of what is called.
         plan: When it fails and how.
         label: What it is, for messages; by default the target and the name.
-        about: What is told on the timeline with each event; by default the label.
-        blank: What becomes of a call that is hit where the plan does not say
+        event_data: What is told on the timeline with each event; by default the label.
+        default_result: What becomes of a call that is hit where the plan does not say
             it, called with the hit and the call's arguments; by default an
             `InjectedFaultError` is raised.
 
@@ -55,7 +55,7 @@ class Injection(TimelineOwner):
     Thread safety: every method, from any thread.
     """
 
-    _site: Site | None = None
+    _site: PatchedAttribute | None = None
     _was_started = False
     _pid = 0
     owner: TimelineOwner | None = None
@@ -67,15 +67,15 @@ class Injection(TimelineOwner):
         plan: FaultPlan,
         *,
         label: str = "",
-        about: dict[str, Any] | None = None,
-        blank: Blank | None = None,
+        event_data: dict[str, Any] | None = None,
+        default_result: DefaultResult | None = None,
     ) -> None:
         self.plan = plan
         self._target = target
         self._name = name
         self._label = label
-        self._about = about
-        self._blank = blank
+        self._about = event_data
+        self._blank = default_result
 
     def start(self) -> FaultPlan:
         """Put the plan in, and return it; if it is in, do nothing.
@@ -91,31 +91,31 @@ class Injection(TimelineOwner):
                 return self.plan
             self._pid = getpid()
             # Before the first call can be hit: whoever hangs sees that it may.
-            self.plan.use(1)
+            self.plan.add_uses(1)
             try:
-                self._layer = self._make_layer()
+                self._applied = self._make_applied_plan()
                 follow_processes()
-                self._site = put(self._target, self._name, self._layer)
+                self._site = install(self._target, self._name, self._applied)
                 # Again: another thread may have taken the last plan out meanwhile.
                 # Not only now: what is replaced is replaced below this plan.
                 follow_processes()
             except BaseException:
-                self.plan.use(-1)
+                self.plan.add_uses(-1)
                 stop_following()
                 raise
             self.owner = self.owner or current_owner.get()
             if self.owner is not None:
                 self.owner.__dict__.setdefault("_itf_plans", []).append(self.plan)
             self._tell({"action": "injected", "plan": str(self.plan)})
-            for plan in self.plan.seeded():
+            for plan in self.plan.plans_with_seed():
                 # Where the hits are many, the line above is soon far back.
-                self.timeline.pin(f"fault: {plan} in {self._layer.label}")
+                self.timeline.pin(f"fault: {plan} in {self._applied.label}")
         return self.plan
 
-    def _make_layer(self) -> Layer:
+    def _make_applied_plan(self) -> AppliedPlan:
         label = self._label or label_of(self._target, self._name)
-        about = {"target": label} if self._about is None else self._about
-        return Layer(self.plan, self.timeline, label, about, self._blank)
+        event_data = {"target": label} if self._about is None else self._about
+        return AppliedPlan(self.plan, self.timeline, label, event_data, self._blank)
 
     def undo(self) -> None:
         """Take the plan out; if it is not in, do nothing.
@@ -128,29 +128,29 @@ class Injection(TimelineOwner):
                 that was started meanwhile.  If another error is being handled,
                 it is a note of that.
         """
-        self.take_out()
+        self.remove_plan()
         if self.owner is None:
-            raise_lost([self.plan], sys.exception())
+            raise_failed_transfers([self.plan], sys.exception())
 
-    def take_out(self) -> None:
+    def remove_plan(self) -> None:
         """Do what `undo` does, but leave what became of the plan to the caller."""
         with fork_safe_lock(self):
-            site, self._site = self._site, None
-            if site is None:
+            attribute, self._site = self._site, None
+            if attribute is None:
                 return
-            take(site, self._layer)
+            remove(attribute, self._applied)
             stop_following()
             if self._pid != getpid():
                 return  # in the process that put it in, it still is
-            self.plan.use(-1)
-            elsewhere = self.plan.untold_hits()
+            self.plan.add_uses(-1)
+            elsewhere = self.plan.unreported_hits()
             told = {"hits_in_other_processes": elsewhere} if elsewhere else {}
             self._tell(
                 {"action": "undone", "calls": self.plan.calls, "hits": self.plan.hits, **told}
             )
 
     def _tell(self, data: dict[str, Any]) -> None:
-        self.timeline.record("fault", {**self._layer.about, **data})
+        self.timeline.record("fault", {**self._applied.event_data, **data})
 
     def __enter__(self) -> FaultPlan:
         return self.start()
@@ -161,9 +161,9 @@ class Injection(TimelineOwner):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.take_out()
+        self.remove_plan()
         if self.owner is None:
-            raise_lost([self.plan], error)
+            raise_failed_transfers([self.plan], error)
 
     def __repr__(self) -> str:
         state = "in" if self._site is not None else "not in"
@@ -179,26 +179,26 @@ class Injection(TimelineOwner):
             )
 
 
-def describe_lost(plans: Iterable[FaultPlan]) -> str:
+def describe_failed_transfers(plans: Iterable[FaultPlan]) -> str:
     """Say which plans could not follow which processes; empty if there is nothing to say."""
-    lines = [line for plan in plans for line in plan.take_lost()]
+    lines = [line for plan in plans for line in plan.take_failed_transfers()]
     lines = list(dict.fromkeys(lines))
     if len(lines) <= 1:
         return "".join(lines)
-    shown = lines[:_MOST_LINES]
+    shown = lines[:_MAX_LINES]
     if len(lines) > len(shown):
         shown.append(f"... and {len(lines) - len(shown)} more")
     count = f"{len(lines)} times a fault could not follow a process:"
     return "\n".join([count, *(f"  {line}" for line in shown)])
 
 
-def raise_lost(plans: Iterable[FaultPlan], error: BaseException | None) -> None:
-    """Raise what `describe_lost` says, or add it to an error that is on its way.
+def raise_failed_transfers(plans: Iterable[FaultPlan], error: BaseException | None) -> None:
+    """Raise what `describe_failed_transfers` says, or add it to an error that is on its way.
 
     Raises:
         FaultInjectionError: There is something to say, and no other error.
     """
-    text = describe_lost(plans)
+    text = describe_failed_transfers(plans)
     if not text:
         return
     if error is None:
@@ -213,7 +213,7 @@ def inject_faults(target: Any, name: str, plan: FaultPlan) -> Injection:
     methods, static and class methods, coroutine functions, generator functions
     and those of `contextlib.contextmanager`, synchronous or not, and of
     properties what gets their value.  A generator function fails where its
-    first value is asked for, a context manager where its ``with`` begins, a
+    first value is handler_cell for, a context manager where its ``with`` begins, a
     coroutine where it is awaited; what hangs in one does not block its loop.
 
     Args:

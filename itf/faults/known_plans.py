@@ -9,7 +9,7 @@ from typing import Any
 
 from itf.descriptors import Descriptor
 from itf.exceptions import ItfError
-from itf.faults.counting import SharedPage
+from itf.faults.shared_count import SharedPage
 from itf.fork_safety import fork_safe_lock
 
 __all__ = ["all_plans", "known_plans", "receive_plan"]
@@ -47,17 +47,17 @@ class _Receiving:
 _receiving = _Receiving()
 
 
-def receive_plan(kind: Any, uid: bytes, way_in: Descriptor | str, state: Any) -> Any:
+def receive_plan(kind: Any, uid: bytes, address: Descriptor | str, state: Any) -> Any:
     """Return the plan that another process has sent: if it is known here, that very one."""
     with fork_safe_lock(_receiving):
         plan = known_plans.get(uid)
         if plan is None:
             plan = kind.__new__(kind)
             plan.set_up(state)
-            plan.join(SharedPage.enter(way_in, uid, str(plan)))
+            plan.join_count(SharedPage.open_at(address, uid, str(plan)))
             known_plans[uid] = plan
-        elif isinstance(way_in, Descriptor):
-            plan.share().drop(way_in)
+        elif isinstance(address, Descriptor):
+            plan.share().drop(address)
     return plan
 
 
@@ -76,7 +76,7 @@ def _before_fork() -> None:
 
 def _after_fork_in_child() -> None:
     for plan in all_plans.all():
-        plan.forked()
+        plan.reset_after_fork()
 
 
 if hasattr(os, "register_at_fork"):

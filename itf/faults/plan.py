@@ -1,4 +1,4 @@
-"""FaultPlan: when a call fails, and how."""
+"""FaultPlan: when a call fails, and options."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol, Unpack, overload
 
 from itf.exceptions import FaultTimeoutError
-from itf.faults.counted import CountedPlan, times
-from itf.faults.outcome import PASS, How, Outcome, outcome_of, seconds
+from itf.faults.base_plan import BasePlan, times
+from itf.faults.outcome_options import PASS, Outcome, OutcomeOptions, checked_outcome, seconds
 from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
 from itf.safe_repr import safe_repr
 
@@ -19,23 +19,23 @@ __all__ = ["FaultPlan"]
 __unittest = True
 
 
-class _CallsMaker(Protocol):
-    def __call__(self, *numbers: int, **how: Unpack[How]) -> FaultPlan: ...
+class _CallsConstructor(Protocol):
+    def __call__(self, *numbers: int, **options: Unpack[OutcomeOptions]) -> FaultPlan: ...
 
 
 class _Calls:
     """Of the class, the constructor ``calls(1, 4, 7)``; of a plan, how many calls there were."""
 
     @overload
-    def __get__(self, plan: None, cls: type[FaultPlan]) -> _CallsMaker: ...
+    def __get__(self, plan: None, cls: type[FaultPlan]) -> _CallsConstructor: ...
     @overload
     def __get__(self, plan: FaultPlan, cls: type[FaultPlan]) -> int: ...
     def __get__(self, plan: FaultPlan | None, cls: type[FaultPlan]) -> Any:
         return cls._of_calls if plan is None else plan.count()
 
 
-class FaultPlan(CountedPlan):
-    """Which calls of a function fail, and how.
+class FaultPlan(BasePlan):
+    """Which calls of a function fail, and options.
 
     Made by one of its constructors, each of which says which calls are hit,
     counted from 1; what becomes of these is said by keyword:
@@ -48,7 +48,7 @@ class FaultPlan(CountedPlan):
     - ``hang``: the call hangs until `release`, until the plan is injected
       nowhere any more, or until ``timeout`` seconds have passed (60; None is
       for ever), which is a `FaultTimeoutError`.  Then it goes on.
-    - ``then``: another plan, asked for each later call that this one lets pass
+    - ``then``: another plan, handler_cell for each later call that this one lets pass
       once it has hit.
 
     A plan that is given none of the first four raises an `InjectedFaultError`.
@@ -90,49 +90,51 @@ class FaultPlan(CountedPlan):
         )
 
     @classmethod
-    def always(cls, **how: Unpack[How]) -> FaultPlan:
+    def always(cls, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit every call."""
-        return cls._make("always()", Runs([(True, ENDLESS)]), how)
+        return cls._make("always()", Runs([(True, ENDLESS)]), options)
 
     @classmethod
-    def nth_call(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def nth_call(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit the n-th call."""
-        maker = f"nth_call({safe_repr(n)})"
-        return cls._make(maker, Runs.of_calls([_number(maker, "n", n)]), how)
+        constructor = f"nth_call({safe_repr(n)})"
+        return cls._make(constructor, Runs.of_calls([_number(constructor, "n", n)]), options)
 
     @classmethod
-    def first(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def first(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit the first n calls."""
-        maker = f"first({safe_repr(n)})"
-        return cls._make(maker, Runs([(True, _number(maker, "n", n)), (False, ENDLESS)]), how)
+        constructor = f"first({safe_repr(n)})"
+        return cls._make(
+            constructor, Runs([(True, _number(constructor, "n", n)), (False, ENDLESS)]), options
+        )
 
     @classmethod
-    def every(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def every(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit every n-th call: n, twice n, and so on."""
-        maker = f"every({safe_repr(n)})"
-        return cls._make(maker, Every(_number(maker, "n", n)), how)
+        constructor = f"every({safe_repr(n)})"
+        return cls._make(constructor, Every(_number(constructor, "n", n)), options)
 
     @classmethod
-    def _of_calls(cls, *numbers: int, **how: Unpack[How]) -> FaultPlan:
+    def _of_calls(cls, *numbers: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit the calls of these numbers."""
-        maker = f"calls({', '.join(map(safe_repr, numbers))})"
+        constructor = f"calls({', '.join(map(safe_repr, numbers))})"
         if not numbers:
             raise ValueError(
                 "calls() needs the numbers of the calls to hit, such as calls(1, 4, 7)"
             )
-        checked = {_number(maker, "each number", number) for number in numbers}
-        return cls._make(maker, Runs.of_calls(sorted(checked)), how)
+        checked = {_number(constructor, "each number", number) for number in numbers}
+        return cls._make(constructor, Runs.of_calls(sorted(checked)), options)
 
     @classmethod
-    def after(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def after(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit every call after the first n."""
-        maker = f"after({safe_repr(n)})"
-        runs = Runs([(False, _number(maker, "n", n, 0)), (True, ENDLESS)])
-        return cls._make(maker, runs, how)
+        constructor = f"after({safe_repr(n)})"
+        runs = Runs([(False, _number(constructor, "n", n, 0)), (True, ENDLESS)])
+        return cls._make(constructor, runs, options)
 
     @classmethod
     def probability(
-        cls, p: float, *, seed: int | str | None = None, **how: Unpack[How]
+        cls, p: float, *, seed: int | str | None = None, **options: Unpack[OutcomeOptions]
     ) -> FaultPlan:
         """Hit each call with a probability.
 
@@ -143,51 +145,55 @@ class FaultPlan(CountedPlan):
             p: From 0 to 1.
             seed: Draws the same calls again; by default one is drawn, and
                 told with the timeline of a test that fails.
-            how: As for every plan.
+            options: As for every plan.
         """
-        maker = f"probability({safe_repr(p)})"
+        constructor = f"probability({safe_repr(p)})"
         if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
-            raise ValueError(f"{maker}: p must be a number from 0 to 1, got {safe_repr(p)}")
+            raise ValueError(f"{constructor}: p must be a number from 0 to 1, got {safe_repr(p)}")
         if seed is None:
             seed = int.from_bytes(os.urandom(4))
         elif isinstance(seed, bool) or not isinstance(seed, int | str):
-            raise TypeError(f"{maker}: seed must be an int or a str, got {safe_repr(seed)}")
-        plan = cls._make(f"probability({p!r}, seed={seed!r})", Random(float(p), seed), how)
+            raise TypeError(f"{constructor}: seed must be an int or a str, got {safe_repr(seed)}")
+        plan = cls._make(f"probability({p!r}, seed={seed!r})", Random(float(p), seed), options)
         plan.seed = seed
         return plan
 
     @classmethod
-    def sequence(cls, outcomes: Iterable[Any], **how: Unpack[How]) -> FaultPlan:
+    def sequence(cls, outcomes: Iterable[Any], **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Give each call, from the first on, the next of these outcomes.
 
         Args:
             outcomes: An exception or its class is raised, ``...`` lets the call
                 pass, and any other value is returned.  When they are used up,
                 calls pass.
-            how: As for every plan, but for ``raises`` and ``returns``.
+            options: As for every plan, but for ``raises`` and ``returns``.
         """
-        maker = "sequence([...])"
-        if "raises" in how or "returns" in how:
+        constructor = "sequence([...])"
+        if "raises" in options or "returns" in options:
             raise ValueError(
-                f"{maker}: each outcome says itself what is raised or returned; "
+                f"{constructor}: each outcome says itself what is raised or returned; "
                 "leave raises= and returns= out"
             )
         if isinstance(outcomes, str | bytes) or not isinstance(outcomes, Iterable):
-            raise TypeError(f"{maker} takes a list of outcomes, got {safe_repr(outcomes)}")
+            raise TypeError(f"{constructor} takes a list of outcomes, got {safe_repr(outcomes)}")
         items = list(outcomes)
         if not items:
-            raise ValueError(f"{maker} needs at least one outcome")
-        base = outcome_of(maker, how)
+            raise ValueError(f"{constructor} needs at least one outcome")
+        base = checked_outcome(constructor, options)
         hits = [number for number, item in enumerate(items, start=1) if item is not PASS]
-        ends = [dataclasses.replace(base, **_end_of(maker, items[hit - 1])) for hit in hits]
-        return cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), how, ends)
+        ends = [dataclasses.replace(base, **_end_of(constructor, items[hit - 1])) for hit in hits]
+        return cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), options, ends)
 
     @classmethod
     def _make(
-        cls, text: str, schedule: Schedule, how: How, ends: list[Outcome] | None = None
+        cls,
+        text: str,
+        schedule: Schedule,
+        options: OutcomeOptions,
+        ends: list[Outcome] | None = None,
     ) -> FaultPlan:
-        outcome = outcome_of(text, how)
-        then = how.get("then")
+        outcome = checked_outcome(text, options)
+        then = options.get("then")
         if then is not None and not isinstance(then, FaultPlan):
             raise TypeError(f"{text}: then must be another FaultPlan, got {safe_repr(then)}")
         if then is not None and schedule.is_endless:
@@ -211,7 +217,7 @@ class FaultPlan(CountedPlan):
         """
         limit = None if timeout is None else seconds("wait_until_hit()", "timeout", timeout)
         hits = _number("wait_until_hit()", "hits", hits)
-        if not self.watchers.wait_for(lambda: self.hits >= hits, limit, self.is_shared):
+        if not self.hit_waiters.wait_for(lambda: self.hits >= hits, limit, self.is_shared):
             often = "" if hits == 1 else f" {hits} times"
             raise FaultTimeoutError(
                 f"{self} was not hit{often} within {limit:g} s; it has had "
@@ -220,20 +226,20 @@ class FaultPlan(CountedPlan):
             )
 
 
-def _number(maker: str, name: str, value: object, least: int = 1) -> int:
+def _number(constructor: str, name: str, value: object, least: int = 1) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{maker}: {name} must be a whole number, got {safe_repr(value)}")
+        raise TypeError(f"{constructor}: {name} must be a whole number, got {safe_repr(value)}")
     number = operator.index(value)
     if not least <= number <= ENDLESS:
         raise ValueError(
-            f"{maker}: {name} must be a whole number from {least} on, got {safe_repr(value)}"
+            f"{constructor}: {name} must be a whole number from {least} on, got {safe_repr(value)}"
         )
     return number
 
 
-def _end_of(maker: str, item: object) -> dict[str, Any]:
-    """Return how an item of a sequence ends a call."""
+def _end_of(constructor: str, item: object) -> dict[str, Any]:
+    """Return options an item of a sequence ends a call."""
     kind = item if isinstance(item, type) else type(item)
     if not issubclass(kind, BaseException):
         return {"returns": item}
-    return {"raises": outcome_of(maker, {"raises": item}).raises}
+    return {"raises": checked_outcome(constructor, {"raises": item}).raises}

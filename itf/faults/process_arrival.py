@@ -12,15 +12,15 @@ from os import getpid, write
 from typing import Any, Final
 
 from itf.descriptors import receive
-from itf.faults.counting import as_line
-from itf.faults.layer import Layer
+from itf.faults.applied_plan import AppliedPlan
+from itf.faults.patched_attribute import install, patched_attribute_of
 from itf.faults.process_start import SentFault
 from itf.faults.process_transfer import follow_processes
-from itf.faults.site import put, site_of
+from itf.faults.shared_count import encode_line
 from itf.faults.targets import Reference
 from itf.safe_repr import safe_str
 
-__all__ = ["arrive", "finish", "function_of", "put_faults", "put_on_object"]
+__all__ = ["arrive", "finish", "function_of", "install_faults", "install_on_object"]
 
 __unittest = True
 
@@ -39,28 +39,28 @@ class _Arrival:
         # Held until the end: the page of a plan that fails to be unpickled
         # may be needed for another object.
         self.descriptors: list[Any] = []
-        self.waiting: list[tuple[Any, SentFault, Layer]] = []
+        self.waiting: list[tuple[Any, SentFault, AppliedPlan]] = []
 
     def load(self, fault: SentFault) -> None:
         """Find the target and unpickle the plan."""
         self.descriptors.append(receive(fault.handle))
         try:
             target = Reference(*fault.target or ()).resolve()
-            layer = _layer_of(fault)
+            applied = _unpickle_plan(fault)
         except _FAILURES as error:
             _report(fault, error)
         else:
-            self.waiting.append((target, fault, layer))
+            self.waiting.append((target, fault, applied))
 
-    def put(self, target: Any = None, name: str = "") -> None:
+    def install(self, target: Any = None, name: str = "") -> None:
         """Put in the faults at one place, or all of them."""
         waiting, self.waiting = self.waiting, []
-        for target_of, fault, layer in waiting:
+        for target_of, fault, applied in waiting:
             if name and not (target_of is target and fault.name == name):
-                self.waiting.append((target_of, fault, layer))
+                self.waiting.append((target_of, fault, applied))
                 continue
             try:
-                put(target_of, fault.name, layer)
+                install(target_of, fault.name, applied)
                 _put_in_main_globals(target_of, fault.name)
             except _FAILURES as error:
                 _report(fault, error)
@@ -82,21 +82,21 @@ def arrive(faults: list[tuple[Any, ...]]) -> None:
 def finish() -> None:
     """Put in the faults that have arrived: the process object is unpickled."""
     while _arrivals:
-        _arrivals[-1].put()
+        _arrivals[-1].install()
         _arrivals.pop()
 
 
 def function_of(target: Any, name: str, is_original: bool) -> Any:
     """Return a function of a module or class, with the faults that it has, or without any."""
     if is_original:
-        site = site_of(target, name)
-        return getattr(target, name) if site is None else site.original
+        attribute = patched_attribute_of(target, name)
+        return getattr(target, name) if attribute is None else attribute.original
     for arrival in _arrivals:
-        arrival.put(target, name)
+        arrival.install(target, name)
     return getattr(target, name)
 
 
-def put_on_object(target: Any, name: str, own: tuple[Any, ...], faults: list[Any]) -> Any:
+def install_on_object(target: Any, name: str, own: tuple[Any, ...], faults: list[Any]) -> Any:
     """Put faults into a function of an object, and return that.
 
     Args:
@@ -107,13 +107,13 @@ def put_on_object(target: Any, name: str, own: tuple[Any, ...], faults: list[Any
     """
     if own:
         target.__dict__[name] = own[0]
-    put_faults(target, faults)
+    install_faults(target, faults)
     return getattr(target, name)
 
 
-def put_faults(target: Any, faults: list[Any]) -> list[Layer]:
+def install_faults(target: Any, faults: list[Any]) -> list[AppliedPlan]:
     """Put the faults that were sent with an object into it, and return them."""
-    layers = []
+    applied_plans = []
     for fault in faults:
         if len(fault) == len(SentFault._fields):
             sent = SentFault(*fault)
@@ -121,19 +121,19 @@ def put_faults(target: Any, faults: list[Any]) -> list[Layer]:
             for arrival in _arrivals:
                 arrival.descriptors.append(descriptor)
             try:
-                layer = _layer_of(sent)
-                put(target, sent.name, layer)
+                applied = _unpickle_plan(sent)
+                install(target, sent.name, applied)
             except _FAILURES as error:
                 _report(sent, error)
                 continue
         else:
             # By `copy`, it is still that of another object.
-            name, layer = fault[0], copy.copy(fault[1])
-            put(target, name, layer)
-        layers.append(layer)
-    if layers:
+            name, applied = fault[0], copy.copy(fault[1])
+            install(target, name, applied)
+        applied_plans.append(applied)
+    if applied_plans:
         follow_processes()
-    return layers
+    return applied_plans
 
 
 def _put_in_main_globals(target: Any, name: str) -> None:
@@ -151,14 +151,14 @@ def _put_in_main_globals(target: Any, name: str) -> None:
             value.__globals__[name] = names[name]
 
 
-def _layer_of(fault: SentFault) -> Layer:
+def _unpickle_plan(fault: SentFault) -> AppliedPlan:
     # From the process that started this one, over a pipe of its own.
-    layer: Layer = pickle.loads(fault.layer)  # noqa: S301
-    return layer
+    applied: AppliedPlan = pickle.loads(fault.applied)  # noqa: S301
+    return applied
 
 
 def _report(fault: SentFault, error: BaseException) -> None:
     """Tell the process of the test that this one has not got a fault."""
     reason = f"it fails there with {type(error).__name__}: {safe_str(error)}"
     message = f"{fault.head}{getpid()}{fault.tail}{reason}"
-    write(fault.handle.detach(), as_line(message))
+    write(fault.handle.detach(), encode_line(message))

@@ -4,7 +4,7 @@ A forked process has them.  To one that begins with a fresh interpreter they are
 sent in front of the process object, which is the first thing there to be
 unpickled once the modules can be imported.  As long as a plan is active,
 `Process.start` notes which process is being started, and the pickler of
-`multiprocessing` asks `_reduce` about each object.  Whatever cannot be sent is
+`multiprocessing` asks `_reduce` event_data each object.  Whatever cannot be sent is
 left out, so that `start` does what it would do without itf; it is reported to
 the plan, and fails the test at its end.
 """
@@ -19,8 +19,8 @@ import types
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
+from itf.faults.patched_attribute import PatchedAttribute, active_attributes
 from itf.faults.process_start import ProcessStart, starting
-from itf.faults.site import Site, active_sites
 from itf.faults.targets import Reference, reference_to
 from itf.fork_safety import fork_safe_lock
 
@@ -38,7 +38,7 @@ _FUNCTION: Final = """(
 
 # What stands for such a function of an object: `t` is the object, `n` the name.
 _METHOD: Final = """(
-    __import__("itf.faults.process_arrival", fromlist=["*"]).put_on_object(t, n, own, faults)
+    __import__("itf.faults.process_arrival", fromlist=["*"]).install_on_object(t, n, own, faults)
     if __import__("importlib.util").util.find_spec("itf") else own[0] if own else getattr(t, n)
 )"""
 
@@ -48,12 +48,12 @@ def _reduce(value: Any, pickler: Any) -> Any:
     start = starting.now
     if start is not None and value is start.process:
         return NotImplemented if start.is_helper else start.reduce(pickler)
-    for site in active_sites():
-        if value is site.wrapper:
-            return _reduce_wrapper(site)
-        if value is site.original:
+    for attribute in active_attributes():
+        if value is attribute.wrapper:
+            return _reduce_wrapper(attribute)
+        if value is attribute.original:
             by_name = Reference(str(_text(value, "__module__")), str(_text(value, "__qualname__")))
-            return NotImplemented if by_name.leads_to(value) else _reduce_function(site, True)
+            return NotImplemented if by_name.leads_to(value) else _reduce_function(attribute, True)
     return NotImplemented
 
 
@@ -61,44 +61,44 @@ def _text(value: Any, name: str) -> Any:
     return getattr(value, name, None) or "?"
 
 
-def _reduce_wrapper(site: Site) -> Any:
-    target = site.target
+def _reduce_wrapper(attribute: PatchedAttribute) -> Any:
+    target = attribute.target
     if isinstance(target, types.ModuleType | type):
-        return _reduce_function(site, False)
-    own = (site.own,) if site.has_own else ()
-    names = {"t": target, "n": site.name, "own": own, "faults": _sent_faults(site)}
+        return _reduce_function(attribute, False)
+    own = (attribute.own,) if attribute.has_own else ()
+    names = {"t": target, "n": attribute.name, "own": own, "faults": _sent_faults(attribute)}
     return (eval, (_METHOD, names))
 
 
-def _reduce_function(site: Site, is_original: bool) -> Any:
-    reference = reference_to(site.target)
-    if reference is None or not site.is_function:
+def _reduce_function(attribute: PatchedAttribute, is_original: bool) -> Any:
+    reference = reference_to(attribute.target)
+    if reference is None or not attribute.is_function:
         return NotImplemented
     names = {
         "i": importlib.import_module,
         "m": reference.module,
         "p": reference.path,
-        "n": site.name,
+        "n": attribute.name,
         "o": is_original,
     }
     return (eval, (_FUNCTION, names))
 
 
-def _sent_faults(site: Site) -> list[Any]:
-    """Return the plans of a site for another process, which gets them with the object."""
+def _sent_faults(attribute: PatchedAttribute) -> list[Any]:
+    """Return the plans of a attribute for another process, which gets them with the object."""
     start = starting.now
     if start is None:
         # What cannot be pickled is an error where the object is sent.
-        return [(site.name, layer) for layer in site.layers]
+        return [(attribute.name, applied) for applied in attribute.applied_plans]
     if start.is_helper:
         return []
-    return [tuple(fault) for fault in start.faults_of(site, None)]
+    return [tuple(fault) for fault in start.faults_of(attribute, None)]
 
 
 def faults_on(target: Any) -> list[Any]:
-    """Return the plans on an object, for `process_arrival.put_faults`."""
-    sites = [site for site in active_sites() if site.target is target]
-    return [fault for site in sites for fault in _sent_faults(site)]
+    """Return the plans on an object, for `process_arrival.install_faults`."""
+    attributes = [attribute for attribute in active_attributes() if attribute.target is target]
+    return [fault for attribute in attributes for fault in _sent_faults(attribute)]
 
 
 def can_be_sent(value: Any) -> bool:
@@ -134,7 +134,7 @@ def stop_following() -> None:
     """Undo what `follow_processes` did, if there are no plans any more."""
     with fork_safe_lock(_hooks):
         undo = _hooks.undo
-        if undo is not None and not active_sites():
+        if undo is not None and not active_attributes():
             _hooks.undo = None
             undo()
 
@@ -179,7 +179,7 @@ def _following_start(real: Any) -> Callable[..., Any]:
     def start(self: Any) -> Any:
         outer = starting.now
         is_known = outer is not None and outer.process is self
-        if is_known or _takes_its_own_faults(self) or not active_sites():
+        if is_known or _is_itf_worker(self) or not active_attributes():
             return real(self)
         this = starting.now = ProcessStart(self, sys._getframe(1))
         try:
@@ -192,6 +192,6 @@ def _following_start(real: Any) -> Callable[..., Any]:
     return start
 
 
-def _takes_its_own_faults(process: Any) -> bool:
+def _is_itf_worker(process: Any) -> bool:
     """Say whether a process is a worker of itf, which gets the faults with its target."""
     return any(base.__module__.partition(".")[0] == "itf" for base in type(process).__mro__)

@@ -1,7 +1,7 @@
 """Which calls a plan hits.
 
 A schedule says it in two ways: by the number of a call, and by tickets, values of
-iterators that each call takes one of (see `itf.faults.tickets`).  Both say the
+iterators that each call takes one of (see `itf.faults.call_counter`).  Both say the
 same, whichever thread or process makes a call: it depends on nothing but the
 call's number.
 """
@@ -19,7 +19,7 @@ from typing import Final, Protocol, TypeAlias
 
 from itf.fork_safety import fork_safe_lock
 
-__all__ = ["ENDLESS", "Every", "Parts", "Random", "Runs", "Schedule"]
+__all__ = ["ENDLESS", "Every", "Random", "Runs", "Schedule", "TicketParts"]
 
 __unittest = True
 
@@ -28,12 +28,12 @@ ENDLESS: Final = sys.maxsize // 4
 
 
 # So many hits are laid out at once: what it takes to lay out more is little for each.
-_AHEAD: Final = 64
+_HITS_AHEAD: Final = 64
 
 # So few calls are written out one by one, which takes less than as many runs.
-_FEW: Final = 1000
+_MAX_SINGLE_CALLS: Final = 1000
 
-Parts: TypeAlias = list[Iterator[bool]]
+TicketParts: TypeAlias = list[Iterator[bool]]
 
 
 class Schedule(Protocol):
@@ -47,7 +47,7 @@ class Schedule(Protocol):
     def is_endless(self) -> bool:
         """Whether it hits each call from its first hit on."""
 
-    def parts(self, before: int) -> Parts:
+    def parts(self, before: int) -> TicketParts:
         """Return the tickets of the calls after so many, a piece in parts that tell their length.
 
         What does not go on for ever ends with a hit; the next piece begins there.
@@ -96,7 +96,7 @@ class Runs:
         """Whether it hits each call from its first hit on."""
         return self._runs[-1][0] and self._hits[-1] == self._runs[-1][1]
 
-    def parts(self, before: int) -> Parts:
+    def parts(self, before: int) -> TicketParts:
         """Return the tickets of all calls."""
         return [itertools.repeat(not hit, length) for hit, length in self._runs]
 
@@ -123,12 +123,16 @@ class Every:
         self.first: int | None = n
         self.is_endless = n == 1
 
-    def parts(self, before: int) -> Parts:
+    def parts(self, before: int) -> TicketParts:
         """Return the tickets up to one of the next hits."""
         passing = self.call_of(1) - 1
-        if passing < _FEW:
-            return [iter((*itertools.repeat(True, passing), False) * (_FEW // (passing + 1)))]
-        return [*map(itertools.repeat, (True, False) * _AHEAD, (passing, 1) * _AHEAD)]
+        if passing < _MAX_SINGLE_CALLS:
+            return [
+                iter(
+                    (*itertools.repeat(True, passing), False) * (_MAX_SINGLE_CALLS // (passing + 1))
+                )
+            ]
+        return [*map(itertools.repeat, (True, False) * _HITS_AHEAD, (passing, 1) * _HITS_AHEAD)]
 
     def is_hit(self, call: int) -> bool:
         """Say whether a call is hit."""
@@ -144,7 +148,7 @@ class Every:
 
 
 class Random:
-    """Calls that a seeded generator of random numbers chooses.
+    """Calls that a plans_with_seed generator of random numbers chooses.
 
     Thread safety: every method, from any thread.
     """
@@ -189,11 +193,11 @@ class Random:
                 gap = 1 + int(min(math.log1p(-self._draw()) / math.log1p(-p), ENDLESS))
         self._found.append(min(last + gap, ENDLESS))
 
-    def parts(self, before: int) -> Parts:
+    def parts(self, before: int) -> TicketParts:
         """Return the tickets up to one of the next hits."""
         hit = self.hits(before) + 1
-        parts: Parts = []
-        for call in map(self.call_of, range(hit, hit + _AHEAD)):
+        parts: TicketParts = []
+        for call in map(self.call_of, range(hit, hit + _HITS_AHEAD)):
             parts += itertools.repeat(True, call - before - 1), itertools.repeat(False, 1)
             if call == ENDLESS:
                 break

@@ -439,7 +439,7 @@ class NotFollowedTest(ProcessTestCase):
         for method in AFRESH:
             with (
                 self.subTest(method),
-                mock.patch("itf.faults.counting.anonymous_file", side_effect=error),
+                mock.patch("itf.faults.shared_count.anonymous_file", side_effect=error),
             ):
                 text = self.lost(method, FaultPlan.always(), string, "capwords")
                 self.assertIn(": its count cannot be shared ([Errno 24] Too many open files)", text)
@@ -590,7 +590,7 @@ class NotFollowedTest(ProcessTestCase):
             inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)) as plan,
         ):
             for number in range(13):
-                plan.report_lost(f"message {number}")
+                plan.report_failed_transfer(f"message {number}")
         self.assertTrue(str(caught.exception).startswith("13 times a fault could not follow"))
         self.assertTrue(str(caught.exception).endswith("message 9\n  ... and 3 more"))
 
@@ -769,13 +769,13 @@ class HooksTest(ProcessTestCase):
         """The one that begins is followed, whenever the other thread looks."""
         before = self.state()
         injection = inject_faults(string, "capwords", FaultPlan.always())
-        real = injection_module.put
+        real = injection_module.install
 
-        def put(*arguments: Any) -> Any:
+        def install(*arguments: Any) -> Any:
             stop_following()  # as the thread does that finds no plan at this moment
             return real(*arguments)
 
-        with mock.patch.object(injection_module, "put", put):
+        with mock.patch.object(injection_module, "install", install):
             injection.start()
         self.assertNotEqual(before, self.state())
         injection.undo()

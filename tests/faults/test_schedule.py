@@ -5,8 +5,8 @@ import threading
 import unittest
 from typing import Any
 
+from itf.faults.call_counter import EXHAUSTED, TicketIterator
 from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
-from itf.faults.tickets import MORE, Tickets
 from tests.support import in_threads
 
 SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {
@@ -27,11 +27,11 @@ SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {
 }
 
 
-def take(tickets: Tickets) -> object:
+def take(tickets: TicketIterator) -> object:
     """Take a ticket as a plan does that no other thread uses."""
     ticket = tickets.take()
-    if ticket is MORE:
-        tickets.lay_out_more()
+    if ticket is EXHAUSTED:
+        tickets.extend()
         ticket = tickets.take()
     return ticket
 
@@ -41,7 +41,7 @@ class ScheduleTest(unittest.TestCase):
         """A call that takes a ticket is hit where one that has a number is."""
         for name, (schedule, expected) in SCHEDULES.items():
             with self.subTest(name):
-                tickets = Tickets(schedule)
+                tickets = TicketIterator(schedule)
                 hits = []
                 for call in range(1, 13):
                     if not take(tickets):
@@ -70,15 +70,15 @@ class ScheduleTest(unittest.TestCase):
         """No ticket is lost or given twice, while one thread or another lays out more."""
         for name, (schedule, _) in SCHEDULES.items():
             with self.subTest(name):
-                tickets = Tickets(schedule)
+                tickets = TicketIterator(schedule)
                 lock = threading.Lock()
 
-                def taken(_: int, tickets: Tickets = tickets, lock: Any = lock) -> int:
+                def taken(_: int, tickets: TicketIterator = tickets, lock: Any = lock) -> int:
                     hits = 0
                     for _ in range(2000):
-                        while (ticket := tickets.take()) is MORE:
+                        while (ticket := tickets.take()) is EXHAUSTED:
                             with lock:
-                                tickets.lay_out_more()
+                                tickets.extend()
                         hits += not ticket
                     return hits
 
@@ -88,7 +88,7 @@ class ScheduleTest(unittest.TestCase):
     def test_hits_that_are_far_apart(self) -> None:
         """They are where those that are close together would be, over many pieces, too."""
         for n in (7, 1000, 1001, 1500):
-            tickets = Tickets(Every(n))
+            tickets = TicketIterator(Every(n))
             hits = [call for call in range(1, 100_001) if not take(tickets)]
             self.assertEqual(list(range(n, 100_001, n)), hits)
             self.assertEqual(100_000, tickets.taken)
@@ -96,8 +96,8 @@ class ScheduleTest(unittest.TestCase):
     def test_a_handler_that_lays_out_more_while_it_is_laid_out(self) -> None:
         """What it has laid out and taken counts."""
         schedule = Every(1)
-        tickets = Tickets(schedule)
-        while tickets.take() is not MORE:
+        tickets = TicketIterator(schedule)
+        while tickets.take() is not EXHAUSTED:
             pass
         before = tickets.taken
         parts = schedule.parts
@@ -108,7 +108,7 @@ class ScheduleTest(unittest.TestCase):
             return parts(calls)
 
         schedule.parts = interrupted  # type: ignore[method-assign]
-        tickets.lay_out_more()
+        tickets.extend()
         self.assertEqual(before + 1, tickets.taken)
 
     def test_a_seed_draws_the_same_calls_again(self) -> None:
@@ -126,7 +126,7 @@ class ScheduleTest(unittest.TestCase):
         """A thousand single calls are as exact as one."""
         calls = list(range(1, 3000, 3))
         schedule = Runs.of_calls(calls)
-        tickets = Tickets(schedule)
+        tickets = TicketIterator(schedule)
         self.assertEqual(calls, [n for n in range(1, 3001) if not tickets.take()])
         self.assertEqual((1000, 3000), (schedule.hits(3000), tickets.taken))
 

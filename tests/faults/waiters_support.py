@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from itf.faults.gate import Sleepers
+from itf.faults.waiters import Waiters
 
 # Far more than any of it takes: who waits this long hangs.
 DEADLINE = 30.0
@@ -23,13 +23,13 @@ class _Wakers(dict[object, Callable[[], object]]):
         self.came.release()
 
 
-def watch(sleepers: Sleepers) -> Callable[[int], None]:
+def watch(waiters: Waiters) -> Callable[[int], None]:
     """Return what waits until so many more threads sleep there; before any does."""
-    sleepers.wakers = wakers = _Wakers()
+    waiters.wake_callbacks = wake_callbacks = _Wakers()
 
     def wait(count: int) -> None:
         for _ in range(count):
-            if not wakers.came.acquire(timeout=DEADLINE):
+            if not wake_callbacks.came.acquire(timeout=DEADLINE):
                 raise AssertionError("nobody sleeps")
 
     return wait

@@ -1,4 +1,4 @@
-"""How a plan counts calls and decides about them, in one process.
+"""How a plan counts calls and decides event_data them, in one process.
 
 A schedule is used in two ways.  As long as one process counts, each call takes
 the next value of an iterator that is written in C, true for a call that passes
@@ -21,49 +21,49 @@ import operator
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from itf.faults.schedule import Parts, Schedule
+from itf.faults.schedule import Schedule, TicketParts
 from itf.fork_safety import fork_safe_lock
 
-__all__ = ["MORE", "Numbers", "Tickets"]
+__all__ = ["EXHAUSTED", "CallCounter", "TicketIterator"]
 
 __unittest = True
 
-_Piece: TypeAlias = tuple[int, Parts]
+_Piece: TypeAlias = tuple[int, TicketParts]
 
 
-class _More:
+class _Exhausted:
     """The ticket of a call that came after all that were laid out; it is not counted."""
 
     def __bool__(self) -> bool:
         return False
 
 
-MORE: Final = _More()
+EXHAUSTED: Final = _Exhausted()
 """The ticket of a call that came after all that were laid out; it is not counted."""
 
 
-class Tickets:
+class TicketIterator:
     """The values that calls take, and how many were taken.
 
     Attributes:
-        take: Takes the next one: True, False or MORE.
+        take: Takes the next one: True, False or EXHAUSTED.
     """
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        self._piece, self.take = self._lay_out(0)
+        self._piece, self.take = self._build_piece(0)
 
-    def _lay_out(self, before: int) -> tuple[_Piece, Callable[[], object]]:
+    def _build_piece(self, before: int) -> tuple[_Piece, Callable[[], object]]:
         parts = self._schedule.parts(before)
         end = before + sum(map(operator.length_hint, parts))
-        return (end, parts), itertools.chain(*parts, itertools.repeat(MORE)).__next__
+        return (end, parts), itertools.chain(*parts, itertools.repeat(EXHAUSTED)).__next__
 
-    def lay_out_more(self) -> None:
+    def extend(self) -> None:
         """Lay out the next piece if this one is used up."""
         piece, taken = self._piece, self.taken
         if taken != piece[0]:
             return
-        further, take = self._lay_out(taken)
+        further, take = self._build_piece(taken)
         # A signal handler may have come here meanwhile, but not from here on:
         # Python looks for one at calls and jumps back alone.
         if self._piece is piece:
@@ -76,7 +76,7 @@ class Tickets:
         return end - sum(map(operator.length_hint, parts))
 
 
-class Numbers:
+class CallCounter:
     """The numbers of calls in place of tickets, from 1 on.
 
     Thread safety: every method, from any thread, with and without a GIL.

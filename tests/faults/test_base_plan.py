@@ -17,10 +17,10 @@ from typing import Any
 from unittest import mock
 
 from itf import FaultPlan, inject_faults
-from itf.faults.counted import CountedPlan
+from itf.faults.applied_plan import NO_PLAN
+from itf.faults.base_plan import BasePlan
+from itf.faults.call_counter import CallCounter, TicketIterator
 from itf.faults.known_plans import all_plans
-from itf.faults.layer import NO_PLAN
-from itf.faults.tickets import Numbers, Tickets
 from itf.gil import gil_is_enabled
 from tests.support import in_threads
 
@@ -113,9 +113,9 @@ class SwitchTest(unittest.TestCase):
 
     def codes(self) -> list[CodeType]:
         """Return the code that counts, from the function that the plan is in on."""
-        tick = CountedPlan.tick.__code__
-        share = CountedPlan.share.__code__
-        return [string.capwords.__code__, tick, share, Numbers.take.__code__]
+        take_ticket = BasePlan.take_ticket.__code__
+        share = BasePlan.share.__code__
+        return [string.capwords.__code__, take_ticket, share, CallCounter.take.__code__]
 
     def check(self, function: Callable[[], Any], action: Callable[[], Any], calls: int) -> None:
         """Check the counts after each way in which the two can be interleaved."""
@@ -143,18 +143,18 @@ class SwitchTest(unittest.TestCase):
 
     def test_told_hits(self) -> None:
         """Hits that two threads tell are two, and none is told again as another process's."""
-        announce = [CountedPlan.announce.__code__, Numbers.take.__code__]
+        notify_hit = [BasePlan.notify_hit.__code__, CallCounter.take.__code__]
 
         def set_up() -> None:
             self.plan = FaultPlan.always(returns="hit")
             self.plan.share()
             injection = inject_faults(string, "capwords", self.plan)
             injection.start()
-            self.addCleanup(injection.take_out)
+            self.addCleanup(injection.remove_plan)
 
-        for at, *_ in at_each_instruction(lambda: announce, call, call, set_up, self.doCleanups):
+        for at, *_ in at_each_instruction(lambda: notify_hit, call, call, set_up, self.doCleanups):
             with self.subTest(at):
-                self.assertEqual((2, 0), (self.plan.hits, self.plan.untold_hits()))
+                self.assertEqual((2, 0), (self.plan.hits, self.plan.unreported_hits()))
 
     def test_plans_that_are_made_while_the_process_forks(self) -> None:
         """A fork looks at all plans; it finds them also while another thread makes one."""
@@ -200,7 +200,7 @@ class ThreadsTest(unittest.TestCase):
 
     def test_numbers(self) -> None:
         """Eight threads get different numbers, and none after the end."""
-        numbers = Numbers()
+        numbers = CallCounter()
         taken = in_threads(8, lambda _: [numbers.take() for _ in range(500)])
         self.assertEqual(list(range(1, 4001)), sorted(functools.reduce(operator.iadd, taken, [])))
         self.assertEqual((4000, 4000), (numbers.taken, numbers.close()))
@@ -219,11 +219,11 @@ class GilTest(unittest.TestCase):
     def test_tickets_need_a_gil(self) -> None:
         """Values of a shared iterator are taken only where that is one step."""
         with mock.patch.object(sys, "_is_gil_enabled", lambda: True, create=True):
-            self.assertIsInstance(FaultPlan.always()._tickets, Tickets)
+            self.assertIsInstance(FaultPlan.always()._tickets, TicketIterator)
         with without_gil():
-            self.assertIsInstance(FaultPlan.always()._tickets, Numbers)
+            self.assertIsInstance(FaultPlan.always()._tickets, CallCounter)
 
     def test_no_plan(self) -> None:
         """Where no plan is any more, each call passes, and threads share no state."""
-        self.assertIs(True, NO_PLAN.tick())
-        self.assertIs(True, NO_PLAN.tick())
+        self.assertIs(True, NO_PLAN.take_ticket())
+        self.assertIs(True, NO_PLAN.take_ticket())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from itf.faults.layer import Layer
+from itf.faults.applied_plan import AppliedPlan
+from itf.faults.patched_attribute import install, plans_on_importable_targets
 from itf.faults.process_transfer import follow_processes
-from itf.faults.site import layers_of_modules, put
 
 __all__ = ["FaultsForWorkers"]
 
@@ -26,13 +26,13 @@ class FaultsForWorkers:
         """Do nothing: it is done."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_arrive, (layers_of_modules(),))
+        return (_arrive, (plans_on_importable_targets(),))
 
 
-def _arrive(layers: list[tuple[Any, str, Layer]]) -> FaultsForWorkers:
-    if layers:
+def _arrive(applied_plans: list[tuple[Any, str, AppliedPlan]]) -> FaultsForWorkers:
+    if applied_plans:
         # What the worker starts in its turn has them, too.
         follow_processes()
-    for target, name, layer in layers:
-        put(target, name, layer)
+    for target, name, applied in applied_plans:
+        install(target, name, applied)
     return FaultsForWorkers()

@@ -38,9 +38,9 @@ class WrapperTest(unittest.TestCase):
         """They are handed on as all others."""
 
         def function(
-            PASS_ON: int, _itf_function: int = 2, *, _itf_ticket: int = 3, self: int = 4
+            CALL_ORIGINAL: int, _itf_function: int = 2, *, _itf_ticket: int = 3, self: int = 4
         ) -> list[int]:
-            return [PASS_ON, _itf_function, _itf_ticket, self]
+            return [CALL_ORIGINAL, _itf_function, _itf_ticket, self]
 
         call = self.inject(function, FaultPlan.nth_call(2, delay=0))
         self.assertEqual([[1, 2, 3, 4]] * 3, [call(1) for _ in range(3)])

@@ -15,10 +15,10 @@ from unittest import mock
 from itf import FaultPlan, inject_faults, mock_parser_factory
 from itf.descriptors import Descriptor
 from itf.exceptions import ItfError
-from itf.faults import counting
-from itf.faults.counting import SharedPage
+from itf.faults import shared_count
+from itf.faults.shared_count import SharedPage
 from itf.fixtures.parallel_environment import parallel_test_environment
-from tests.faults.waiting_support import watch
+from tests.faults.waiters_support import watch
 from tests.fixtures.parallel_support import DEADLINE, METHODS
 from tests.support import fork, in_threads, run_script
 from tests.workers.worker_support import descriptors
@@ -240,7 +240,7 @@ class WorkersTest(LeftoverTestCase):
         plan = FaultPlan.every(2, returns="hit")
 
         def work() -> None:
-            with plan.share().alone():
+            with plan.share().locked():
                 os.kill(os.getpid(), signal.SIGKILL)
 
         with parallel_test_environment() as env, inject_faults(string, "capwords", plan):
@@ -303,11 +303,11 @@ class WorkersTest(LeftoverTestCase):
     def test_a_wait_that_was_begun_before(self) -> None:
         """Who waits for a hit sees one of a process that was not there when it began to."""
         plan = FaultPlan.always(returns="hit")
-        wait_for_sleepers = watch(plan.watchers)
+        wait_for_waiters = watch(plan.hit_waiters)
         with parallel_test_environment("fork") as env, inject_faults(string, "capwords", plan):
             waiting = threading.Thread(target=plan.wait_until_hit, args=(DEADLINE,))
             waiting.start()
-            wait_for_sleepers(1)
+            wait_for_waiters(1)
             worker = env.create_worker_process(call, (1,))
             worker.start()
             worker.result(DEADLINE)
@@ -472,7 +472,7 @@ from itf import FaultPlan
 warnings.simplefilter("default")
 plan = FaultPlan.always()
 error = OSError(errno.EMFILE, "Too many open files")
-with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
+with mock.patch("itf.faults.shared_count.anonymous_file", side_effect=error):
     pid = os.fork()
     if not pid:
         os._exit(0)
@@ -505,8 +505,8 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         """Nobody waits for ever for one who is paused with the lock."""
         page = SharedPage.create()
         with (
-            mock.patch.object(SharedPage, "_try", lambda *_: False),
-            mock.patch.object(counting, "_PATIENCE", 0.01),
+            mock.patch.object(SharedPage, "_try_lock_byte", lambda *_: False),
+            mock.patch.object(shared_count, "_LOCK_TIMEOUT", 0.01),
             self.assertRaises(ItfError) as caught,
         ):
             page.next_call()
@@ -523,10 +523,10 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         def another_may_count() -> bool:
             pid = fork()
             if not pid:
-                os._exit(page._try(fcntl.LOCK_EX, 0))
+                os._exit(page._try_lock_byte(fcntl.LOCK_EX, 0))
             return bool(os.waitpid(pid, 0)[1])
 
-        with page.alone():
+        with page.locked():
             self.assertEqual(1, page.next_call())
             self.assertFalse(another_may_count())
         self.assertTrue(another_may_count())
@@ -542,7 +542,7 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
             page.drop(copy)
             closed.set()
 
-        with page.alone():
+        with page.locked():
             thread = threading.Thread(target=drop)
             thread.start()
             self.assertFalse(closed.wait(0.01))
@@ -552,12 +552,12 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
     def test_a_sender_that_is_gone(self) -> None:
         """Who gets a plan from a process that does not run any more is told what to do."""
         page = SharedPage.create()
-        way_in = page.way_in()
-        self.assertEqual(page.uid, SharedPage.enter(way_in, page.uid, "the plan").uid)
-        for wrong in (way_in, f"{way_in}0"):
-            uid = b"another" if wrong is way_in else page.uid
+        address = page.address()
+        self.assertEqual(page.uid, SharedPage.open_at(address, page.uid, "the plan").uid)
+        for wrong in (address, f"{address}0"):
+            uid = b"another" if wrong is address else page.uid
             with self.assertRaises(ItfError) as caught:
-                SharedPage.enter(wrong, uid, "FaultPlan.always()")
+                SharedPage.open_at(wrong, uid, "FaultPlan.always()")
             self.assertEqual(
                 "FaultPlan.always() cannot be reached in the process that has sent it; let the "
                 "function of the worker capture it, or pass it as an argument of the worker",

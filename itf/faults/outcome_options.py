@@ -14,12 +14,12 @@ from itf.safe_repr import safe_repr
 __all__ = [
     "INJECTED",
     "NOTHING",
-    "PARTS",
+    "OPTION_NAMES",
     "PASS",
-    "How",
     "Outcome",
+    "OutcomeOptions",
+    "checked_outcome",
     "fresh_error",
-    "outcome_of",
     "seconds",
 ]
 
@@ -47,7 +47,7 @@ INJECTED: Final = "injected by "
 """How the note begins that an exception gets."""
 
 
-class How(TypedDict, total=False):
+class OutcomeOptions(TypedDict, total=False):
     """How a call fails, as it is said by keyword; see `itf.faults.plan.FaultPlan`."""
 
     raises: BaseException | type[BaseException] | None
@@ -60,7 +60,7 @@ class How(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What becomes of a call that is hit: first the delay, then the hang, then how it ends.
+    """What becomes of a call that is hit: first the delay, then the hang, then options it ends.
 
     Attributes:
         raises: The exception, or its class; None for none.
@@ -69,7 +69,6 @@ class Outcome:
         hang: Whether it hangs until it is let go.
         timeout: How many seconds it may hang; None is for ever.
         waits: Whether the call takes time.
-        is_blank: Whether nothing at all was said.
         ends_call: Whether the call never reaches the function that it was made for.
     """
 
@@ -80,7 +79,6 @@ class Outcome:
     timeout: float | None = 60.0
     # Worked out once, for they are asked for at each hit.
     waits: bool = dataclasses.field(init=False)
-    is_blank: bool = dataclasses.field(init=False)
     ends_call: bool = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +86,6 @@ class Outcome:
         ends = self.raises is not None or self.returns is not NOTHING
         for name, value in (
             ("waits", waits),
-            ("is_blank", not waits and not ends),
             ("ends_call", ends or not waits),
         ):
             object.__setattr__(self, name, value)
@@ -108,61 +105,63 @@ class Outcome:
         return ", ".join(said) or "fails"
 
 
-PARTS: Final = tuple(field.name for field in dataclasses.fields(Outcome) if field.init)
+OPTION_NAMES: Final = tuple(field.name for field in dataclasses.fields(Outcome) if field.init)
 """The parts of an outcome that can be said."""
 
 
-def outcome_of(maker: str, how: Mapping[str, Any]) -> Outcome:
+def checked_outcome(constructor: str, options: Mapping[str, Any]) -> Outcome:
     """Return an outcome that was checked.
 
     Args:
-        maker: Who asks, for messages.
-        how: Its parts, by name.
+        constructor: Who asks, for messages.
+        options: Its parts, by name.
 
     Raises:
         TypeError: A part is not of its type, or there is no such part.
         ValueError: The parts contradict one another, or make no sense.
     """
-    unknown = how.keys() - {*PARTS, "then"}
+    unknown = options.keys() - {*OPTION_NAMES, "then"}
     if unknown:
         raise TypeError(
-            f"{maker} does not take {', '.join(sorted(unknown))}; it takes {', '.join(PARTS)}, then"
+            f"{constructor} does not take {', '.join(sorted(unknown))}; "
+            f"it takes {', '.join(OPTION_NAMES)}, then"
         )
-    parts = Outcome(**{name: value for name, value in how.items() if name != "then"})
+    parts = Outcome(**{name: value for name, value in options.items() if name != "then"})
     if parts.raises is not None and parts.returns is not NOTHING:
         raise ValueError(
-            f"{maker}: raises={safe_repr(parts.raises)} and returns={safe_repr(parts.returns)} "
-            "contradict each other; a call ends in one way"
+            f"{constructor}: raises={safe_repr(parts.raises)} and "
+            f"returns={safe_repr(parts.returns)} contradict each other; a call ends in one way"
         )
     if not isinstance(parts.hang, bool):
-        raise TypeError(f"{maker}: hang must be True or False, got {safe_repr(parts.hang)}")
+        raise TypeError(f"{constructor}: hang must be True or False, got {safe_repr(parts.hang)}")
     timeout = parts.timeout
     return dataclasses.replace(
         parts,
-        raises=_checked_error(maker, parts.raises),
-        delay=None if parts.delay is None else seconds(maker, "delay", parts.delay),
-        timeout=None if timeout is None else seconds(maker, "timeout", timeout),
+        raises=_checked_error(constructor, parts.raises),
+        delay=None if parts.delay is None else seconds(constructor, "delay", parts.delay),
+        timeout=None if timeout is None else seconds(constructor, "timeout", timeout),
     )
 
 
-def _checked_error(maker: str, raises: object) -> BaseException | type[BaseException] | None:
+def _checked_error(constructor: str, raises: object) -> BaseException | type[BaseException] | None:
     if raises is None or isinstance(raises, BaseException):
         return raises
     if not isinstance(raises, type) or not issubclass(raises, BaseException):
         raise TypeError(
-            f"{maker}: raises must be an exception or the class of one, got {safe_repr(raises)}"
+            f"{constructor}: raises must be an exception or the class of one, "
+            f"got {safe_repr(raises)}"
         )
     try:
         raises()
     except Exception as error:
         raise TypeError(
-            f"{maker}: {raises.__name__} cannot be made without arguments ({error}); "
+            f"{constructor}: {raises.__name__} cannot be made without arguments ({error}); "
             f"pass an instance: raises={raises.__name__}(...)"
         ) from error
     return raises
 
 
-def seconds(maker: str, name: str, value: object) -> float:
+def seconds(constructor: str, name: str, value: object) -> float:
     """Return a number of seconds that can be waited for.
 
     Raises:
@@ -170,9 +169,11 @@ def seconds(maker: str, name: str, value: object) -> float:
         ValueError: It is negative, or no number of seconds.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{maker}: {name} must be a number of seconds, got {safe_repr(value)}")
+        raise TypeError(
+            f"{constructor}: {name} must be a number of seconds, got {safe_repr(value)}"
+        )
     if math.isnan(value) or value < 0:
-        raise ValueError(f"{maker}: {name} must be seconds from 0 on, got {safe_repr(value)}")
+        raise ValueError(f"{constructor}: {name} must be seconds from 0 on, got {safe_repr(value)}")
     # No lock can wait any longer.
     return float(min(value, threading.TIMEOUT_MAX))
 

@@ -9,20 +9,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from itf.exceptions import FaultInjectionError
-from itf.faults.layer import NO_PLAN, Layer, Stack
+from itf.faults.applied_plan import NO_PLAN, AppliedPlan, PlanStack
+from itf.faults.interceptors import wrap
 from itf.faults.targets import find, is_imported, label_of, namespace
-from itf.faults.wrapping import wrap
 from itf.fork_safety import fork_safe_lock
 from itf.safe_repr import safe_repr
 
 __all__ = [
-    "Site",
-    "active_sites",
+    "PatchedAttribute",
+    "active_attributes",
     "disable_all",
-    "layers_of_modules",
-    "put",
-    "site_of",
-    "take",
+    "install",
+    "patched_attribute_of",
+    "plans_on_importable_targets",
+    "remove",
 ]
 
 __unittest = True
@@ -30,14 +30,14 @@ __unittest = True
 _MISSING: Final = object()
 
 
-class Site:
+class PatchedAttribute:
     """One attribute, which is replaced as long as there are plans on it.
 
     Attributes:
         target: Whose attribute.
         name: Its name.
         key: The id of the target, and the name.
-        layers: The plans, the last one put in at the end.
+        applied_plans: The plans, the last one put in at the end.
         original: The function that stood there before.
         wrapper: The function that asks the plans first.
 
@@ -53,26 +53,26 @@ class Site:
         self.target = target
         self.name = name
         self.key = id(target), name
-        self.layers: tuple[Layer, ...] = ()
+        self.applied_plans: tuple[AppliedPlan, ...] = ()
         # Who is asked at each call, in a cell that the function there looks into.
-        self._asked = types.CellType(NO_PLAN)
+        self._handler_cell = types.CellType(NO_PLAN)
         found = find(target, name)
         self.own = namespace(target).get(name, _MISSING)
         self._installed = self._replacement(found)
         self._set(self._installed)
 
-    def add(self, layer: Layer) -> None:
+    def add(self, applied: AppliedPlan) -> None:
         """Put a plan on top of those that are there."""
-        self._show((*self.layers, layer))
+        self._set_plans((*self.applied_plans, applied))
 
-    def remove(self, layer: Layer) -> bool:
+    def remove(self, applied: AppliedPlan) -> bool:
         """Take a plan away; say whether everything is now as it was before the first one.
 
         If somebody else has replaced the attribute meanwhile, it is theirs.
         What they put back in the end is ours, which lets every call pass.
         """
-        self._show(tuple(other for other in self.layers if other is not layer))
-        if self.layers or not self.is_in_place:
+        self._set_plans(tuple(other for other in self.applied_plans if other is not applied))
+        if self.applied_plans or not self.is_in_place:
             return namespace(self.target).get(self.name, _MISSING) is self.own
         if self.own is _MISSING:
             _setter(self.target).__delattr__(self.target, self.name)
@@ -80,15 +80,15 @@ class Site:
             self._set(self.own)
         return True
 
-    def _show(self, layers: tuple[Layer, ...]) -> None:
-        self.layers = layers
-        match layers:
+    def _set_plans(self, applied_plans: tuple[AppliedPlan, ...]) -> None:
+        self.applied_plans = applied_plans
+        match applied_plans:
             case ():
-                self._asked.cell_contents = NO_PLAN
-            case (layer,):
-                self._asked.cell_contents = layer
+                self._handler_cell.cell_contents = NO_PLAN
+            case (applied,):
+                self._handler_cell.cell_contents = applied
             case _:
-                self._asked.cell_contents = Stack(layers)
+                self._handler_cell.cell_contents = PlanStack(applied_plans)
 
     @property
     def is_in_place(self) -> bool:
@@ -169,7 +169,7 @@ class Site:
 
     def _wrap(self, found: Any) -> Callable[..., Any]:
         self.original = self._function(found)
-        self.wrapper = wrap(self.original, self._asked)
+        self.wrapper = wrap(self.original, self._handler_cell)
         return self.wrapper
 
     def _function(self, found: Any) -> Callable[..., Any]:
@@ -206,61 +206,65 @@ def _setter(target: Any) -> Any:
     return type if isinstance(target, type) else object
 
 
-class _Sites:
+class _PatchedAttributes:
     """Where plans are now, by target and name; a lock, held while that changes."""
 
     def __init__(self) -> None:
-        self.places: dict[tuple[int, str], Site] = {}
+        self.places: dict[tuple[int, str], PatchedAttribute] = {}
 
 
-_sites = _Sites()
+_patched_attributes = _PatchedAttributes()
 
 
-def active_sites() -> list[Site]:
-    """Return the sites that have plans, in the order in which they were made."""
-    with fork_safe_lock(_sites):
-        return [site for site in _sites.places.values() if site.layers]
+def active_attributes() -> list[PatchedAttribute]:
+    """Return the attributes that have plans, in the order in which they were made."""
+    with fork_safe_lock(_patched_attributes):
+        return [
+            attribute
+            for attribute in _patched_attributes.places.values()
+            if attribute.applied_plans
+        ]
 
 
-def site_of(target: Any, name: str) -> Site | None:
-    """Return the site of an attribute that has, or had, plans; None if it never had any."""
-    return _sites.places.get((id(target), name))
+def patched_attribute_of(target: Any, name: str) -> PatchedAttribute | None:
+    """Return the attribute of an attribute that has, or had, plans; None if it never had any."""
+    return _patched_attributes.places.get((id(target), name))
 
 
 def disable_all() -> None:
     """Let every call pass from now on, in this process."""
-    with fork_safe_lock(_sites):
-        for site in active_sites():
-            for layer in site.layers:
-                site.remove(layer)
-        _sites.places.clear()
+    with fork_safe_lock(_patched_attributes):
+        for attribute in active_attributes():
+            for applied in attribute.applied_plans:
+                attribute.remove(applied)
+        _patched_attributes.places.clear()
 
 
-def layers_of_modules() -> list[tuple[Any, str, Layer]]:
+def plans_on_importable_targets() -> list[tuple[Any, str, AppliedPlan]]:
     """Return the plans that are on modules and classes which a new process imports afresh."""
-    with fork_safe_lock(_sites):
+    with fork_safe_lock(_patched_attributes):
         return [
-            (site.target, site.name, layer)
-            for site in _sites.places.values()
-            if is_imported(site.target)
-            for layer in site.layers
+            (attribute.target, attribute.name, applied)
+            for attribute in _patched_attributes.places.values()
+            if is_imported(attribute.target)
+            for applied in attribute.applied_plans
         ]
 
 
-def put(target: Any, name: str, layer: Layer) -> Site:
+def install(target: Any, name: str, applied: AppliedPlan) -> PatchedAttribute:
     """Put a plan on an attribute; what is undone with `take`."""
-    with fork_safe_lock(_sites):
-        site = _sites.places.get((id(target), name))
-        if site is None or not site.is_in_place:
-            site = Site(target, name)
-            _sites.places[site.key] = site
-        site.add(layer)
-        return site
+    with fork_safe_lock(_patched_attributes):
+        attribute = _patched_attributes.places.get((id(target), name))
+        if attribute is None or not attribute.is_in_place:
+            attribute = PatchedAttribute(target, name)
+            _patched_attributes.places[attribute.key] = attribute
+        attribute.add(applied)
+        return attribute
 
 
-def take(site: Site, layer: Layer) -> None:
+def remove(attribute: PatchedAttribute, applied: AppliedPlan) -> None:
     """Take a plan from an attribute again."""
-    with fork_safe_lock(_sites):
+    with fork_safe_lock(_patched_attributes):
         # Another site may have taken its place: that of a patch which was over it.
-        if site.remove(layer) and _sites.places.get(site.key) is site:
-            del _sites.places[site.key]
+        if attribute.remove(applied) and _patched_attributes.places.get(attribute.key) is attribute:
+            del _patched_attributes.places[attribute.key]

@@ -14,40 +14,40 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["Sleepers"]
+__all__ = ["Waiters"]
 
 __unittest = True
 
 # How often to look whether something has changed that another process does.
-_POLL: Final = 0.005
+_SHARED_POLL: Final = 0.005
 
 # Where this process does it, whoever does wakes us; this is for nobody's sake
 # but that of a wake-up that a signal handler or a fork came between.
-_SLICE: Final = 1.0
+_LOCAL_POLL: Final = 1.0
 
 
-class Sleepers:
+class Waiters:
     """Threads and coroutines that wait for a condition.
 
     Nobody holds a lock here, which a forked child could find held for ever.
 
     Attributes:
-        wakers: What wakes each of them; empty if nobody sleeps.
+        wake_callbacks: What wakes each of them; empty if nobody sleeps.
 
     Thread safety: every method, from any thread.
     """
 
     def __init__(self) -> None:
-        self.wakers: dict[object, Callable[[], object]] = {}
+        self.wake_callbacks: dict[object, Callable[[], object]] = {}
 
-    def wake(self) -> None:
+    def wake_all(self) -> None:
         """Have everybody look again."""
-        for waker in list(self.wakers.values()):
+        for waker in list(self.wake_callbacks.values()):
             waker()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Take note that this is a new process, in which nobody sleeps."""
-        self.wakers.clear()
+        self.wake_callbacks.clear()
 
     def wait_for(
         self,
@@ -60,21 +60,23 @@ class Sleepers:
         Args:
             condition: What to wait for.
             seconds: How long at most; None is for ever.
-            is_shared: Says whether another process may bring it about.
+            is_shared: Says whether another process may bring it event_data.
         """
         end = None if seconds is None else monotonic() + seconds
         # A lock, not an Event: a test may have the wait of that fail, or hang.
         asleep = threading.Lock()
         asleep.acquire()
-        self.wakers[asleep] = functools.partial(_let_go, asleep)
+        self.wake_callbacks[asleep] = functools.partial(_let_go, asleep)
         try:
             while not condition():
                 left = None if end is None else end - monotonic()
                 if left is not None and left <= 0:
                     return False
-                asleep.acquire(timeout=_slice(left, _POLL if is_shared() else _SLICE))
+                asleep.acquire(
+                    timeout=_poll_interval(left, _SHARED_POLL if is_shared() else _LOCAL_POLL)
+                )
         finally:
-            self.wakers.pop(asleep, None)
+            self.wake_callbacks.pop(asleep, None)
         return True
 
     async def wait_for_async(
@@ -92,7 +94,7 @@ class Sleepers:
         try:
             while True:
                 future = loop.create_future()
-                self.wakers[key] = functools.partial(_finish, loop, future)
+                self.wake_callbacks[key] = functools.partial(_finish, loop, future)
                 # Only now: what happens from here on finishes the future.
                 if condition():
                     return True
@@ -101,7 +103,7 @@ class Sleepers:
                     return False
                 # Without a slice where nothing needs it: on a loop whose clock
                 # jumps from timer to timer, slices would be gone in no time.
-                wait = _slice(left, _POLL) if is_shared() else left
+                wait = _poll_interval(left, _SHARED_POLL) if is_shared() else left
                 timer = None if wait is None else loop.call_later(wait, _set, future)
                 try:
                     await future
@@ -109,7 +111,7 @@ class Sleepers:
                     if timer is not None:
                         timer.cancel()
         finally:
-            self.wakers.pop(key, None)
+            self.wake_callbacks.pop(key, None)
 
 
 def _let_go(lock: threading.Lock) -> None:
@@ -130,5 +132,5 @@ def _set(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _slice(left: float | None, longest: float) -> float:
+def _poll_interval(left: float | None, longest: float) -> float:
     return longest if left is None else min(left, longest)

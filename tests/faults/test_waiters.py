@@ -12,7 +12,7 @@ from typing import Any
 
 from itf import FaultPlan, FaultTimeoutError, inject_faults
 from itf.faults.injection import Injection
-from tests.faults.waiting_support import DEADLINE, watch
+from tests.faults.waiters_support import DEADLINE, watch
 from tests.support import in_threads
 
 
@@ -53,9 +53,9 @@ class WaitingTestCase(unittest.TestCase):
 
     def hanging(self, plan: FaultPlan, count: int = 1) -> Calls:
         """Return calls that hang."""
-        wait_for_sleepers = watch(plan._sleepers)
+        wait_for_waiters = watch(plan._waiters)
         calls = Calls(self.module.function, count)
-        wait_for_sleepers(count)
+        wait_for_waiters(count)
         return calls
 
 
@@ -258,7 +258,7 @@ class AsyncHangTest(WaitingTestCase):
             return asyncio.all_tasks() - {asyncio.current_task()}
 
         self.assertEqual(set(), asyncio.run(use()))
-        self.assertFalse(plan._sleepers.wakers)
+        self.assertFalse(plan._waiters.wake_callbacks)
         plan.release()
 
     def test_a_loop_that_was_closed(self) -> None:
@@ -274,7 +274,7 @@ class AsyncHangTest(WaitingTestCase):
         self.assertFalse(task.done())
         with self.assertLogs("asyncio", "ERROR"):  # it has something to say of such a task
             del task
-            plan._sleepers.forget()
+            plan._waiters.clear()
             gc.collect()
 
 
@@ -289,10 +289,10 @@ class UntilHitTest(WaitingTestCase):
     def test_hits_that_come(self) -> None:
         """It waits for as many as it is told, whichever thread makes them."""
         plan = FaultPlan.every(2, returns=0)
-        wait_for_sleepers = watch(plan.watchers)
+        wait_for_waiters = watch(plan.hit_waiters)
         self.inject(plan)
         waiting = Calls(lambda: plan.wait_until_hit(DEADLINE, hits=3))
-        wait_for_sleepers(1)
+        wait_for_waiters(1)
         for _ in range(5):
             self.module.function()
         self.assertTrue(waiting.threads[0].is_alive())

@@ -21,7 +21,7 @@ if sys.platform != "win32":  # where no process can share a plan
     from fcntl import F_GETFL, F_SETFL, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, fcntl, lockf
     from os import pread, pwrite
 
-__all__ = ["SharedPage", "as_line"]
+__all__ = ["SharedPage", "encode_line"]
 
 __unittest = True
 
@@ -39,19 +39,19 @@ _UID: Final = 64
 _UID_SIZE: Final = 16
 
 # Which bytes of the file are locked: by who counts, and by all who use the plan.
-_COUNT: Final = 0
-_USE: Final = 1
+_COUNT_BYTE: Final = 0
+_USE_BYTE: Final = 1
 
 # Who counts is inside for a microsecond.  If it takes this long, somebody is
 # stopped in the middle of it.
-_PATIENCE: Final = 60.0
+_LOCK_TIMEOUT: Final = 60.0
 
 # How often to try again at once, before sleeping: most are through by then.
-_ATTEMPTS: Final = 20
-_PAUSE: Final = 0.0002
+_YIELDS: Final = 20
+_LOCK_POLL: Final = 0.0002
 
 
-def as_line(text: str) -> bytes:
+def encode_line(text: str) -> bytes:
     """Return a message as `SharedPage.lines` reads it.
 
     The end of a line comes first, too: what a killed process has begun to
@@ -80,8 +80,8 @@ class SharedPage:
         self._numbers = memoryview(self._map).cast("Q")
         # Whether who has the page's lock counts already, and whether this process
         # uses the plan; that lock is held while either changes.
-        self._is_inside = False
-        self._is_held = False
+        self._is_locked = False
+        self._is_in_use = False
         self.uid = bytes(self._map[_UID : _UID + _UID_SIZE])
 
     @classmethod
@@ -103,7 +103,7 @@ class SharedPage:
         """The number of the page's descriptor, in this process."""
         return self._file.number
 
-    def way_in(self) -> Descriptor | str:
+    def address(self) -> Descriptor | str:
         """Return by what another process comes to this page.
 
         A process that is being started inherits the descriptor.  One that runs
@@ -115,11 +115,11 @@ class SharedPage:
         return f"/proc/{getpid()}/fd/{self._file.number}"
 
     @classmethod
-    def enter(cls, way_in: Descriptor | str, uid: bytes, plan: str) -> SharedPage:
+    def open_at(cls, address: Descriptor | str, uid: bytes, plan: str) -> SharedPage:
         """Return the page that another process has shown the way to.
 
         Args:
-            way_in: The way.
+            address: The way.
             uid: What the page is known by.
             plan: Whose page it is, for messages.
 
@@ -128,9 +128,9 @@ class SharedPage:
         """
         page = None
         with contextlib.suppress(OSError, ValueError):
-            if isinstance(way_in, str):
-                way_in = Descriptor(os.open(way_in, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC))
-            page = cls(way_in)
+            if isinstance(address, str):
+                address = Descriptor(os.open(address, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC))
+            page = cls(address)
         if page is None or page.uid != uid:
             raise ItfError(
                 f"{plan} cannot be reached in the process that has sent it; let the function of "
@@ -144,7 +144,7 @@ class SharedPage:
         A line is there whole or not at all, also if this process is killed,
         and no other process waits for it.
         """
-        write(self._file.number, as_line(line))
+        write(self._file.number, encode_line(line))
 
     def lines(self, begin: int) -> tuple[list[str], int]:
         """Return the messages of all processes from a place on, and the place after them.
@@ -171,37 +171,37 @@ class SharedPage:
             # Two messages that a process begins with bring one descriptor.
             if descriptor is not self._file:
                 descriptor.close()
-                self.hold(self._is_held)
+                self.set_in_use(self._is_in_use)
 
     @contextlib.contextmanager
-    def alone(self) -> Generator[None]:
+    def locked(self) -> Generator[None]:
         """Be the only thread of all processes that counts."""
         # Beside the kernel's lock, which belongs to the whole process.
         with fork_safe_lock(self):
-            outer, self._is_inside = self._is_inside, True
+            outer, self._is_locked = self._is_locked, True
             try:
-                self._seize(LOCK_EX, _COUNT)
+                self._lock_byte(LOCK_EX, _COUNT_BYTE)
                 yield
             finally:
-                self._is_inside = outer
+                self._is_locked = outer
                 # A signal handler, or a __del__, that has come in between is
                 # through before us: the kernel knows of one lock only, ours.
                 if not outer:
-                    self._free(_COUNT)
+                    self._unlock_byte(_COUNT_BYTE)
 
     def next_call(self) -> int:
         """Count a call, and return its number."""
         # As `alone` does, in a third of its time.
         with fork_safe_lock(self):
-            outer, self._is_inside = self._is_inside, True
+            outer, self._is_locked = self._is_locked, True
             try:
-                self._seize(LOCK_EX, _COUNT)
+                self._lock_byte(LOCK_EX, _COUNT_BYTE)
                 number = self._numbers[_CALLS] + 1
                 self._numbers[_CALLS] = number
             finally:
-                self._is_inside = outer
+                self._is_locked = outer
                 if not outer:
-                    self._free(_COUNT)
+                    self._unlock_byte(_COUNT_BYTE)
         return number
 
     @property
@@ -222,49 +222,50 @@ class SharedPage:
         """Let hanging calls go for good."""
         self._numbers[_RELEASED] = 1
 
-    def hold(self, is_held: bool) -> None:
+    def set_in_use(self, is_in_use: bool) -> None:
         """Have all processes know whether this one uses the plan."""
         with fork_safe_lock(self):
-            self._is_held = is_held
-            if is_held:
-                self._seize(LOCK_SH, _USE)
+            self._is_in_use = is_in_use
+            if is_in_use:
+                self._lock_byte(LOCK_SH, _USE_BYTE)
             else:
-                self._free(_USE)
+                self._unlock_byte(_USE_BYTE)
 
-    def forked(self) -> None:
+    def reset_after_fork(self) -> None:
         """Take note that this is a new process, which has none of the locks."""
-        self._is_inside = self._is_held = False
+        self._is_locked = self._is_in_use = False
 
     def is_used(self) -> bool:
         """Say whether any process uses the plan."""
         with fork_safe_lock(self):
-            if self._is_held or not self._try(LOCK_EX, _USE):
+            if self._is_in_use or not self._try_lock_byte(LOCK_EX, _USE_BYTE):
                 return True
-            self._free(_USE)
+            self._unlock_byte(_USE_BYTE)
             return False
 
-    def _seize(self, kind: int, byte: int) -> None:
+    def _lock_byte(self, kind: int, byte: int) -> None:
         attempts = 0
         deadline = 0.0
-        while not self._try(kind, byte):
+        while not self._try_lock_byte(kind, byte):
             attempts += 1
-            if attempts < _ATTEMPTS:
+            if attempts < _YIELDS:
                 sleep(0)
                 continue
             now = monotonic()
-            deadline = deadline or now + _PATIENCE
+            deadline = deadline or now + _LOCK_TIMEOUT
             if now > deadline:
                 raise ItfError(
-                    f"another process has been counting a call for {_PATIENCE:g} s; is it paused?"
+                    f"another process has been counting a call for {_LOCK_TIMEOUT:g} s; "
+                    "is it paused?"
                 )
-            sleep(_PAUSE)
+            sleep(_LOCK_POLL)
 
-    def _try(self, kind: int, byte: int) -> bool:
+    def _try_lock_byte(self, kind: int, byte: int) -> bool:
         try:
             lockf(self._file.number, kind | LOCK_NB, 1, byte)
         except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
             return False
         return True
 
-    def _free(self, byte: int) -> None:
+    def _unlock_byte(self, byte: int) -> None:
         lockf(self._file.number, LOCK_UN, 1, byte)

@@ -15,32 +15,32 @@ from itf.exceptions import FaultInjectionError
 from itf.safe_repr import safe_repr
 from itf.signatures import signature_of
 
-__all__ = ["PASS_ON", "Strikes", "wrap"]
+__all__ = ["CALL_ORIGINAL", "CallHandler", "wrap"]
 
 __unittest = True
 
 _Function = Callable[..., Any]
 
 
-PASS_ON: Final = object()
-"""What `strike` returns where a call goes on to its function."""
+CALL_ORIGINAL: Final = object()
+"""What `handle_hit` returns where a call goes on to its function."""
 
 
-class Strikes(Protocol):
+class CallHandler(Protocol):
     """Who says which calls are hit, and what becomes of them."""
 
-    tick: Callable[[], object]
+    take_ticket: Callable[[], object]
 
-    def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what happens to a call; return its value, or PASS_ON."""
+    def handle_hit(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do what happens to a call; return its value, or CALL_ORIGINAL."""
 
-    async def strike_async(
+    async def handle_hit_async(
         self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Do what happens to a call in a coroutine."""
 
 
-def wrap(function: _Function, asked: types.CellType) -> Any:
+def wrap(function: _Function, handler_cell: types.CellType) -> Any:
     """Return a function that stands for another one, of the same kind.
 
     Its name, its signature, its docstring, and what `inspect` says that it is
@@ -48,9 +48,9 @@ def wrap(function: _Function, asked: types.CellType) -> Any:
 
     Args:
         function: The other one.
-        asked: Holds who is asked at each call; a `Strikes`.
+        handler_cell: Holds who is handler_cell at each call; a `CallHandler`.
     """
-    wrapper: Any = _maker_of(function)(function, asked)
+    wrapper: Any = _maker_of(function)(function, handler_cell)
     # What has no name of its own, such as a partial, goes without.
     functools.update_wrapper(wrapper, function)
     # What is no function may have methods, such as the `cache_clear` of a cache.
@@ -91,14 +91,14 @@ def _itf_iterator(value: Any) -> Iterator[Any]:
 
 def _async_generator(
     function: _Function,
-    asked: types.CellType,
+    handler_cell: types.CellType,
     items_of: Callable[[Any], Iterator[Any]] = _itf_iterator,
 ) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        if not (ticket := strikes.tick()):
-            value = await strikes.strike_async(ticket, args, kwargs)
-            if value is not PASS_ON:
+        handler: CallHandler = handler_cell.cell_contents
+        if not (ticket := handler.take_ticket()):
+            value = await handler.handle_hit_async(ticket, args, kwargs)
+            if value is not CALL_ORIGINAL:
                 for item in items_of(value):
                     yield item
                 return
@@ -123,13 +123,13 @@ def _async_generator(
     return wrapper
 
 
-def _manager(function: _Function, asked: types.CellType) -> _Function:
+def _manager(function: _Function, handler_cell: types.CellType) -> _Function:
     """Make a function of `contextlib.contextmanager` anew, so that its ``with`` fails."""
-    return contextlib.contextmanager(_measured(_MANAGER, _generator_of(function), asked))
+    return contextlib.contextmanager(_measured(_MANAGER, _generator_of(function), handler_cell))
 
 
-def _async_manager(function: _Function, asked: types.CellType) -> _Function:
-    wrapper = _async_generator(_generator_of(function), asked, lambda value: iter((value,)))
+def _async_manager(function: _Function, handler_cell: types.CellType) -> _Function:
+    wrapper = _async_generator(_generator_of(function), handler_cell, lambda value: iter((value,)))
     return contextlib.asynccontextmanager(wrapper)
 
 
@@ -164,19 +164,21 @@ class _Kind(NamedTuple):
 
     define: str
     hand_on: str
-    strike: str
+    handle_hit: str
     end: str
 
 
-_PLAIN: Final = _Kind("def", "{}", "_itf_strikes.strike", "_itf_value")
-_COROUTINE: Final = _Kind("async def", "await {}", "await _itf_strikes.strike_async", "_itf_value")
+_PLAIN: Final = _Kind("def", "{}", "_itf_handler.handle_hit", "_itf_value")
+_COROUTINE: Final = _Kind(
+    "async def", "await {}", "await _itf_handler.handle_hit_async", "_itf_value"
+)
 _GENERATOR: Final = _Kind(
-    "def", "(yield from {})", "_itf_strikes.strike", "(yield from _itf_iterator(_itf_value))"
+    "def", "(yield from {})", "_itf_handler.handle_hit", "(yield from _itf_iterator(_itf_value))"
 )
 _MANAGER: Final = _GENERATOR._replace(end="(yield _itf_value)")
 
 
-def _measured(kind: _Kind, function: _Function, asked: types.CellType) -> _Function:
+def _measured(kind: _Kind, function: _Function, handler_cell: types.CellType) -> _Function:
     """Make a wrapper with the very parameters of the function, if they are known.
 
     To hand on whatever comes in costs four times the call of a small function;
@@ -190,7 +192,7 @@ def _measured(kind: _Kind, function: _Function, asked: types.CellType) -> _Funct
     elif isinstance(called, types.BuiltinFunctionType | types.MethodDescriptorType):
         shape = _shape_of_builtin(called)
     code = _code_of(kind, shape or _ANY_SHAPE)
-    cells = {"_itf_asked": asked, "_itf_function": types.CellType(function)}
+    cells = {"_itf_handler_cell": handler_cell, "_itf_function": types.CellType(function)}
     # The globals are this module's, so that a new process finds them by its name.
     made: Any = types.FunctionType(
         code, globals(), closure=tuple(cells[name] for name in code.co_freevars)
@@ -244,20 +246,20 @@ def _is_taken(name: str) -> bool:
 
 
 _TEMPLATE: Final = """\
-def make(_itf_function, _itf_asked):
+def make(_itf_function, _itf_handler_cell):
     {define} wrapper({parameters}):
-        _itf_strikes = _itf_asked
-        if _itf_ticket := _itf_strikes.tick():
+        _itf_handler = _itf_handler_cell
+        if _itf_ticket := _itf_handler.take_ticket():
             return {call}
-        _itf_value = {strike}(_itf_ticket, ({positional}), {named})
-        if _itf_value is not _itf_pass_on:
+        _itf_value = {handle_hit}(_itf_ticket, ({positional}), {named})
+        if _itf_value is not _itf_call_original:
             return {end}
         return {call}
     return wrapper
 """
 
 # What the template calls them.
-_itf_pass_on: Final = PASS_ON
+_itf_call_original: Final = CALL_ORIGINAL
 _itf_no_names: Final[dict[str, Any]] = {}
 
 
@@ -282,7 +284,7 @@ def _code_of(kind: _Kind, shape: _Shape) -> types.CodeType:
         define=kind.define,
         parameters=", ".join(parameters),
         call=kind.hand_on.format(call),
-        strike=kind.strike,
+        handle_hit=kind.handle_hit,
         positional="".join(f"{name}, " for name in by_position),
         named=f"{{{', '.join(by_name)}}}" if by_name else "_itf_no_names",
         end=kind.end,
