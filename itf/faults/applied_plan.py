@@ -1,4 +1,4 @@
-"""A plan at one place: what happens there to a call that is hit."""
+"""A plan on one attribute: what happens there to a call that is hit."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ DefaultResult: TypeAlias = Callable[[Hit, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class AppliedPlan:
-    """A plan at one place.
+    """A plan on one attribute.
 
     Attributes:
-        take_ticket: Takes a ticket for a call: false if the call is hit.
+        take_ticket: Counts a call and returns its ticket; the ticket of a hit is false.
         plan: The plan.
-        label: What it is in, for messages.
-        event_data: What is told with each event.
-        default_result: What becomes of a call that is hit where the plan does not say it.
+        label: The name of the attribute in messages.
+        event_data: Data that every event on the timeline carries.
+        default_result: See ``Args``.
 
     Args:
         plan: The plan.
-        timeline: Where its hits are told.
-        label: What it is in.
-        event_data: What is told with each event.
-        default_result: What becomes of a call that is hit where the plan does not say
-            it; called with the hit and the arguments of the call.
+        timeline: The timeline that the hits are recorded on.
+        label: The name of the attribute in messages.
+        event_data: Data that every event on the timeline carries.
+        default_result: Returns the result of a hit for which the plan defines none;
+            called with the hit and the arguments of the call.  None raises an
+            InjectedFaultError.
     """
 
     take_ticket: Callable[[], object]
@@ -53,41 +54,45 @@ class AppliedPlan:
         self.label = label
         self.event_data = event_data
         self.default_result = default_result
-        # Not by a method: what is on a timeline for long would keep all of this.
-        self._note = timeline.shorthand("fault", functools.partial(_describe, plan, event_data))
-        # What makes the short way short: nothing of it is looked for at a hit.
-        self._only = None if plan.others or plan.last.waits else plan.last
+        # A partial, not a bound method: the timeline keeps a reference for long, and a method
+        # would keep the whole object alive.
+        self._record_event = timeline.shorthand(
+            "fault", functools.partial(_describe, plan, event_data)
+        )
+        # Looked up once here, to make the fast path of `handle_hit` fast. `_constant_outcome` is
+        # None if the plan has several outcomes or the outcome waits.
+        self._constant_outcome = None if plan.others or plan.last.waits else plan.last
         self._next_hit_number = plan.hit_numbers.__next__
         self._call_of = plan.schedule.call_of
-        self._watching = plan.hit_waiters.wake_callbacks
+        self._hit_waiters = plan.hit_waiters.wake_callbacks
         plan.attach(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # In another process, what happens is on a timeline there.
-        return (_remake, (self.plan, self.label, self.event_data, self.default_result))
+        # The other process records hits on a timeline of its own.
+        return (_rebuild, (self.plan, self.label, self.event_data, self.default_result))
 
     def handle_hit(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what happens to a call that is hit; return its value, or CALL_ORIGINAL."""
-        outcome = self._only
+        """Carry out a hit; return the value of the call, or CALL_ORIGINAL."""
+        outcome = self._constant_outcome
         if ticket is not False or outcome is None:
             struck = self.plan.resolve_ticket(ticket)
             return CALL_ORIGINAL if struck is None else self.apply_hit(struck.hit, args, kwargs)
-        # The short way, for loops that are hit a million times.
-        # Of two threads that are hit at once, each gets one of the two numbers.
+        # Fast path, for functions that are hit a million times.
+        # The order of two simultaneous hits does not matter: each gets one of the two numbers.
         number = self._next_hit_number()
-        self._note(number)
-        if self._watching:
+        self._record_event(number)
+        if self._hit_waiters:
             self.plan.notify_hit()
         if outcome.returns is not NOTHING:
             return outcome.returns
         if outcome.raises is None:
-            return self._end(self.plan.hit(number), args, kwargs)
+            return self._end_call(self.plan.hit(number), args, kwargs)
         raise self._error(outcome.raises, self.plan, self._call_of(number), number)
 
     async def handle_hit_async(
         self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Do what happens to a call of a coroutine function."""
+        """Carry out a hit of a coroutine function."""
         struck = self.plan.resolve_ticket(ticket)
         return (
             CALL_ORIGINAL
@@ -96,23 +101,23 @@ class AppliedPlan:
         )
 
     def apply_hit(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what a hit does; return the value of the call, or CALL_ORIGINAL."""
+        """Record a hit, wait and end the call as its outcome says."""
         outcome = hit.outcome
-        self._tell(hit)
+        self._record_hit(hit)
         if outcome.waits:
             hit.plan.wait_before_call(outcome, self.label)
-        return self._end(hit, args, kwargs) if outcome.ends_call else CALL_ORIGINAL
+        return self._end_call(hit, args, kwargs) if outcome.ends_call else CALL_ORIGINAL
 
     async def apply_hit_async(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what a hit does, in a coroutine."""
+        """Do what `apply_hit` does, without blocking the event loop."""
         outcome = hit.outcome
-        self._tell(hit)
+        self._record_hit(hit)
         if outcome.waits:
             await hit.plan.wait_before_call_async(outcome, self.label)
-        return self._end(hit, args, kwargs) if outcome.ends_call else CALL_ORIGINAL
+        return self._end_call(hit, args, kwargs) if outcome.ends_call else CALL_ORIGINAL
 
-    def _tell(self, hit: Hit) -> None:
-        self._note(hit)
+    def _record_hit(self, hit: Hit) -> None:
+        self._record_event(hit)
         hit.plan.notify_hit()
 
     def _error(
@@ -122,13 +127,14 @@ class AppliedPlan:
         call: int,
         number: int,
     ) -> BaseException:
-        # Made here, and raised elsewhere by no name: its traceback leads to the
-        # frame that raises it, which is not to lead back to it.
+        # Created in a function of its own, and raised by the caller without a variable: the
+        # traceback of the error refers to the frame that raises, and a variable there would refer
+        # back to the error (a reference cycle).
         error = fresh_error(raises, number)
         add_note(error, f"{INJECTED}{plan.text} as call {call} of {self.label}")
         return error
 
-    def _end(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _end_call(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outcome = hit.outcome
         if outcome.raises is not None:
             raise self._error(outcome.raises, hit.plan, hit.call, hit.number)
@@ -141,15 +147,17 @@ class AppliedPlan:
         )
 
 
-def _remake(
+def _rebuild(
     plan: BasePlan, label: str, event_data: dict[str, Any], default_result: DefaultResult | None
 ) -> AppliedPlan:
     return AppliedPlan(plan, Timeline(), label, event_data, default_result)
 
 
-def _describe(plan: BasePlan, event_data: dict[str, Any], what: int | Hit) -> dict[str, Any]:
-    """Say what is on the timeline of a hit, of which the number may be all that was kept."""
-    hit = plan.hit(what) if isinstance(what, int) else what
+def _describe(
+    plan: BasePlan, event_data: dict[str, Any], hit_or_number: int | Hit
+) -> dict[str, Any]:
+    """Return the data of a hit's event; the hit may be given by its number alone."""
+    hit = plan.hit(hit_or_number) if isinstance(hit_or_number, int) else hit_or_number
     return {
         **event_data,
         "action": "hit",
@@ -160,7 +168,7 @@ def _describe(plan: BasePlan, event_data: dict[str, Any], what: int | Hit) -> di
 
 
 class _StackTicket:
-    """The ticket of a call that is hit by several plans, and what each of them is."""
+    """The ticket of a call that several plans hit, with those plans and their hits."""
 
     def __init__(self, pairs: list[tuple[AppliedPlan, Hit]]) -> None:
         self.pairs = pairs
@@ -170,13 +178,13 @@ class _StackTicket:
 
 
 class PlanStack:
-    """Several plans, as if each had a function of its own around those that were there before."""
+    """Several plans on one attribute, as if each wrapped the function and the plans before it."""
 
     def __init__(self, applied_plans: tuple[AppliedPlan, ...]) -> None:
         self._applied_plans = applied_plans[::-1]
 
     def take_ticket(self) -> object:
-        """Take a ticket of each, down to the one that ends the call."""
+        """Take a ticket of each plan, newest first, until a plan ends the call."""
         pairs = []
         for applied in self._applied_plans:
             ticket = applied.take_ticket()
@@ -191,7 +199,7 @@ class PlanStack:
         return _StackTicket(pairs) if pairs else True
 
     def handle_hit(self, ticket: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what happens to a call that is hit; return its value, or CALL_ORIGINAL."""
+        """Carry out the hits; return the value of the call, or CALL_ORIGINAL."""
         for applied, hit in ticket.pairs:
             value = applied.apply_hit(hit, args, kwargs)
             if value is not CALL_ORIGINAL:
@@ -201,7 +209,7 @@ class PlanStack:
     async def handle_hit_async(
         self, ticket: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Do what happens to a call of a coroutine function."""
+        """Carry out the hits of a coroutine function."""
         for applied, hit in ticket.pairs:
             value = await applied.apply_hit_async(hit, args, kwargs)
             if value is not CALL_ORIGINAL:
@@ -210,9 +218,10 @@ class PlanStack:
 
 
 class _NoPlan:
-    """Every call passes."""
+    """The handler of an attribute without plans: every call passes."""
 
-    # Returns True, and has no state that threads could share.
+    # The bound method of a constant: it always returns True, and needs no state that threads
+    # share.
     take_ticket = True.__bool__
 
     def __reduce__(self) -> str:
@@ -220,4 +229,4 @@ class _NoPlan:
 
 
 NO_PLAN = _NoPlan()
-"""Who is handler_cell where there is no plan: every call passes."""
+"""The handler of an attribute without plans: every call passes."""

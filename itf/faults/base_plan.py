@@ -1,4 +1,4 @@
-"""How a plan counts calls, in one process or in many, and what it has for those that are hit."""
+"""BasePlan: how a fault plan counts calls, selects hits and waits, also across processes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from itf.faults.waiters import Waiters
 from itf.fork_safety import fork_safe_lock
 from itf.gil import gil_is_enabled
 
-__all__ = ["BasePlan", "Hit", "HitTicket", "State", "TicketSource", "times"]
+__all__ = ["BasePlan", "Hit", "HitTicket", "PlanState", "TicketSource", "count_text"]
 
 __unittest = True
 
 
 class Hit(NamedTuple):
-    """One call that is hit.
+    """A call that a plan selected to fail.
 
     Attributes:
-        plan: By which plan.
-        call: The number of the call.
-        number: The number of the hit.
-        outcome: What becomes of it.
+        plan: The plan.
+        call: The number of the call, from 1.
+        number: The number of the hit, from 1.
+        outcome: What happens to the call.
     """
 
     plan: BasePlan
@@ -39,7 +39,7 @@ class Hit(NamedTuple):
 
 
 class HitTicket:
-    """A ticket that says by which plan a call is hit; false, as all tickets of hits are."""
+    """The ticket of a call that is hit, with the details; false, as every ticket of a hit."""
 
     __slots__ = ("hit",)
 
@@ -51,10 +51,10 @@ class HitTicket:
 
 
 class TicketSource(Protocol):
-    """Where a plan is.
+    """A plan on an attribute, as `BasePlan` knows it.
 
     Attributes:
-        take_ticket: Takes a ticket for a call: false if the call is hit.
+        take_ticket: Counts a call and returns its ticket; the ticket of a hit is false.
     """
 
     take_ticket: Callable[[], object]
@@ -63,30 +63,32 @@ class TicketSource(Protocol):
 
 
 class BasePlan:
-    """What a fault plan does, whichever way it was made.
+    """The behaviour of a fault plan, independent of its constructor.
 
-    It counts by tickets as long as it is alone, and by numbers once it shares
-    its count with other processes, or if another plan comes after it.
+    A plan that counts alone counts by tickets: values of an iterator, true for a
+    call that passes and false for a hit.  A plan counts by numbers instead if it
+    shares its count with other processes, or if another plan follows it (``then``).
 
     Attributes:
-        text: What it is called, such as ``FaultPlan.always()``.
-        seed: What a random one has drawn its calls by; None for all others.
+        text: The plan's name in messages, such as ``FaultPlan.always()``.
+        seed: The seed of a random plan; None for all others.
         schedule: Which calls are hit.
-        outcomes: What becomes of them, the last one also of all further ones.
+        outcomes: What happens to the hits, in order; the last outcome also applies
+            to all further hits.
         last: The last outcome.
-        others: How many there are before it.
-        hit_numbers: Gives each hit a number, as long as it counts by tickets.
-        hit_waiters: Those who wait for a hit.
+        others: How many outcomes precede the last.
+        hit_numbers: Iterator over the numbers of hits, used while counting by tickets.
+        hit_waiters: Threads and coroutines that wait for a hit.
 
     Thread safety: every method, from any thread of any process.
     """
 
     seed: int | str | None
 
-    def set_up(self, state: State) -> None:
-        """Begin, with nothing counted."""
+    def set_up(self, state: PlanState) -> None:
+        """Initialize the plan with nothing counted."""
         text, self.schedule, self.outcomes, self._then, self.seed = state
-        # Not by __str__ alone, for each exception that is raised tells it.
+        # Stored, not only computed by __str__: the note of every raised exception needs the text.
         self.text = f"FaultPlan.{text}"
         self.last, self.others = self.outcomes[-1], len(self.outcomes) - 1
         self._page: SharedPage | None = None
@@ -97,16 +99,18 @@ class BasePlan:
         self._tickets: TicketIterator | CallCounter = CallCounter()
         if self._then is None and gil_is_enabled():
             self._tickets = TicketIterator(self.schedule)
-            # In the place of the method, which needs the numbers of calls.
+            # Shadows the method, which counts by numbers and is slower.
             self.__dict__["take_ticket"] = self._tickets.take
-        # How many hits are on a timeline of this process, of those since others count, too.
+        # The hits that this process recorded on its timeline since the count is shared, and the
+        # number of all hits that some process has reported.
         self._recorded_hits = CallCounter()
         self._reported_hits = 0
-        # Messages of this process, and how far those of the page were read.
-        self._lost: list[str] = []
-        self._lost_read = 0
+        # Messages about failed transfers that could not be written to the page, and the offset up
+        # to which the messages on the page were returned.
+        self._failed_transfers: list[str] = []
+        self._lines_read = 0
         self._applied_plans: weakref.WeakSet[TicketSource] = weakref.WeakSet()
-        # `count` is atomic by its documentation, other iterators are not.
+        # `itertools.count` is documented as atomic; other iterators are not.
         self.hit_numbers = itertools.count(1)
         all_plans.add(self)
 
@@ -116,12 +120,12 @@ class BasePlan:
         return self.schedule.hits(self.count())
 
     def count(self) -> int:
-        """Return how many calls there were."""
+        """Return how many calls were counted."""
         page = self._page
         return self._tickets.taken if page is None else page.calls
 
     def release(self) -> None:
-        """Let go all calls that hang or are delayed, for good: those that come do neither."""
+        """Release all calls that hang or are delayed; later calls do neither."""
         self._released = True
         page = self._page
         if page is not None:
@@ -131,11 +135,11 @@ class BasePlan:
             self._then.release()
 
     def take_ticket(self) -> object:
-        """Take a call's ticket: false if it is hit."""
+        """Count a call and return its ticket; the ticket of a hit is false."""
         page = self._page
         call = cast(int, self._tickets.take()) if page is None else page.next_call()
         if not call:
-            # Another thread has begun to share the count after we had looked.
+            # Another thread began to share the count after `page` was read.
             call = cast(SharedPage, self._page).next_call()
         schedule = self.schedule
         if schedule.is_hit(call):
@@ -143,12 +147,12 @@ class BasePlan:
         then = self._then
         if then is not None and schedule.first is not None and schedule.first < call:
             ticket = then.take_ticket()
-            struck = None if ticket else then.resolve_ticket(ticket)
-            return True if struck is None else struck
+            resolved = None if ticket else then.resolve_ticket(ticket)
+            return True if resolved is None else resolved
         return True
 
     def _more(self) -> object:
-        """Take a ticket where there were no more."""
+        """Extend the exhausted tickets, and take one."""
         with fork_safe_lock(self):
             tickets = self._tickets
             if self._page is None and isinstance(tickets, TicketIterator):
@@ -162,14 +166,14 @@ class BasePlan:
             applied.take_ticket = self.take_ticket
 
     def resolve_ticket(self, ticket: object) -> HitTicket | None:
-        """Return what a ticket that is false says; None if the call passes after all."""
+        """Return the hit that a false ticket stands for; None if the call passes after all."""
         while ticket is EXHAUSTED:
             ticket = self._more()
         if ticket:
             return None
         if isinstance(ticket, HitTicket):
             return ticket
-        # Of two threads that are hit at once each gets one of the two numbers.
+        # The order of two simultaneous hits does not matter: each gets one of the two numbers.
         return HitTicket(self.hit(next(self.hit_numbers)))
 
     def hit(self, number: int) -> Hit:
@@ -181,35 +185,35 @@ class BasePlan:
         return Hit(self, call, number, outcomes[min(number, len(outcomes)) - 1])
 
     def plans_with_seed(self) -> list[BasePlan]:
-        """Return those of this plan and of those after it that have a seed."""
+        """Return the plans with a seed, of this plan and those that follow it."""
         later = [] if self._then is None else self._then.plans_with_seed()
         return later if self.seed is None else [self, *later]
 
     def attach(self, applied: TicketSource) -> None:
-        """Give a applied the function that takes tickets, and another one when that changes."""
+        """Set ``applied.take_ticket``, and set it again whenever the function changes."""
         with fork_safe_lock(self):
             applied.take_ticket = self.take_ticket
             self._applied_plans.add(applied)
 
     def notify_hit(self) -> None:
-        """Take note that a hit was told, and have those who wait for one look at the count."""
+        """Count a recorded hit, and wake the threads that wait for hits."""
         if self._page is not None:
             self._recorded_hits.take()
         if self.hit_waiters.wake_callbacks:
             self.hit_waiters.wake_all()
 
     def unreported_hits(self) -> int:
-        """Return how many hits there were in other processes since this was handler_cell for."""
-        told = self._reported_hits + self._recorded_hits.taken
-        untold = max(0, self.hits - told) if self._page is not None else 0
-        self._reported_hits += untold
-        return untold
+        """Return how many hits other processes had since the last call of this method."""
+        reported = self._reported_hits + self._recorded_hits.taken
+        unreported = max(0, self.hits - reported) if self._page is not None else 0
+        self._reported_hits += unreported
+        return unreported
 
     def wait_before_call(self, outcome: Outcome, target: str) -> None:
-        """Let a call that is hit take its time.
+        """Wait as the outcome of a hit says: first its delay, then its hang.
 
         Raises:
-            FaultTimeoutError: It hung for longer than it may.
+            FaultTimeoutError: The call hung for longer than its timeout.
         """
         wait_for = self._waiters.wait_for
         if outcome.delay is not None:
@@ -218,7 +222,7 @@ class BasePlan:
             raise self._hung(outcome, target)
 
     async def wait_before_call_async(self, outcome: Outcome, target: str) -> None:
-        """Let a call of a coroutine function take its time, while its loop goes on."""
+        """Wait as `wait_before_call` does, without blocking the event loop."""
         wait_for = self._waiters.wait_for_async
         if outcome.delay is not None:
             await wait_for(self._is_released, outcome.delay, self.is_shared)
@@ -232,7 +236,7 @@ class BasePlan:
         )
 
     def is_shared(self) -> bool:
-        """Say whether other processes may count, too."""
+        """Return whether other processes may count too."""
         return self._page is not None
 
     def _is_released(self) -> bool:
@@ -242,7 +246,7 @@ class BasePlan:
         return self._released or not self._uses
 
     def add_uses(self, change: int) -> None:
-        """Take note that it is injected at one place more, or less; at none, nobody hangs."""
+        """Add to the number of places where the plan is injected; at 0, hanging calls go on."""
         with fork_safe_lock(self):
             self._uses += change
             if self._page is not None:
@@ -252,10 +256,10 @@ class BasePlan:
             self._then.add_uses(change)
 
     def share(self) -> SharedPage:
-        """Count together with other processes from now on.
+        """Move the count to shared memory, so that other processes can count too.
 
         Raises:
-            OSError: There is no memory, or no descriptor, for that.
+            OSError: No memory or no descriptor is left.
         """
         with fork_safe_lock(self):
             if self._page is not None:
@@ -265,52 +269,53 @@ class BasePlan:
             page.calls = self._tickets.taken
             with page.locked():
                 self._page = page
-                # From here on the method is called, and waits for the page.
-                # Nobody can have looked up the ticket's `take` and not called
-                # it yet: with a GIL, and only then there are tickets, Python
-                # does not change threads between the two.
+                # Removing the shadowing function makes calls use the method, which waits for the
+                # page. A thread cannot be between looking up the function and calling it: tickets
+                # exist only with a GIL, and CPython does not switch threads there.
                 self.__dict__.pop("take_ticket", None)
                 self._update_applied_plans()
-                # Who has seen no page, and takes a number only now, gets none.
+                # A thread that read `_page` as None may take a number only now; the closed counter
+                # returns 0, and the thread then uses the page.
                 tickets = self._tickets
                 page.calls = tickets.close() if isinstance(tickets, CallCounter) else tickets.taken
             self._reported_hits = self.hits
             if self._released:
                 page.release()
             known_plans[page.uid] = self
-        # They have slept as long as nobody else could wake them; now they look by themselves.
+        # Wakes the waiters, because from here on they must poll: another process cannot wake
+        # them.
         self._waiters.wake_all()
         self.hit_waiters.wake_all()
         return page
 
     def report_failed_transfer(self, message: str) -> None:
-        """Take note of a process that should have this plan and has not."""
+        """Record a message about a process that should have this plan and does not."""
         try:
-            # On the page, because this may be a child of the process of the test.
+            # Written to the page, because this process may be a child of the test process.
             self.share().add_line(message)
         except (OSError, ItfError):
-            self._lost.append(message)
+            self._failed_transfers.append(message)
 
     def take_failed_transfers(self) -> list[str]:
-        """Return what was reported, by any process, since this was handler_cell for."""
+        """Return the messages of all processes since the last call of this method."""
         with fork_safe_lock(self):
-            lost, self._lost = self._lost, []
+            failed, self._failed_transfers = self._failed_transfers, []
             if self._page is not None:
-                lines, self._lost_read = self._page.lines(self._lost_read)
-                lost += lines
+                lines, self._lines_read = self._page.lines(self._lines_read)
+                failed += lines
         later = [] if self._then is None else self._then.take_failed_transfers()
-        return [*lost, *later]
+        return [*failed, *later]
 
     def join_count(self, page: SharedPage) -> None:
-        """Count together with the process that this came from."""
+        """Count in the shared memory of the process that sent this plan."""
         self._page = page
         self.__dict__.pop("take_ticket", None)
 
     def reset_after_fork(self) -> None:
-        """Take note that this is a new process, in which nobody waits."""
+        """Forget the threads of the parent process; called in a forked child."""
         self._waiters.clear()
         self.hit_waiters.clear()
-        # Where it is injected, it is in the process that has injected it.
+        # The plan is injected in the parent, which counts those uses.
         self._uses = 0
         if self._page is not None:
             self._page.reset_after_fork()
@@ -336,14 +341,14 @@ class BasePlan:
         return self.text
 
     def __repr__(self) -> str:
-        return f"<{self}: {times(self.count(), 'call')}, {times(self.hits, 'hit')}>"
+        return f"<{self}: {count_text(self.count(), 'call')}, {count_text(self.hits, 'hit')}>"
 
 
-State: TypeAlias = tuple[str, Schedule, list[Outcome], BasePlan | None, int | str | None]
+PlanState: TypeAlias = tuple[str, Schedule, list[Outcome], BasePlan | None, int | str | None]
 
-"""What makes a plan: its text, schedule, outcomes, the plan after it, its seed."""
+"""Constructor data of a plan: its text, schedule, outcomes, following plan, and seed."""
 
 
-def times(count: int, what: str) -> str:
-    """Say how many of something there are."""
+def count_text(count: int, what: str) -> str:
+    """Return a count with its noun, such as ``1 call`` or ``2 calls``."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"

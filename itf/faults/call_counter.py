@@ -1,17 +1,16 @@
-"""How a plan counts calls and decides event_data them, in one process.
+"""Count the calls of a plan within one process, and decide which are hit.
 
-A schedule is used in two ways.  As long as one process counts, each call takes
-the next value of an iterator that is written in C, true for a call that passes
-and false for one that is hit: that is one step which no other thread can come
-into, and it counts and decides at once.  How many values were taken is what
-`operator.length_hint` says is missing.  A schedule that has no end is laid out
-a piece at a time; after it come tickets that ask for more.  Where several
-processes count together, where another plan follows, and where there is no GIL
-(without it two threads may take the same value of such an iterator), a call has
-a number, and asks by that.
+`TicketIterator`: each call takes the next value of an iterator written in C, true
+for a call that passes and false for a hit.  Taking a value both counts and decides,
+and no other thread can interrupt it.  `operator.length_hint` gives the number of
+values left, and so the number taken.  The tickets of an endless schedule are built
+piece by piece; after each piece, the iterator returns `EXHAUSTED`.
 
-Both ways say the same, whichever thread or process makes a call: it depends on
-nothing but the call's number.
+`CallCounter`: each call takes a number, and asks the schedule about that number.
+It is used where several processes count together, where another plan follows, and
+without a GIL, where two threads may take the same value of such an iterator.
+
+Both ways hit the same calls: the number of a call alone decides.
 """
 
 from __future__ import annotations
@@ -32,21 +31,21 @@ _Piece: TypeAlias = tuple[int, TicketParts]
 
 
 class _Exhausted:
-    """The ticket of a call that came after all that were laid out; it is not counted."""
+    """The type of `EXHAUSTED`."""
 
     def __bool__(self) -> bool:
         return False
 
 
 EXHAUSTED: Final = _Exhausted()
-"""The ticket of a call that came after all that were laid out; it is not counted."""
+"""The ticket of a call after the last ticket built so far; the call is not counted yet."""
 
 
 class TicketIterator:
-    """The values that calls take, and how many were taken.
+    """The tickets that calls take, and how many were taken.
 
     Attributes:
-        take: Takes the next one: True, False or EXHAUSTED.
+        take: Returns the next ticket: True, False or EXHAUSTED.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -59,25 +58,25 @@ class TicketIterator:
         return (end, parts), itertools.chain(*parts, itertools.repeat(EXHAUSTED)).__next__
 
     def extend(self) -> None:
-        """Lay out the next piece if this one is used up."""
+        """Build the next piece of tickets if this piece is exhausted."""
         piece, taken = self._piece, self.taken
         if taken != piece[0]:
             return
         further, take = self._build_piece(taken)
-        # A signal handler may have come here meanwhile, but not from here on:
-        # Python looks for one at calls and jumps back alone.
+        # A signal handler may have extended the tickets during `_build_piece`. It cannot
+        # interrupt the next two lines: CPython runs handlers only at calls and backward jumps.
         if self._piece is piece:
             self._piece, self.take = further, take
 
     @property
     def taken(self) -> int:
-        """How many calls there were."""
+        """How many calls were counted."""
         end, parts = self._piece
         return end - sum(map(operator.length_hint, parts))
 
 
 class CallCounter:
-    """The numbers of calls in place of tickets, from 1 on.
+    """A thread-safe counter that gives each call its number, from 1.
 
     Thread safety: every method, from any thread, with and without a GIL.
     """
@@ -88,20 +87,20 @@ class CallCounter:
 
     def take(self) -> int:
         """Return the next number; 0 after `close`."""
-        # A signal handler that takes a number, too, has the lock already. It
-        # runs before or after the next two lines: Python looks for signals at
-        # calls and at jumps back alone.
+        # The lock is reentrant, so a signal handler that counts too can run inside this block. It
+        # cannot interrupt the next two lines: CPython runs handlers only at calls and backward
+        # jumps.
         with fork_safe_lock(self):
             self._taken = number = self._taken + (not self._is_closed)
             return 0 if self._is_closed else number
 
     def close(self) -> int:
-        """Give out no more numbers, and return how many were taken."""
+        """Stop counting, and return the last number."""
         with fork_safe_lock(self):
             self._is_closed = True
             return self._taken
 
     @property
     def taken(self) -> int:
-        """How many calls there were."""
+        """How many calls were counted."""
         return self._taken

@@ -1,4 +1,4 @@
-"""What becomes of a call that is hit."""
+"""What happens to a call that is hit: the options of a plan, checked."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 __unittest = True
 
 PASS: Final = ...
-"""In a sequence of outcomes: this call goes through."""
+"""The outcome in a sequence that passes a call."""
 
 
 class _Nothing:
-    """Where no value was given; None is one."""
+    """The type of `NOTHING`."""
 
     def __repr__(self) -> str:
         return "NOTHING"
@@ -40,15 +40,15 @@ class _Nothing:
 
 
 NOTHING: Final = _Nothing()
-"""Where no value was given; None is one."""
+"""Marks that ``returns`` was not given; None is a value."""
 
 
 INJECTED: Final = "injected by "
-"""How the note begins that an exception gets."""
+"""Prefix of the note that an injected exception gets."""
 
 
 class OutcomeOptions(TypedDict, total=False):
-    """How a call fails, as it is said by keyword; see `itf.faults.plan.FaultPlan`."""
+    """The keyword options of a plan; `itf.faults.plan.FaultPlan` describes them."""
 
     raises: BaseException | type[BaseException] | None
     returns: Any
@@ -60,16 +60,16 @@ class OutcomeOptions(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What becomes of a call that is hit: first the delay, then the hang, then options it ends.
+    """What happens to a call that is hit: first the delay, then the hang, then its end.
 
     Attributes:
-        raises: The exception, or its class; None for none.
-        returns: The value in place of the call's own, NOTHING for none.
-        delay: Seconds; None where nothing was said of it.
-        hang: Whether it hangs until it is let go.
-        timeout: How many seconds it may hang; None is for ever.
-        waits: Whether the call takes time.
-        ends_call: Whether the call never reaches the function that it was made for.
+        raises: The exception or exception class; None raises nothing.
+        returns: The value returned instead of the call's own; NOTHING for none.
+        delay: Seconds to wait; None waits for nothing.
+        hang: Whether the call hangs until it is released.
+        timeout: Seconds the call may hang; None is forever.
+        waits: Whether the call is delayed or hangs.
+        ends_call: Whether the call never reaches the original function.
     """
 
     raises: BaseException | type[BaseException] | None = None
@@ -77,7 +77,7 @@ class Outcome:
     delay: float | None = None
     hang: bool = False
     timeout: float | None = 60.0
-    # Worked out once, for they are asked for at each hit.
+    # Computed once, because every hit reads them.
     waits: bool = dataclasses.field(init=False)
     ends_call: bool = dataclasses.field(init=False)
 
@@ -91,34 +91,34 @@ class Outcome:
             object.__setattr__(self, name, value)
 
     def describe(self) -> str:
-        """Say it in a few words."""
-        said = []
+        """Return a short text, such as ``is delayed by 2 s, raises OSError``."""
+        parts = []
         if self.delay is not None:
-            said.append(f"is delayed by {self.delay:g} s")
+            parts.append(f"is delayed by {self.delay:g} s")
         if self.hang:
-            said.append("hangs")
+            parts.append("hangs")
         if self.raises is not None:
             kind = self.raises if isinstance(self.raises, type) else type(self.raises)
-            said.append(f"raises {kind.__name__}")
+            parts.append(f"raises {kind.__name__}")
         if self.returns is not NOTHING:
-            said.append(f"returns {safe_repr(self.returns)}")
-        return ", ".join(said) or "fails"
+            parts.append(f"returns {safe_repr(self.returns)}")
+        return ", ".join(parts) or "fails"
 
 
 OPTION_NAMES: Final = tuple(field.name for field in dataclasses.fields(Outcome) if field.init)
-"""The parts of an outcome that can be said."""
+"""The options of a plan, without ``then``."""
 
 
 def checked_outcome(constructor: str, options: Mapping[str, Any]) -> Outcome:
-    """Return an outcome that was checked.
+    """Return an outcome from checked options.
 
     Args:
-        constructor: Who asks, for messages.
-        options: Its parts, by name.
+        constructor: The constructor that was called, for messages.
+        options: The options, by name.
 
     Raises:
-        TypeError: A part is not of its type, or there is no such part.
-        ValueError: The parts contradict one another, or make no sense.
+        TypeError: An option is unknown or has the wrong type.
+        ValueError: Options contradict one another, or a value is out of range.
     """
     unknown = options.keys() - {*OPTION_NAMES, "then"}
     if unknown:
@@ -162,11 +162,11 @@ def _checked_error(constructor: str, raises: object) -> BaseException | type[Bas
 
 
 def seconds(constructor: str, name: str, value: object) -> float:
-    """Return a number of seconds that can be waited for.
+    """Return a checked number of seconds.
 
     Raises:
-        TypeError: It is not a number.
-        ValueError: It is negative, or no number of seconds.
+        TypeError: The value is not a number.
+        ValueError: The value is negative or NaN.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(
@@ -174,16 +174,16 @@ def seconds(constructor: str, name: str, value: object) -> float:
         )
     if math.isnan(value) or value < 0:
         raise ValueError(f"{constructor}: {name} must be seconds from 0 on, got {safe_repr(value)}")
-    # No lock can wait any longer.
+    # The longest time that a lock can wait.
     return float(min(value, threading.TIMEOUT_MAX))
 
 
 def fresh_error(raises: BaseException | type[BaseException], hit: int) -> BaseException:
     """Return the exception of a hit.
 
-    An instance is raised itself at the first hit, and as a copy at those after
-    it: raised again, it would carry the traceback of the time before, and
-    another thread would add to it.  One that cannot be copied is raised again.
+    The first hit raises the given instance.  Later hits raise copies: raised again,
+    the instance would keep its earlier traceback, and another thread would extend
+    that.  An instance that cannot be copied is raised again.
     """
     if isinstance(raises, type):
         return raises()

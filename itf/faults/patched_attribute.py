@@ -1,4 +1,4 @@
-"""One attribute of a module, a class or an object, and the plans that are on it."""
+"""One attribute of a module, class or object that plans are applied to."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _MISSING: Final = object()
 
 
 class PatchedAttribute:
-    """One attribute, which is replaced as long as there are plans on it.
+    """One attribute, replaced as long as plans are applied to it.
 
     Attributes:
-        target: Whose attribute.
-        name: Its name.
+        target: The owner of the attribute.
+        name: The name of the attribute.
         key: The id of the target, and the name.
-        applied_plans: The plans, the last one put in at the end.
-        original: The function that stood there before.
+        applied_plans: The plans, in the order of their installation.
+        original: The function that was there before.
         wrapper: The function that asks the plans first.
 
     Raises:
         AttributeError: The target has no such attribute.
-        FaultInjectionError: It cannot be replaced, or not by a function.
+        FaultInjectionError: The attribute cannot be replaced, or is no function.
     """
 
     original: Callable[..., Any]
@@ -54,22 +54,22 @@ class PatchedAttribute:
         self.name = name
         self.key = id(target), name
         self.applied_plans: tuple[AppliedPlan, ...] = ()
-        # Who is asked at each call, in a cell that the function there looks into.
+        # The handler that the wrapper asks at each call, in a closure cell of the wrapper.
         self._handler_cell = types.CellType(NO_PLAN)
         found = find(target, name)
         self.own = namespace(target).get(name, _MISSING)
-        self._installed = self._replacement(found)
-        self._set(self._installed)
+        self._replacement_value = self._replacement(found)
+        self._set(self._replacement_value)
 
     def add(self, applied: AppliedPlan) -> None:
-        """Put a plan on top of those that are there."""
+        """Add a plan; it receives calls before the others."""
         self._set_plans((*self.applied_plans, applied))
 
     def remove(self, applied: AppliedPlan) -> bool:
-        """Take a plan away; say whether everything is now as it was before the first one.
+        """Remove a plan; return whether the attribute is as it was before the first plan.
 
-        If somebody else has replaced the attribute meanwhile, it is theirs.
-        What they put back in the end is ours, which lets every call pass.
+        If other code has replaced the attribute since, that replacement stays.  Such code
+        may later restore the wrapper, which passes every call once no plan is left.
         """
         self._set_plans(tuple(other for other in self.applied_plans if other is not applied))
         if self.applied_plans or not self.is_in_place:
@@ -92,18 +92,20 @@ class PatchedAttribute:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the attribute is now what we have put there."""
-        return namespace(self.target).get(self.name) is self._installed
+        """Whether the attribute still has the replacement."""
+        return namespace(self.target).get(self.name) is self._replacement_value
 
     @property
     def has_own(self) -> bool:
-        """Whether the target had the attribute itself, not by its class or base."""
+        """Whether the target itself had the attribute, not only its class or a base."""
         return self.own is not _MISSING
 
     @property
     def is_function(self) -> bool:
-        """Whether the attribute, looked up on a module or class, is the function itself."""
-        return not isinstance(self._installed, classmethod | property | functools.cached_property)
+        """Whether a look-up on the module or class returns the function itself."""
+        return not isinstance(
+            self._replacement_value, classmethod | property | functools.cached_property
+        )
 
     def _set(self, value: Any) -> None:
         target, name = self.target, self.name
@@ -155,8 +157,8 @@ class PatchedAttribute:
             made.__set_name__(self.target, self.name)
             return made
         if found is vars(object)["__new__"]:
-            # CPython never notices that a class has it no more, and would
-            # refuse the arguments of every later constructor call.
+            # Refused, because CPython does not notice when __new__ is deleted from the class again:
+            # every later constructor call with arguments would fail.
             raise FaultInjectionError(
                 f"{label_of(self.target, self.name)} is that of object; inject into its "
                 f"constructor: inject_faults({self.target.__qualname__}, '__init__', plan)"
@@ -164,7 +166,7 @@ class PatchedAttribute:
         if found is vars(object)["__init__"]:
             found = _object_init
         wrapper = self._wrap(found)
-        # What binds no `self` is not to be given one.
+        # A callable that is no descriptor gets no `self`, so neither may its wrapper.
         return wrapper if _binds(found) else staticmethod(wrapper)
 
     def _wrap(self, found: Any) -> Callable[..., Any]:
@@ -189,82 +191,82 @@ class PatchedAttribute:
 
 
 def _binds(found: Any) -> bool:
-    """Say whether what a class has becomes a method of its objects."""
+    """Return whether a class attribute becomes a method of the instances."""
     if isinstance(found, functools.partial):
         return sys.version_info >= (3, 14)
     return hasattr(type(found), "__get__")
 
 
 def _object_init(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Stand for that of object, which allows arguments only to a class that has no other."""
+    """Replace object.__init__, which would reject all arguments once a class defines __init__."""
     if (args or kwargs) and type(self).__new__ is vars(object)["__new__"]:
         raise TypeError(f"{type(self).__name__}() takes no arguments")
 
 
 def _setter(target: Any) -> Any:
-    """Return the class whose way to set attributes leaves aside what the target's own may do."""
+    """Return object or type, to bypass a ``__setattr__`` that the target's class defines."""
     return type if isinstance(target, type) else object
 
 
 class _PatchedAttributes:
-    """Where plans are now, by target and name; a lock, held while that changes."""
+    """All patched attributes of this process; the lock protects every change."""
 
     def __init__(self) -> None:
-        self.places: dict[tuple[int, str], PatchedAttribute] = {}
+        self.by_key: dict[tuple[int, str], PatchedAttribute] = {}
 
 
 _patched_attributes = _PatchedAttributes()
 
 
 def active_attributes() -> list[PatchedAttribute]:
-    """Return the attributes that have plans, in the order in which they were made."""
+    """Return the attributes that plans are applied to, in the order of the first plan."""
     with fork_safe_lock(_patched_attributes):
         return [
             attribute
-            for attribute in _patched_attributes.places.values()
+            for attribute in _patched_attributes.by_key.values()
             if attribute.applied_plans
         ]
 
 
 def patched_attribute_of(target: Any, name: str) -> PatchedAttribute | None:
-    """Return the attribute of an attribute that has, or had, plans; None if it never had any."""
-    return _patched_attributes.places.get((id(target), name))
+    """Return the patched attribute of a target; None if it is not patched."""
+    return _patched_attributes.by_key.get((id(target), name))
 
 
 def disable_all() -> None:
-    """Let every call pass from now on, in this process."""
+    """Remove all plans of this process."""
     with fork_safe_lock(_patched_attributes):
         for attribute in active_attributes():
             for applied in attribute.applied_plans:
                 attribute.remove(applied)
-        _patched_attributes.places.clear()
+        _patched_attributes.by_key.clear()
 
 
 def plans_on_importable_targets() -> list[tuple[Any, str, AppliedPlan]]:
-    """Return the plans that are on modules and classes which a new process imports afresh."""
+    """Return the plans on modules and classes that a new process imports by name."""
     with fork_safe_lock(_patched_attributes):
         return [
             (attribute.target, attribute.name, applied)
-            for attribute in _patched_attributes.places.values()
+            for attribute in _patched_attributes.by_key.values()
             if is_imported(attribute.target)
             for applied in attribute.applied_plans
         ]
 
 
 def install(target: Any, name: str, applied: AppliedPlan) -> PatchedAttribute:
-    """Put a plan on an attribute; what is undone with `take`."""
+    """Apply a plan to an attribute; `remove` undoes that."""
     with fork_safe_lock(_patched_attributes):
-        attribute = _patched_attributes.places.get((id(target), name))
+        attribute = _patched_attributes.by_key.get((id(target), name))
         if attribute is None or not attribute.is_in_place:
             attribute = PatchedAttribute(target, name)
-            _patched_attributes.places[attribute.key] = attribute
+            _patched_attributes.by_key[attribute.key] = attribute
         attribute.add(applied)
         return attribute
 
 
 def remove(attribute: PatchedAttribute, applied: AppliedPlan) -> None:
-    """Take a plan from an attribute again."""
+    """Remove a plan from an attribute."""
     with fork_safe_lock(_patched_attributes):
-        # Another site may have taken its place: that of a patch which was over it.
-        if attribute.remove(applied) and _patched_attributes.places.get(attribute.key) is attribute:
-            del _patched_attributes.places[attribute.key]
+        # A patch by other code may have led to a second PatchedAttribute with this key.
+        if attribute.remove(applied) and _patched_attributes.by_key.get(attribute.key) is attribute:
+            del _patched_attributes.by_key[attribute.key]

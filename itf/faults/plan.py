@@ -1,4 +1,4 @@
-"""FaultPlan: when a call fails, and options."""
+"""FaultPlan: which calls of a function fail, and how."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol, Unpack, overload
 
 from itf.exceptions import FaultTimeoutError
-from itf.faults.base_plan import BasePlan, times
+from itf.faults.base_plan import BasePlan, count_text
 from itf.faults.outcome_options import PASS, Outcome, OutcomeOptions, checked_outcome, seconds
 from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
 from itf.safe_repr import safe_repr
@@ -24,7 +24,7 @@ class _CallsConstructor(Protocol):
 
 
 class _Calls:
-    """Of the class, the constructor ``calls(1, 4, 7)``; of a plan, how many calls there were."""
+    """On the class, the constructor ``calls(1, 4, 7)``; on a plan, the number of its calls."""
 
     @overload
     def __get__(self, plan: None, cls: type[FaultPlan]) -> _CallsConstructor: ...
@@ -35,28 +35,28 @@ class _Calls:
 
 
 class FaultPlan(BasePlan):
-    """Which calls of a function fail, and options.
+    """Which calls of a function fail, and how.
 
-    Made by one of its constructors, each of which says which calls are hit,
-    counted from 1; what becomes of these is said by keyword:
+    A constructor selects the calls that are hit, counted from 1.  Its keyword
+    arguments define what happens to a hit:
 
-    - ``raises``: an exception, or the class of one.  An instance is raised
-      itself at the first hit, copies of it at those after.
-    - ``returns``: the value in place of the function's own; of a generator
-      function, what it yields.
-    - ``delay``: seconds that pass before the call goes on.
-    - ``hang``: the call hangs until `release`, until the plan is injected
-      nowhere any more, or until ``timeout`` seconds have passed (60; None is
-      for ever), which is a `FaultTimeoutError`.  Then it goes on.
-    - ``then``: another plan, handler_cell for each later call that this one lets pass
-      once it has hit.
+    - ``raises``: an exception or an exception class.  The first hit raises an
+      instance itself; later hits raise copies of it.
+    - ``returns``: the value returned instead of the function's own.  For a
+      generator function, the values that it yields.
+    - ``delay``: seconds to wait before the call goes on.
+    - ``hang``: the call hangs until `release`, until the plan is injected nowhere,
+      or for ``timeout`` seconds (60 by default; None waits forever).  After a
+      timeout it raises a `FaultTimeoutError`; otherwise the call goes on.
+    - ``then``: another plan.  Once this plan has hit, each call that it does not
+      hit is passed to ``then``.
 
-    A plan that is given none of the first four raises an `InjectedFaultError`.
-    It does nothing by itself: `inject_faults` puts it into a function.  It
-    counts all calls of all functions that it is put into, and so it does
-    across processes: a worker that has a plan of the test, captured or as an
-    argument, counts together with the test, and so does a process that the
-    program starts with `multiprocessing` while the plan is in a function.
+    A plan with none of the first four raises an `InjectedFaultError`.
+
+    `inject_faults` applies a plan to a function; on its own a plan does nothing.
+    A plan counts all calls of all functions that it is applied to.  Processes
+    count together: workers that receive the plan by closure or argument, and
+    processes started by `multiprocessing` while the plan is applied.
 
     Example:
         >>> plan = FaultPlan.nth_call(2, raises=ConnectionError("line is down"))
@@ -74,9 +74,9 @@ class FaultPlan(BasePlan):
         (2, 1)
 
     Attributes:
-        calls: How many calls there were.
-        hits: How many of them were hit.
-        seed: What a `probability` has drawn its calls by; None for all others.
+        calls: How many calls were counted.
+        hits: How many of these calls were hit.
+        seed: The seed of a `probability` plan; None for all others.
 
     Thread safety: every method, from any thread of any process.
     """
@@ -116,7 +116,7 @@ class FaultPlan(BasePlan):
 
     @classmethod
     def _of_calls(cls, *numbers: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
-        """Hit the calls of these numbers."""
+        """Hit the calls with these numbers."""
         constructor = f"calls({', '.join(map(safe_repr, numbers))})"
         if not numbers:
             raise ValueError(
@@ -138,13 +138,13 @@ class FaultPlan(BasePlan):
     ) -> FaultPlan:
         """Hit each call with a probability.
 
-        Which calls are hit depends on the seed and on their numbers alone,
-        whichever thread or process makes them.
+        The seed and the number of a call decide whether it is hit, independent of the
+        thread or process that makes the call.
 
         Args:
-            p: From 0 to 1.
-            seed: Draws the same calls again; by default one is drawn, and
-                told with the timeline of a test that fails.
+            p: The probability, from 0 to 1.
+            seed: The same seed hits the same calls.  By default a seed is drawn; the
+                timeline of a failing test shows it.
             options: As for every plan.
         """
         constructor = f"probability({safe_repr(p)})"
@@ -160,19 +160,19 @@ class FaultPlan(BasePlan):
 
     @classmethod
     def sequence(cls, outcomes: Iterable[Any], **options: Unpack[OutcomeOptions]) -> FaultPlan:
-        """Give each call, from the first on, the next of these outcomes.
+        """Give the first call the first outcome, the second call the second, and so on.
 
         Args:
-            outcomes: An exception or its class is raised, ``...`` lets the call
-                pass, and any other value is returned.  When they are used up,
-                calls pass.
-            options: As for every plan, but for ``raises`` and ``returns``.
+            outcomes: An exception or exception class is raised, ``...`` passes the
+                call, and any other value is returned.  After the last outcome, calls
+                pass.
+            options: As for every plan, except ``raises`` and ``returns``.
         """
         constructor = "sequence([...])"
         if "raises" in options or "returns" in options:
             raise ValueError(
-                f"{constructor}: each outcome says itself what is raised or returned; "
-                "leave raises= and returns= out"
+                f"{constructor}: each outcome defines what is raised or returned; "
+                "omit raises= and returns="
             )
         if isinstance(outcomes, str | bytes) or not isinstance(outcomes, Iterable):
             raise TypeError(f"{constructor} takes a list of outcomes, got {safe_repr(outcomes)}")
@@ -181,7 +181,9 @@ class FaultPlan(BasePlan):
             raise ValueError(f"{constructor} needs at least one outcome")
         base = checked_outcome(constructor, options)
         hits = [number for number, item in enumerate(items, start=1) if item is not PASS]
-        ends = [dataclasses.replace(base, **_end_of(constructor, items[hit - 1])) for hit in hits]
+        ends = [
+            dataclasses.replace(base, **_ending_of(constructor, items[hit - 1])) for hit in hits
+        ]
         return cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), options, ends)
 
     @classmethod
@@ -206,22 +208,22 @@ class FaultPlan(BasePlan):
         return plan
 
     def wait_until_hit(self, timeout: float | None = 60.0, *, hits: int = 1) -> None:
-        """Wait until a call is hit, in whichever thread or process.
+        """Wait until a call is hit, in any thread or process.
 
         Args:
-            timeout: Seconds to wait; None is for ever.
-            hits: How many hits to wait for, counted from the plan's beginning.
+            timeout: Seconds to wait; None waits forever.
+            hits: How many hits to wait for, counted since the plan was created.
 
         Raises:
-            FaultTimeoutError: It was not hit in time.
+            FaultTimeoutError: The hits did not happen in time.
         """
         limit = None if timeout is None else seconds("wait_until_hit()", "timeout", timeout)
         hits = _number("wait_until_hit()", "hits", hits)
         if not self.hit_waiters.wait_for(lambda: self.hits >= hits, limit, self.is_shared):
-            often = "" if hits == 1 else f" {hits} times"
+            times = "" if hits == 1 else f" {hits} times"
             raise FaultTimeoutError(
-                f"{self} was not hit{often} within {limit:g} s; it has had "
-                f"{times(self.calls, 'call')} and {times(self.hits, 'hit')}; "
+                f"{self} was not hit{times} within {limit:g} s; it has had "
+                f"{count_text(self.calls, 'call')} and {count_text(self.hits, 'hit')}; "
                 "is it injected where the calls are made?"
             )
 
@@ -237,8 +239,8 @@ def _number(constructor: str, name: str, value: object, least: int = 1) -> int:
     return number
 
 
-def _end_of(constructor: str, item: object) -> dict[str, Any]:
-    """Return options an item of a sequence ends a call."""
+def _ending_of(constructor: str, item: object) -> dict[str, Any]:
+    """Return how an item of a sequence ends a call."""
     kind = item if isinstance(item, type) else type(item)
     if not issubclass(kind, BaseException):
         return {"returns": item}

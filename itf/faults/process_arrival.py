@@ -1,4 +1,4 @@
-"""The faults of a test, where they arrive: in a process that the program has started."""
+"""Install the plans that a process with a fresh interpreter has received."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 import sys
 import types
 
-# By names of our own: a test that has these fail, or counts their calls, means its own.
+# Bound at import, so that a fault injected into one of these does not break itf itself.
 from os import getpid, write
 from typing import Any, Final
 
@@ -24,25 +24,25 @@ __all__ = ["arrive", "finish", "function_of", "install_faults", "install_on_obje
 
 __unittest = True
 
-# Whatever an import, or a class of the user, raises; a process does not end because of a fault.
+# Errors of imports or of user classes. A failed transfer must not end the process.
 _FAILURES: Final = (Exception, SystemExit)
 
 
 class _Arrival:
-    """The faults that came with this process; they are put in once its object is unpickled.
+    """The plans that came with this process, installed once its object is unpickled.
 
-    Not before: a module that is imported for that keeps the function that it
-    imports by ``from``, as it would in a forked process.
+    Not earlier: a module imported for the object must keep the original functions that
+    it imports by ``from``, as it would in a forked process.
     """
 
     def __init__(self) -> None:
-        # Held until the end: the page of a plan that fails to be unpickled
-        # may be needed for another object.
+        # Kept open until the end: if unpickling a plan fails, another object may still need its
+        # page.
         self.descriptors: list[Any] = []
         self.waiting: list[tuple[Any, SentFault, AppliedPlan]] = []
 
     def load(self, fault: SentFault) -> None:
-        """Find the target and unpickle the plan."""
+        """Find the target of a plan, and unpickle the plan."""
         self.descriptors.append(receive(fault.handle))
         try:
             target = Reference(*fault.target or ()).resolve()
@@ -53,7 +53,7 @@ class _Arrival:
             self.waiting.append((target, fault, applied))
 
     def install(self, target: Any = None, name: str = "") -> None:
-        """Put in the faults at one place, or all of them."""
+        """Install the plans on one attribute, or all plans."""
         waiting, self.waiting = self.waiting, []
         for target_of, fault, applied in waiting:
             if name and not (target_of is target and fault.name == name):
@@ -61,17 +61,17 @@ class _Arrival:
                 continue
             try:
                 install(target_of, fault.name, applied)
-                _put_in_main_globals(target_of, fault.name)
+                _update_main_globals(target_of, fault.name)
             except _FAILURES as error:
                 _report(fault, error)
 
 
-# Those whose process object is being unpickled.
+# One for each process object that is being unpickled.
 _arrivals: list[_Arrival] = []
 
 
 def arrive(faults: list[tuple[Any, ...]]) -> None:
-    """Take the faults that were sent to this process."""
+    """Receive the plans that were sent to this process."""
     arrival = _Arrival()
     _arrivals.append(arrival)
     follow_processes()
@@ -80,14 +80,14 @@ def arrive(faults: list[tuple[Any, ...]]) -> None:
 
 
 def finish() -> None:
-    """Put in the faults that have arrived: the process object is unpickled."""
+    """Install the received plans; called when the process object is unpickled."""
     while _arrivals:
         _arrivals[-1].install()
         _arrivals.pop()
 
 
 def function_of(target: Any, name: str, is_original: bool) -> Any:
-    """Return a function of a module or class, with the faults that it has, or without any."""
+    """Return a function of a module or class, with its plans or the original."""
     if is_original:
         attribute = patched_attribute_of(target, name)
         return getattr(target, name) if attribute is None else attribute.original
@@ -97,13 +97,13 @@ def function_of(target: Any, name: str, is_original: bool) -> Any:
 
 
 def install_on_object(target: Any, name: str, own: tuple[Any, ...], faults: list[Any]) -> Any:
-    """Put faults into a function of an object, and return that.
+    """Install plans on a function of an object, and return that function.
 
     Args:
-        target: The object; its state may still be missing.
+        target: The object; its state may not be restored yet.
         name: The name of the function.
-        own: The function that the object has itself, if it has one.
-        faults: What `process_transfer` has sent.
+        own: The function in the object's own ``__dict__``, if it has one.
+        faults: The plans, from `process_transfer`.
     """
     if own:
         target.__dict__[name] = own[0]
@@ -112,7 +112,7 @@ def install_on_object(target: Any, name: str, own: tuple[Any, ...], faults: list
 
 
 def install_faults(target: Any, faults: list[Any]) -> list[AppliedPlan]:
-    """Put the faults that were sent with an object into it, and return them."""
+    """Install the plans that were sent with an object, and return them."""
     applied_plans = []
     for fault in faults:
         if len(fault) == len(SentFault._fields):
@@ -127,7 +127,7 @@ def install_faults(target: Any, faults: list[Any]) -> list[AppliedPlan]:
                 _report(sent, error)
                 continue
         else:
-            # By `copy`, it is still that of another object.
+            # copy.copy() of an object: the plan still belongs to the original.
             name, applied = fault[0], copy.copy(fault[1])
             install(target, name, applied)
         applied_plans.append(applied)
@@ -136,11 +136,11 @@ def install_faults(target: Any, faults: list[Any]) -> list[AppliedPlan]:
     return applied_plans
 
 
-def _put_in_main_globals(target: Any, name: str) -> None:
-    """Have the functions of a script find what the script's module has under a name.
+def _update_main_globals(target: Any, name: str) -> None:
+    """Update a script's functions after a function of the script was replaced.
 
-    multiprocessing runs the script again, and gives its module a copy of the
-    globals that the functions have.
+    multiprocessing runs the script again, and its module gets a copy of the globals
+    that the functions use.
     """
     if target is not sys.modules.get("__mp_main__"):
         return
@@ -152,13 +152,13 @@ def _put_in_main_globals(target: Any, name: str) -> None:
 
 
 def _unpickle_plan(fault: SentFault) -> AppliedPlan:
-    # From the process that started this one, over a pipe of its own.
+    # The pickle comes from the process that started this one, over a private pipe.
     applied: AppliedPlan = pickle.loads(fault.applied)  # noqa: S301
     return applied
 
 
 def _report(fault: SentFault, error: BaseException) -> None:
-    """Tell the process of the test that this one has not got a fault."""
+    """Report to the process of the test that a plan could not be installed here."""
     reason = f"it fails there with {type(error).__name__}: {safe_str(error)}"
     message = f"{fault.head}{getpid()}{fault.tail}{reason}"
     write(fault.handle.detach(), encode_line(message))

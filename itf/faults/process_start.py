@@ -1,4 +1,4 @@
-"""One start of a process by `multiprocessing`, and the faults that go with it."""
+"""One start of a process by `multiprocessing`: pickle the installed plans with the process."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ __all__ = ["ProcessStart", "SentFault", "starting"]
 
 __unittest = True
 
-# By whom a process is started in somebody else's name.
+# Packages that start processes on behalf of user code; their frames are skipped.
 _SKIPPED_PACKAGES: Final = ("itf", "multiprocessing", "concurrent", "threading")
 
-# multiprocessing passes 256 descriptors at most, and the program has some of its own.
+# Plans for one process. multiprocessing passes at most 256 descriptors, and the program
+# needs some.
 _MAX_PLANS: Final = 100
 
-# Runs in the new process, where itf may be missing: `faults` is a list of SentFault.
+# Runs in the new process, where itf may be missing, so errors are reported without itf.
+# `faults` is a list of SentFault.
 _ARRIVE: Final = """
 try:
     from itf.faults.process_arrival import arrive
@@ -41,7 +43,7 @@ except (Exception, SystemExit) as error:
         os.write(handle.detach(), line.encode(errors="backslashreplace"))
 """
 
-# Its value is the process; by then the modules are imported that have to do with its target.
+# Evaluates to the process. By then the modules of its target are imported.
 _PROCESS: Final = """(
     process,
     (s := __import__("sys").modules.get("itf.faults.process_arrival")) and s.finish(),
@@ -49,16 +51,16 @@ _PROCESS: Final = """(
 
 
 class SentFault(NamedTuple):
-    """A plan at one place, on its way to another process.
+    """A plan on one attribute, on its way to another process.
 
     Attributes:
-        handle: Brings the descriptor of the plan's page.
-        head: How a message to the page begins, up to the id of the process.
-        tail: How it goes on after that, up to the reason.
-        target: The name of the module, class or global object, None if the
-            receiver knows the target.
-        name: The name of the function.
-        applied: The plan there, pickled.
+        handle: Transfers the descriptor of the plan's page.
+        head: The text of a failure message, before the id of the process.
+        tail: The text after the id and before the reason.
+        target: The name of the module, class or global object; None if the receiver
+            has the target already.
+        name: The name of the attribute.
+        applied: The AppliedPlan, pickled.
     """
 
     handle: Any
@@ -74,8 +76,8 @@ class ProcessStart:
 
     Attributes:
         process: The process.
-        is_helper: Whether it serves multiprocessing itself, and gets no faults.
-        was_forked: Whether it was forked, so that it has all faults.
+        is_helper: Whether the process serves multiprocessing itself; it gets no plans.
+        was_forked: Whether the process was forked and so inherited the plans.
     """
 
     def __init__(self, process: Any, caller: FrameType) -> None:
@@ -84,15 +86,15 @@ class ProcessStart:
         self.was_forked = False
         self._was_sent = False
         self._process_only = _ProcessOnly()
-        self._where = _start_location(caller)
-        self._lost: list[tuple[BasePlan, str, str]] = []
+        self._started_at = _start_location(caller)
+        self._failed_transfers: list[tuple[BasePlan, str, str]] = []
         self._being_pickled: list[AppliedPlan] = []
         self._count = 0
 
     def reduce(self, pickler: Any) -> Any:
-        """Say how the process is pickled: after its faults, which are put in after it."""
+        """Return how to pickle the process: after its plans, which are installed after it."""
         if self._was_sent:
-            # It is among its own arguments: there it is what is being unpickled.
+            # The process is among its own arguments: refer to the object that is being unpickled.
             return (eval, ("process", {"process": self._process_only}))
         reduce = pickler.dispatch_table.get(type(self.process))
         made = (
@@ -103,17 +105,18 @@ class ProcessStart:
         self._was_sent = True
         faults = [fault for attribute in active_attributes() for fault in self._by_name(attribute)]
         function, arguments, *rest = made
-        # Pickle has a rule for objects that are made by `copyreg.__newobj__`: not these.
+        # Pickle requires a fixed form of `copyreg.__newobj__` results, so this call is expressed
+        # by eval.
         call = (eval, ("function(*arguments)", {"function": function, "arguments": arguments}))
         self._process_only.made = (*call, *rest)
-        # In this order they are pickled, and unpickled.
+        # Pickled and unpickled in this order.
         return (
             eval,
             (_PROCESS, {"faults": _RunOnUnpickling(faults), "process": self._process_only}),
         )
 
     def _by_name(self, attribute: PatchedAttribute) -> list[SentFault]:
-        """Return the plans of a attribute that the process finds by its name."""
+        """Return the plans on an attribute whose owner the new process finds by name."""
         target = attribute.target
         try:
             reference = reference_to(target)
@@ -138,7 +141,7 @@ class ProcessStart:
     def faults_of(
         self, attribute: PatchedAttribute, reference: Reference | None
     ) -> list[SentFault]:
-        """Return the plans of a attribute, to be sent."""
+        """Return the plans on an attribute, ready to be sent."""
         sent = (self._fault(attribute, applied, reference) for applied in attribute.applied_plans)
         return [fault for fault in sent if fault is not None]
 
@@ -180,17 +183,19 @@ class ProcessStart:
         return (
             f"{applied.plan} on {applied.label} could not follow process "
             f"{self.process.name!r} (pid ",
-            f") started at {self._where}: ",
+            f") started at {self._started_at}: ",
         )
 
     def _record_failed_transfer(self, applied: AppliedPlan, reason: str) -> None:
         head, tail = self._message(applied)
-        # For one reason: others that come later come of it.
-        if not any(plan is applied.plan and said == head for plan, said, _ in self._lost):
-            self._lost.append((applied.plan, head, f"{tail}{reason}"))
+        # One reason is enough: later failures of this plan follow from the first.
+        if not any(
+            plan is applied.plan and other == head for plan, other, _ in self._failed_transfers
+        ):
+            self._failed_transfers.append((applied.plan, head, f"{tail}{reason}"))
 
     def report(self) -> None:
-        """Report, now that the process runs, which plans it has not got."""
+        """Report the plans that the process did not get; called once the process runs."""
         if self.is_helper or self.was_forked:
             return
         if not self._was_sent:
@@ -201,12 +206,12 @@ class ProcessStart:
                         f"{type(self.process).__qualname__} does not start by fork, and not with "
                         "the pickler of multiprocessing; inject the fault in the process itself",
                     )
-        for plan, head, tail in self._lost:
+        for plan, head, tail in self._failed_transfers:
             plan.report_failed_transfer(f"{head}{self.process.pid}{tail}")
 
 
 class _ProcessOnly:
-    """Stands for a process without the faults that come before it."""
+    """Pickles a process without the plans that precede it."""
 
     made: Any = None
 
@@ -215,18 +220,18 @@ class _ProcessOnly:
 
 
 class _RunOnUnpickling:
-    """Executed where it is unpickled."""
+    """Pickled as code that installs the plans when it is unpickled."""
 
     def __init__(self, faults: list[SentFault]) -> None:
         self._faults = faults
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Plain tuples: nothing needs itf but what is in the code.
+        # Plain tuples, because nothing but the code in _ARRIVE may need itf.
         return (exec, (_ARRIVE, {"faults": [tuple(fault) for fault in self._faults]}))
 
 
 class _Starting(threading.local):
-    """The start that this thread is in."""
+    """The start that this thread is carrying out."""
 
     now: ProcessStart | None = None
 
@@ -235,11 +240,11 @@ starting = _Starting()
 
 
 def _start_location(caller: FrameType) -> str:
-    """Return ``file:line`` of the code that starts a process, without multiprocessing's."""
+    """Return ``file:line`` of the code that starts a process, outside multiprocessing."""
     frame: FrameType | None = caller
     while frame is not None and module_of(frame).partition(".")[0] in _SKIPPED_PACKAGES:
         frame = frame.f_back
-    # In a thread of a pool there is no other code.
+    # A thread of a pool has no user frame.
     frame = frame or caller
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

@@ -1,12 +1,12 @@
-"""The faults of a test, in the processes that the program starts by `multiprocessing`.
+"""Plans sent to processes that the program starts by `multiprocessing`.
 
-A forked process has them.  To one that begins with a fresh interpreter they are
-sent in front of the process object, which is the first thing there to be
-unpickled once the modules can be imported.  As long as a plan is active,
-`Process.start` notes which process is being started, and the pickler of
-`multiprocessing` asks `_reduce` event_data each object.  Whatever cannot be sent is
-left out, so that `start` does what it would do without itf; it is reported to
-the plan, and fails the test at its end.
+A forked process inherits the plans.  A process with a fresh interpreter receives
+them in front of the process object, which is the first object that it unpickles
+once it can import modules.  As long as a plan is installed, `Process.start` records
+which process is being started, and the pickler of `multiprocessing` asks `_reduce`
+about each object.  A plan that cannot be sent is left out, so that `start` behaves
+as without itf.  The failed transfer is reported to the plan and fails the test at
+its end.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ __all__ = ["can_be_sent", "faults_on", "follow_processes", "stop_following"]
 
 __unittest = True
 
-# What stands for a function that faults are injected into, or were: `m` and `p` lead to its
-# module or class, `n` is its name, `o` says whether it is the one without faults.
+# Pickled in place of a function that has or had plans. `m` and `p` name the module or
+# class, `n` the function, `o` is true for the original without plans. The fallback serves
+# processes without itf.
 _FUNCTION: Final = """(
     lambda t:
         s.function_of(t, n, o)
         if (s := __import__("sys").modules.get("itf.faults.process_arrival")) else getattr(t, n)
 )(__import__("operator").attrgetter(p)(i(m)) if p else i(m))"""
 
-# What stands for such a function of an object: `t` is the object, `n` the name.
+# Pickled in place of a function of an object that has plans: `t` is the object, `n` the
+# name.
 _METHOD: Final = """(
     __import__("itf.faults.process_arrival", fromlist=["*"]).install_on_object(t, n, own, faults)
     if __import__("importlib.util").util.find_spec("itf") else own[0] if own else getattr(t, n)
@@ -44,7 +46,7 @@ _METHOD: Final = """(
 
 
 def _reduce(value: Any, pickler: Any) -> Any:
-    """Say how the pickler of multiprocessing pickles an object; NotImplemented: as ever."""
+    """Return how multiprocessing's pickler pickles an object; NotImplemented for the default."""
     start = starting.now
     if start is not None and value is start.process:
         return NotImplemented if start.is_helper else start.reduce(pickler)
@@ -85,10 +87,10 @@ def _reduce_function(attribute: PatchedAttribute, is_original: bool) -> Any:
 
 
 def _sent_faults(attribute: PatchedAttribute) -> list[Any]:
-    """Return the plans of a attribute for another process, which gets them with the object."""
+    """Return the plans on an attribute of an object, to be sent with that object."""
     start = starting.now
     if start is None:
-        # What cannot be pickled is an error where the object is sent.
+        # A plan that cannot be pickled raises where the object is sent.
         return [(attribute.name, applied) for applied in attribute.applied_plans]
     if start.is_helper:
         return []
@@ -102,7 +104,7 @@ def faults_on(target: Any) -> list[Any]:
 
 
 def can_be_sent(value: Any) -> bool:
-    """Say whether a value can be pickled for the process that is being started."""
+    """Return whether a value can be pickled for the process that is being started."""
     if starting.now is None:
         return True  # if not, it is an error where it is sent
     from multiprocessing.reduction import ForkingPickler
@@ -115,7 +117,7 @@ def can_be_sent(value: Any) -> bool:
 
 
 class _Hooks:
-    """What is replaced in multiprocessing as long as there are plans."""
+    """The replacements in multiprocessing while plans are installed; owner of their lock."""
 
     undo: Callable[[], None] | None = None
 
@@ -124,14 +126,14 @@ _hooks = _Hooks()
 
 
 def follow_processes() -> None:
-    """Have the plans of this process follow those that it starts; done once is enough."""
+    """Send the plans of this process to each process it starts; idempotent."""
     with fork_safe_lock(_hooks):
         if _hooks.undo is None:
             _hooks.undo = _install()
 
 
 def stop_following() -> None:
-    """Undo what `follow_processes` did, if there are no plans any more."""
+    """Undo `follow_processes` if no plan is installed."""
     with fork_safe_lock(_hooks):
         undo = _hooks.undo
         if undo is not None and not active_attributes():
@@ -144,14 +146,14 @@ def _install() -> Callable[[], None]:
     from multiprocessing.reduction import ForkingPickler
 
     stack = contextlib.ExitStack()
-    stack.enter_context(_replaced(BaseProcess, "start", _following_start))
-    stack.enter_context(_replaced(ForkingPickler, "reducer_override", _following_reducer))
+    stack.enter_context(_replaced(BaseProcess, "start", _make_start))
+    stack.enter_context(_replaced(ForkingPickler, "reducer_override", _make_reducer))
     return stack.close
 
 
 @contextlib.contextmanager
 def _replaced(owner: type, name: str, wrap: Callable[[Any], Callable[..., Any]]) -> Generator[None]:
-    """Replace a method of a class; where somebody else has done so since, it stays theirs."""
+    """Replace a method of a class; keep a replacement that other code has made since."""
     before = vars(owner).get(name)
     ours = wrap(before)
     setattr(owner, name, ours)
@@ -164,7 +166,7 @@ def _replaced(owner: type, name: str, wrap: Callable[[Any], Callable[..., Any]])
         setattr(owner, name, before)
 
 
-def _following_reducer(before: Any) -> Callable[..., Any]:
+def _make_reducer(before: Any) -> Callable[..., Any]:
     def reducer_override(self: Any, value: Any) -> Any:
         reduced = _reduce(value, self)
         if reduced is NotImplemented and before is not None:
@@ -174,7 +176,7 @@ def _following_reducer(before: Any) -> Callable[..., Any]:
     return reducer_override
 
 
-def _following_start(real: Any) -> Callable[..., Any]:
+def _make_start(real: Any) -> Callable[..., Any]:
     @functools.wraps(real)
     def start(self: Any) -> Any:
         outer = starting.now
@@ -193,5 +195,5 @@ def _following_start(real: Any) -> Callable[..., Any]:
 
 
 def _is_itf_worker(process: Any) -> bool:
-    """Say whether a process is a worker of itf, which gets the faults with its target."""
+    """Return whether a process is a worker of itf, which receives plans with its target."""
     return any(base.__module__.partition(".")[0] == "itf" for base in type(process).__mro__)

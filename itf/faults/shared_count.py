@@ -1,4 +1,4 @@
-"""What the processes that share a plan write down together."""
+"""The count of a plan in memory that several processes share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Generator
 
-# By names of our own: a test that has these fail, or counts their calls, means its own.
+# Bound at import, so that a fault injected into one of these does not break itf itself.
 from os import ftruncate, getpid, write
 from time import monotonic, sleep
 from typing import Final
@@ -27,49 +27,51 @@ __unittest = True
 
 _SIZE: Final = mmap.PAGESIZE
 
-# What the guard knows it by, which has nothing to say against it.
+# Name of the memory file. The leak detector recognizes and ignores it.
 _NAME: Final = "itf-fault-page"
 
-# Where each number is, in units of eight bytes.
+# Indexes of the numbers on the page, each eight bytes.
 _CALLS: Final = 0
 _RELEASED: Final = 1
 
-# And what the page is known by, in bytes.
+# Offset and size of the page id, in bytes.
 _UID: Final = 64
 _UID_SIZE: Final = 16
 
-# Which bytes of the file are locked: by who counts, and by all who use the plan.
+# Bytes that record locks are held on: while counting, and while a process uses the plan.
 _COUNT_BYTE: Final = 0
 _USE_BYTE: Final = 1
 
-# Who counts is inside for a microsecond.  If it takes this long, somebody is
-# stopped in the middle of it.
+# Seconds to wait for the lock. Counting holds it for microseconds; a process that holds
+# it for this long is stopped.
 _LOCK_TIMEOUT: Final = 60.0
 
-# How often to try again at once, before sleeping: most are through by then.
+# Attempts before the first sleep, because the lock is usually free at once; then seconds
+# between attempts.
 _YIELDS: Final = 20
 _LOCK_POLL: Final = 0.0002
 
 
 def encode_line(text: str) -> bytes:
-    """Return a message as `SharedPage.lines` reads it.
+    """Return a message in the form that `SharedPage.lines` reads.
 
-    The end of a line comes first, too: what a killed process has begun to
-    write must not swallow the next message.
+    The message also begins with a newline, so that the unfinished line of a killed
+    process does not absorb the message.
     """
     return f"\n{' '.join(text.split())}\n".encode(errors="backslashreplace")
 
 
 class SharedPage:
-    """A page of memory with a few numbers, each of which one store changes.
+    """A page of shared memory with the count and state of a plan.
 
-    It is in a file without a name, and who writes has the kernel's lock on
-    that: a process that is killed at any instant has counted or has not, and
-    holds up nobody.  Who uses the plan has another one, so that it does so no
-    more when it is killed.  The page goes with the last process that has it.
+    The page is the first page of an unnamed file.  Locks are the kernel's record
+    locks on bytes of the file, which the kernel releases when a process is killed.
+    So a killed process blocks no other, and its last call was either counted or not.
+    One byte is locked while counting, another byte by every process that uses the plan.
+    Messages follow the page.  The file is deleted with its last descriptor.
 
     Attributes:
-        uid: What the page is known by in all processes.
+        uid: The id of the page, equal in all processes.
 
     Thread safety: every method, from any thread of any process.
     """
@@ -78,8 +80,9 @@ class SharedPage:
         self._file = file
         self._map = mmap.mmap(file.number, _SIZE)
         self._numbers = memoryview(self._map).cast("Q")
-        # Whether who has the page's lock counts already, and whether this process
-        # uses the plan; that lock is held while either changes.
+        # Both fields are protected by the lock of this object. `_is_locked`: the thread that
+        # holds that lock also holds the lock for counting. `_is_in_use`: this process uses the
+        # plan.
         self._is_locked = False
         self._is_in_use = False
         self.uid = bytes(self._map[_UID : _UID + _UID_SIZE])
@@ -89,25 +92,25 @@ class SharedPage:
         """Return a new page of zeros.
 
         Raises:
-            OSError: There is no room for it, or no descriptor.
+            OSError: No space or no descriptor is left.
         """
         file = anonymous_file(_NAME)
         ftruncate(file.number, _SIZE)
         pwrite(file.number, os.urandom(_UID_SIZE), _UID)
-        # From here on what is written comes after the page, a line with one write.
+        # From here on `write` appends behind the page; each line is one write.
         fcntl(file.number, F_SETFL, fcntl(file.number, F_GETFL) | os.O_APPEND)
         return cls(file)
 
     @property
     def number(self) -> int:
-        """The number of the page's descriptor, in this process."""
+        """The descriptor of the page in this process."""
         return self._file.number
 
     def address(self) -> Descriptor | str:
-        """Return by what another process comes to this page.
+        """Return what another process needs to open this page.
 
-        A process that is being started inherits the descriptor.  One that runs
-        already finds it by the name that Linux gives to it.
+        A process that is being started inherits the descriptor.  A running process
+        opens the page by its path under /proc, which exists on Linux only.
         """
         context = sys.modules.get("multiprocessing.context")
         if context is not None and context.get_spawning_popen() is not None:
@@ -116,15 +119,15 @@ class SharedPage:
 
     @classmethod
     def open_at(cls, address: Descriptor | str, uid: bytes, plan: str) -> SharedPage:
-        """Return the page that another process has shown the way to.
+        """Return the page of another process.
 
         Args:
-            address: The way.
-            uid: What the page is known by.
-            plan: Whose page it is, for messages.
+            address: The result of that process's `address`.
+            uid: The id of the page.
+            plan: The name of the plan, for messages.
 
         Raises:
-            ItfError: The process that has sent it is gone, or this is not Linux.
+            ItfError: The process has ended, or this is not Linux.
         """
         page = None
         with contextlib.suppress(OSError, ValueError):
@@ -139,44 +142,44 @@ class SharedPage:
         return page
 
     def add_line(self, line: str) -> None:
-        """Leave a message for the process that the plan belongs to.
+        """Write a message to the process that owns the plan.
 
-        A line is there whole or not at all, also if this process is killed,
-        and no other process waits for it.
+        A line is written whole or not at all, also if this process is killed.  No other
+        process waits for the line.
         """
         write(self._file.number, encode_line(line))
 
     def lines(self, begin: int) -> tuple[list[str], int]:
-        """Return the messages of all processes from a place on, and the place after them.
+        """Return the messages of all processes from an offset on, and the offset after them.
 
         Args:
-            begin: The place; 0 for all messages.
+            begin: The offset; 0 for all messages.
         """
         data = b""
         while piece := pread(self._file.number, _SIZE, _SIZE + begin + len(data)):
             data += piece
-        # What a process that was killed has begun to write has no end.
+        # A process killed while writing leaves a line without an end.
         end = data.rfind(b"\n") + 1
         lines = data[:end].decode("utf-8", "replace").splitlines()
         return [line for line in lines if line], begin + end
 
     def drop(self, descriptor: Descriptor) -> None:
-        """Close a second descriptor of this very page.
+        """Close another descriptor of this page.
 
-        A process that closes any descriptor of a file loses its locks on it: so
-        it is closed while no thread of this process has the one of who counts,
-        and the one of who uses the plan is taken again.
+        A process that closes any descriptor of a file loses all its record locks on the
+        file.  So the descriptor is closed while no thread of this process counts, and the
+        lock of a process that uses the plan is acquired again.
         """
         with fork_safe_lock(self):
-            # Two messages that a process begins with bring one descriptor.
+            # Two objects that a new process receives may bring the same descriptor.
             if descriptor is not self._file:
                 descriptor.close()
                 self.set_in_use(self._is_in_use)
 
     @contextlib.contextmanager
     def locked(self) -> Generator[None]:
-        """Be the only thread of all processes that counts."""
-        # Beside the kernel's lock, which belongs to the whole process.
+        """Hold the lock for counting, against all threads of all processes."""
+        # Needed in addition to the kernel's lock, which belongs to the whole process.
         with fork_safe_lock(self):
             outer, self._is_locked = self._is_locked, True
             try:
@@ -184,14 +187,14 @@ class SharedPage:
                 yield
             finally:
                 self._is_locked = outer
-                # A signal handler, or a __del__, that has come in between is
-                # through before us: the kernel knows of one lock only, ours.
+                # A nested call (from a signal handler or a __del__) must not release the lock: the
+                # kernel keeps one lock for this process, not one for each call.
                 if not outer:
                     self._unlock_byte(_COUNT_BYTE)
 
     def next_call(self) -> int:
         """Count a call, and return its number."""
-        # As `alone` does, in a third of its time.
+        # Repeats `locked`, in a third of its time.
         with fork_safe_lock(self):
             outer, self._is_locked = self._is_locked, True
             try:
@@ -206,7 +209,7 @@ class SharedPage:
 
     @property
     def calls(self) -> int:
-        """How many calls there were; who sets it is `alone`."""
+        """How many calls were counted; set only while `locked`."""
         return self._numbers[_CALLS]
 
     @calls.setter
@@ -215,15 +218,15 @@ class SharedPage:
 
     @property
     def released(self) -> bool:
-        """Whether hanging calls were let go for good."""
+        """Whether hanging calls were released for good."""
         return bool(self._numbers[_RELEASED])
 
     def release(self) -> None:
-        """Let hanging calls go for good."""
+        """Release hanging calls for good."""
         self._numbers[_RELEASED] = 1
 
     def set_in_use(self, is_in_use: bool) -> None:
-        """Have all processes know whether this one uses the plan."""
+        """Publish whether this process uses the plan."""
         with fork_safe_lock(self):
             self._is_in_use = is_in_use
             if is_in_use:
@@ -232,11 +235,11 @@ class SharedPage:
                 self._unlock_byte(_USE_BYTE)
 
     def reset_after_fork(self) -> None:
-        """Take note that this is a new process, which has none of the locks."""
+        """Record that this forked child holds no locks; children do not inherit them."""
         self._is_locked = self._is_in_use = False
 
     def is_used(self) -> bool:
-        """Say whether any process uses the plan."""
+        """Return whether any process uses the plan."""
         with fork_safe_lock(self):
             if self._is_in_use or not self._try_lock_byte(LOCK_EX, _USE_BYTE):
                 return True

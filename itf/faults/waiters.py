@@ -1,4 +1,4 @@
-"""How those who wait for a plan are woken: calls that hang, tests that wait for a hit."""
+"""Waiting for a plan, with notification: calls that hang, and tests that wait for a hit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import threading
 from collections.abc import Callable
 
-# By a name of our own: a test that has it fail, or counts its calls, means its own.
+# Bound at import, so that a fault injected into time.monotonic does not break itf itself.
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -18,21 +18,22 @@ __all__ = ["Waiters"]
 
 __unittest = True
 
-# How often to look whether something has changed that another process does.
+# Poll interval in seconds while another process may change the condition. Such a process
+# cannot wake a waiter here.
 _SHARED_POLL: Final = 0.005
 
-# Where this process does it, whoever does wakes us; this is for nobody's sake
-# but that of a wake-up that a signal handler or a fork came between.
+# Poll interval in seconds while only this process changes the condition. A signal or a
+# fork can lose a wake-up, so no wait relies on notification alone.
 _LOCAL_POLL: Final = 1.0
 
 
 class Waiters:
     """Threads and coroutines that wait for a condition.
 
-    Nobody holds a lock here, which a forked child could find held for ever.
+    No lock is held while waiting, because a forked child would inherit it locked.
 
     Attributes:
-        wake_callbacks: What wakes each of them; empty if nobody sleeps.
+        wake_callbacks: One function for each waiter, which wakes it.
 
     Thread safety: every method, from any thread.
     """
@@ -41,12 +42,12 @@ class Waiters:
         self.wake_callbacks: dict[object, Callable[[], object]] = {}
 
     def wake_all(self) -> None:
-        """Have everybody look again."""
+        """Make every waiter check its condition again."""
         for waker in list(self.wake_callbacks.values()):
             waker()
 
     def clear(self) -> None:
-        """Take note that this is a new process, in which nobody sleeps."""
+        """Forget all waiters; called in a forked child, where none of them runs."""
         self.wake_callbacks.clear()
 
     def wait_for(
@@ -55,18 +56,18 @@ class Waiters:
         seconds: float | None,
         is_shared: Callable[[], bool],
     ) -> bool:
-        """Sleep until a condition holds, and say whether it does.
+        """Wait until a condition holds; return whether it does.
 
         Args:
-            condition: What to wait for.
-            seconds: How long at most; None is for ever.
-            is_shared: Says whether another process may bring it event_data.
+            condition: Returns whether the wait is over.
+            seconds: Seconds to wait at most; None waits forever.
+            is_shared: Returns whether another process may change the condition.
         """
         end = None if seconds is None else monotonic() + seconds
-        # A lock, not an Event: a test may have the wait of that fail, or hang.
+        # A Lock, because a test may inject a fault into Event.wait.
         asleep = threading.Lock()
         asleep.acquire()
-        self.wake_callbacks[asleep] = functools.partial(_let_go, asleep)
+        self.wake_callbacks[asleep] = functools.partial(_release, asleep)
         try:
             while not condition():
                 left = None if end is None else end - monotonic()
@@ -85,7 +86,7 @@ class Waiters:
         seconds: float | None,
         is_shared: Callable[[], bool],
     ) -> bool:
-        """Wait as `wait_for` does, in a coroutine, by the clock of its loop."""
+        """Wait as `wait_for` does, in a coroutine, by the clock of its event loop."""
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -95,14 +96,15 @@ class Waiters:
             while True:
                 future = loop.create_future()
                 self.wake_callbacks[key] = functools.partial(_finish, loop, future)
-                # Only now: what happens from here on finishes the future.
+                # Checked after the future is registered, so that a change from here on finishes the
+                # future.
                 if condition():
                     return True
                 left = None if end is None else end - loop.time()
                 if left is not None and left <= 0:
                     return False
-                # Without a slice where nothing needs it: on a loop whose clock
-                # jumps from timer to timer, slices would be gone in no time.
+                # Without polling unless another process is involved: the clock of a virtual-time
+                # loop jumps from timer to timer, and polling would use up the timeout at once.
                 wait = _poll_interval(left, _SHARED_POLL) if is_shared() else left
                 timer = None if wait is None else loop.call_later(wait, _set, future)
                 try:
@@ -114,15 +116,15 @@ class Waiters:
             self.wake_callbacks.pop(key, None)
 
 
-def _let_go(lock: threading.Lock) -> None:
-    # Who looks anew for one reason does so for all: a second one may find it open.
+def _release(lock: threading.Lock) -> None:
+    # Another wake-up may have released the lock already.
     with contextlib.suppress(RuntimeError):
         lock.release()
 
 
 def _finish(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
     """Finish a future from any thread."""
-    # A loop that was closed meanwhile has nobody to wake.
+    # The loop may have been closed since; then no coroutine waits.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(_set, future)
 

@@ -1,4 +1,4 @@
-"""The faults of a test, in the worker processes that it starts."""
+"""Plans sent to the workers that a test starts through itf."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ __unittest = True
 
 
 class FaultsForWorkers:
-    """What is sent to a worker process, so that it has the plans of the test.
+    """Pickled into the data of a worker process, so that it has the plans of the test.
 
-    A forked process has them.  One that imports its modules afresh has not:
-    there they are put in while this is loaded, before anything is that may
-    be one of the functions concerned.  What is on an object, or on a class
-    that is sent by value, goes with that.
+    A forked worker inherits the plans.  In a worker with a fresh interpreter, unpickling
+    this object installs them, before any function that they apply to is unpickled.  A
+    plan on an object, or on a class sent by value, is sent with that object or class.
     """
 
     def __call__(self) -> None:
-        """Do nothing: it is done."""
+        """Do nothing: unpickling has installed the plans."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_arrive, (plans_on_importable_targets(),))
+        return (_install_all, (plans_on_importable_targets(),))
 
 
-def _arrive(applied_plans: list[tuple[Any, str, AppliedPlan]]) -> FaultsForWorkers:
+def _install_all(applied_plans: list[tuple[Any, str, AppliedPlan]]) -> FaultsForWorkers:
     if applied_plans:
-        # What the worker starts in its turn has them, too.
+        # Processes that the worker starts get the plans too.
         follow_processes()
     for target, name, applied in applied_plans:
         install(target, name, applied)

@@ -368,8 +368,8 @@ class MistakesTest(unittest.TestCase):
             (
                 lambda: made.sequence([1], raises=ValueError),
                 ValueError,
-                "sequence([...]): each outcome says itself what is raised or returned; "
-                "leave raises= and returns= out",
+                "sequence([...]): each outcome defines what is raised or returned; "
+                "omit raises= and returns=",
             ),
             (
                 lambda: made.sequence([UnicodeDecodeError]),
