@@ -508,7 +508,7 @@ class EndOfTestChecksTest(unittest.TestCase):
                 self.assertEqual(1, len(error_tracking_context.get_error_chain()))
 
         text = only_text(run_method(Case))
-        self.assertIn("1 error nobody looked at; look at get_error_chain():", text)
+        self.assertIn("1 error not retrieved; retrieve errors with get_error_chain():", text)
         self.assertIn("KeyError: 'key' (thread 'pump' died", text)
         self.assertIn("Traceback (most recent call last):", text)
         self.assertTrue(run_method(Case, "test_looked").wasSuccessful())

@@ -333,8 +333,8 @@ class CycleTest(ConfigTestCase):
                 self.assertEqual(keys, turned[start:] + turned[:start])
                 self.assertEqual(error.keys[0], error.keys[-1])
                 self.assertEqual(
-                    f"configuration changes in a circle: {' -> '.join(error.keys)}; "
-                    "an observer of each of these keys changes the next: break the circle, "
+                    f"configuration changes in a cycle: {' -> '.join(error.keys)}; "
+                    "an observer of each of these keys changes the next: break the cycle, "
                     "or change a key only if its value differs",
                     str(error),
                 )

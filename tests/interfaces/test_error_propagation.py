@@ -573,7 +573,7 @@ class PathTest(ErrorTestCase):
         """Got and expected stand one below the other."""
         error = ValueError()
         self.assert_fails(
-            "ValueError took another way:\n  got:      (nothing was captured)\n  expected: a -> b",
+            "ValueError took another path:\n  got:      (nothing was captured)\n  expected: a -> b",
             self.errors.assert_error_path,
             error,
             "a",
@@ -581,7 +581,7 @@ class PathTest(ErrorTestCase):
         )
         self.hop("a", "c", error)
         self.assert_fails(
-            "ValueError took another way:\n  got:      a -> c\n  expected: a -> b",
+            "ValueError took another path:\n  got:      a -> c\n  expected: a -> b",
             self.errors.assert_error_path,
             error,
             "a",
