@@ -113,7 +113,8 @@ class IntegrationTestCase(
     )
 
     _itf_method_name: str
-    # The class of a run's state. `guard_suite` knows by it that a test has a detector.
+    # The class of the state of a run. `guard_suite` detects by this attribute that a test has
+    # a leak detector of its own.
     _itf_run_type: ClassVar[type[TestRun]] = TestRun
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -252,7 +253,8 @@ class IntegrationTestCase(
             raise
         finally:
             run.end()
-            # The run refers to the test; without this, only the collector would free both.
+            # Breaks the cycle between run and test; otherwise only the garbage collector would free
+            # both.
             self.__dict__.pop("_itf_current_run", None)
             self.__dict__["_itf_has_run"] = True
 

@@ -71,7 +71,7 @@ class TestRun:
     else by the thread that runs the test.
     """
 
-    # pytest takes a class for a test if its name begins with "Test".
+    # Keeps pytest from collecting this class, whose name begins with "Test", as a test.
     __test__ = False
 
     def __init__(self, case: Any) -> None:
@@ -270,7 +270,7 @@ class TestRun:
             if not isinstance(failure, Exception):
                 raise failure  # Ctrl-C ends the run, whatever else went wrong
         if len(failures) == 1:
-            raise failures[0]  # itself, because its traceback shows where it was raised
+            raise failures[0]  # not a group, to keep its traceback
         if failures:
             lines = [f"  {type(error).__name__}: {safe_str(error)}" for error in failures]
             group = BaseExceptionGroup("fixtures failed at their tear-down", failures)

@@ -143,7 +143,7 @@ class AppliedPlan:
         if self.default_result is not None:
             return self.default_result(hit, args, kwargs)
         raise InjectedFaultError(
-            f"{self.label}: call {hit.call} fails, as {hit.plan} has it", self.label, hit.call
+            f"{self.label}: call {hit.call} fails, injected by {hit.plan}", self.label, hit.call
         )
 
 

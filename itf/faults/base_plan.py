@@ -231,8 +231,8 @@ class BasePlan:
 
     def _hung(self, outcome: Outcome, target: str) -> FaultTimeoutError:
         return FaultTimeoutError(
-            f"{target} hung for {outcome.timeout:g} s, as {self} has it, and nobody let it go; "
-            "call plan.release(), or give the plan another timeout="
+            f"{target} hung for {outcome.timeout:g} s and was not released ({self}); "
+            "call plan.release(), or pass the plan another timeout="
         )
 
     def is_shared(self) -> bool:

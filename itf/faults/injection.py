@@ -143,7 +143,7 @@ class Injection(TimelineOwner):
             remove(attribute, self._applied)
             stop_following()
             if self._pid != getpid():
-                return  # in the process that put it in, it still is
+                return  # a forked child: the plan is still installed in the parent
             self.plan.add_uses(-1)
             elsewhere = self.plan.unreported_hits()
             told = {"hits_in_other_processes": elsewhere} if elsewhere else {}
@@ -190,7 +190,7 @@ def describe_failed_transfers(plans: Iterable[FaultPlan]) -> str:
     shown = lines[:_MAX_LINES]
     if len(lines) > len(shown):
         shown.append(f"... and {len(lines) - len(shown)} more")
-    count = f"{len(lines)} times a fault could not follow a process:"
+    count = f"{len(lines)} times a fault could not be sent to a process:"
     return "\n".join([count, *(f"  {line}" for line in shown)])
 
 

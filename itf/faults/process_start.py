@@ -136,7 +136,7 @@ class ProcessStart:
                     f"no module has {safe_repr(target)} under its name, so that another process "
                     "cannot find it; define it at the top level of a module",
                 )
-        return []  # an object takes its faults along where it is pickled
+        return []  # plans on an object are pickled with the object
 
     def faults_of(
         self, attribute: PatchedAttribute, reference: Reference | None
@@ -181,7 +181,7 @@ class ProcessStart:
 
     def _message(self, applied: AppliedPlan) -> tuple[str, str]:
         return (
-            f"{applied.plan} on {applied.label} could not follow process "
+            f"{applied.plan} on {applied.label} could not be sent to process "
             f"{self.process.name!r} (pid ",
             f") started at {self._started_at}: ",
         )

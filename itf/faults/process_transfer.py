@@ -106,7 +106,7 @@ def faults_on(target: Any) -> list[Any]:
 def can_be_sent(value: Any) -> bool:
     """Return whether a value can be pickled for the process that is being started."""
     if starting.now is None:
-        return True  # if not, it is an error where it is sent
+        return True  # not during a start: sending it raises if it cannot be pickled
     from multiprocessing.reduction import ForkingPickler
 
     try:

@@ -17,7 +17,7 @@ from itf.descriptors import Descriptor, anonymous_file
 from itf.exceptions import ItfError
 from itf.fork_safety import fork_safe_lock
 
-if sys.platform != "win32":  # where no process can share a plan
+if sys.platform != "win32":  # Windows has neither; processes cannot share a plan there
     from fcntl import F_GETFL, F_SETFL, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, fcntl, lockf
     from os import pread, pwrite
 
@@ -266,7 +266,7 @@ class SharedPage:
     def _try_lock_byte(self, kind: int, byte: int) -> bool:
         try:
             lockf(self._file.number, kind | LOCK_NB, 1, byte)
-        except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by platform
             return False
         return True
 

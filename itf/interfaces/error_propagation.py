@@ -173,7 +173,7 @@ class ErrorPropagationMixin(TimelineOwner):
         for hop in hops:
             step = [hop["source_module"], hop["target_module"]]
             if path[-2:] == step:
-                continue  # the same crossing, captured on both of its sides
+                continue  # both modules captured the same crossing
             path += step[1:] if path[-1:] == step[:1] else step
         # A capture with equal source and target is no crossing.
         return [name for name, before in zip(path, [None, *path], strict=False) if name != before]
@@ -200,7 +200,7 @@ class ErrorPropagationMixin(TimelineOwner):
         tracebacks stays.
         """
         if "_itf_errors" not in self.__dict__:
-            return  # the usual test captures nothing
+            return  # fast path: most tests capture nothing
         for context in self._itf_error_log.entries():
             for exception, _, _ in exception_tree(context["original_error"]):
                 traceback.clear_frames(exception.__traceback__)

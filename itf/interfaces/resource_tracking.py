@@ -216,7 +216,7 @@ class ResourceTracker(TimelineOwner):
     def _itf_leaks(self, module: str | None) -> list[_TrackedResource]:
         """Mark active resources as leaked; return all unreleased resources."""
         if "_itf_resources" not in self.__dict__:
-            return []  # the usual test, which tracks nothing, is told for nothing
+            return []  # fast path: most tests track nothing
         ledger = self._itf_ledger
         with fork_safe_lock(ledger):
             resources = ledger.open_resources(module)

@@ -17,7 +17,7 @@ def same_value(old: Any, new: Any) -> bool:
     if old is new:
         return True
     if type(old) is not type(new):
-        return False  # 1, True and 1.0 are equal and yet not the same setting
+        return False  # 1, True and 1.0 are equal, but different settings
     try:
         return bool(old == new)
     except Exception:  # noqa: BLE001 - an array's == has no truth; count it as a change

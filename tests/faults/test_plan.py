@@ -131,7 +131,8 @@ class HowTest(unittest.TestCase):
         self.assertIsInstance(error, InjectedFaultError)
         self.assertIsInstance(error, RuntimeError)
         self.assertEqual(
-            "types.SimpleNamespace.function: call 1 fails, as FaultPlan.always() has it", str(error)
+            "types.SimpleNamespace.function: call 1 fails, injected by FaultPlan.always()",
+            str(error),
         )
         self.assertEqual(
             ("types.SimpleNamespace.function", 1),

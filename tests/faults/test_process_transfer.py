@@ -374,7 +374,9 @@ class FunctionsTest(ProcessTestCase):
         for method in AFRESH:
             with (
                 self.subTest(method),
-                self.assertRaisesRegex(FaultInjectionError, "mock parser for c could not follow"),
+                self.assertRaisesRegex(
+                    FaultInjectionError, "mock parser for c could not be sent to"
+                ),
                 mock_parser_factory() as factory,
             ):
                 factory.configure_failure("c", FaultPlan.always(returns=lambda: None))
@@ -411,7 +413,7 @@ class NotFollowedTest(ProcessTestCase):
                 text = self.lost(method, plan, string, "capwords")
                 self.assertRegex(
                     text,
-                    r"^FaultPlan\.always\(\) on string\.capwords could not follow process "
+                    r"^FaultPlan\.always\(\) on string\.capwords could not be sent to process "
                     rf"'\w+Process-[\d:]+' \(pid \d+\) started at {re.escape(__file__)}:\d+: "
                     r"it cannot be pickled \(\w+: .*<lambda>.*\); what it raises or returns "
                     r"must be defined at the top level of a module$",
@@ -460,7 +462,9 @@ class NotFollowedTest(ProcessTestCase):
         plan = FaultPlan.always(returns=lambda: None)
         if "fork" in METHODS:
             with (
-                self.assertRaisesRegex(FaultInjectionError, "could not follow process '.*Process"),
+                self.assertRaisesRegex(
+                    FaultInjectionError, "could not be sent to process '.*Process"
+                ),
                 inject_faults(string, "capwords", plan),
             ):
                 self.assertEqual(0, run("fork", program.in_grandchild, "spawn", 1))
@@ -535,7 +539,7 @@ class NotFollowedTest(ProcessTestCase):
             run(AFRESH[0], int)
             raise KeyError("of the body")
         (note,) = caught.exception.__notes__
-        self.assertIn("could not follow process", note)
+        self.assertIn("could not be sent to process", note)
 
     def test_a_test_fails_at_its_end(self) -> None:
         """Also with a `with` that ends before; cleanups run, and another error is kept."""
@@ -578,7 +582,7 @@ class NotFollowedTest(ProcessTestCase):
             with self.subTest(name):
                 ran.clear()
                 text = outcome(Case, name)
-                self.assertEqual(1, text.count("could not follow process"))
+                self.assertEqual(1, text.count("could not be sent to process"))
                 self.assertEqual(name == "test_failing", "Error: of the test" in text)
                 self.assertEqual(name == "test_cleanup", "Error: of the cleanup" in text)
                 self.assertEqual(expected, ran)
@@ -591,7 +595,7 @@ class NotFollowedTest(ProcessTestCase):
         ):
             for number in range(13):
                 plan.report_failed_transfer(f"message {number}")
-        self.assertTrue(str(caught.exception).startswith("13 times a fault could not follow"))
+        self.assertTrue(str(caught.exception).startswith("13 times a fault could not be sent"))
         self.assertTrue(str(caught.exception).endswith("message 9\n  ... and 3 more"))
 
     def test_more_plans_than_can_go(self) -> None:
@@ -861,7 +865,7 @@ class ScriptTest(unittest.TestCase):
                     process.join()
                     print(process.exitcode)
             except FaultInjectionError as error:
-                print("could not follow" in str(error))
+                print("could not be sent to" in str(error))
     """
 
     def test_main_and_what_it_defines(self) -> None:

@@ -123,8 +123,8 @@ class HangTest(WaitingTestCase):
         with self.assertRaises(FaultTimeoutError) as caught:
             self.module.function()
         self.assertEqual(
-            "types.SimpleNamespace.function hung for 0.01 s, as FaultPlan.always() has it, and "
-            "nobody let it go; call plan.release(), or give the plan another timeout=",
+            "types.SimpleNamespace.function hung for 0.01 s and was not released "
+            "(FaultPlan.always()); call plan.release(), or pass the plan another timeout=",
             str(caught.exception),
         )
         self.assertIsInstance(caught.exception, TimeoutError)
