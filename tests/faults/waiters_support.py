@@ -1,4 +1,4 @@
-"""Waiting until somebody waits: no sleep, and no race."""
+"""Wait until a thread waits for a plan, without sleeping and without a race."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable
 
 from itf.faults.waiters import Waiters
 
-# Far more than any of it takes: who waits this long hangs.
+# Seconds; far more than any wait takes.
 DEADLINE = 30.0
 
 
-class _Wakers(dict[object, Callable[[], object]]):
-    """What wakes those who sleep, with a signal for each that comes."""
+class _CountedCallbacks(dict[object, Callable[[], object]]):
+    """Callbacks that wake waiters, with a semaphore that counts additions."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.came = threading.Semaphore(0)
+        self.added = threading.Semaphore(0)
 
-    def __setitem__(self, key: object, waker: Callable[[], object]) -> None:
-        super().__setitem__(key, waker)
-        self.came.release()
+    def __setitem__(self, key: object, callback: Callable[[], object]) -> None:
+        super().__setitem__(key, callback)
+        self.added.release()
 
 
 def watch(waiters: Waiters) -> Callable[[int], None]:
-    """Return what waits until so many more threads sleep there; before any does."""
-    waiters.wake_callbacks = wake_callbacks = _Wakers()
+    """Return a function that waits for that many further waiters; call before any waits."""
+    waiters.wake_callbacks = wake_callbacks = _CountedCallbacks()
 
     def wait(count: int) -> None:
         for _ in range(count):
-            if not wake_callbacks.came.acquire(timeout=DEADLINE):
-                raise AssertionError("nobody sleeps")
+            if not wake_callbacks.added.acquire(timeout=DEADLINE):
+                raise AssertionError("no thread waits")
 
     return wait
