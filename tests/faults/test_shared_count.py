@@ -178,7 +178,7 @@ class WorkersTest(LeftoverTestCase):
             self.assertEqual(["A B", "fetched"], [thread.result(DEADLINE) for thread in threads])
 
     def test_hits_in_workers_are_recorded(self) -> None:
-        """Hits of other processes are one event at `undo`; each hit of this process is one event."""
+        """At `undo`, one event reports all hits of other processes; own hits are one event each."""
         plan = FaultPlan.every(2, returns="hit")
         injection = inject_faults(string, "capwords", plan)
         with parallel_test_environment("fork") as env, injection:
