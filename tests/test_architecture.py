@@ -89,7 +89,7 @@ def imports_of(tree: ast.Module) -> set[str]:
 class ImportsTest(unittest.TestCase):
     """Imports point downwards, and only to the standard library."""
 
-    def test_no_arrow_points_up(self) -> None:
+    def test_no_import_points_up(self) -> None:
         """A module imports only from lower layers and from its own folder."""
         for module in MODULES:
             if module == "itf":

@@ -102,7 +102,7 @@ class StepsTest(Base):
         self.assertEqual(self.steps_of(unittest.IsolatedAsyncioTestCase), steps)
         self.assertIn("test asyncSetUp True", steps)
 
-    def test_who_derives_from_both_has_each_step_once(self) -> None:
+    def test_a_class_derived_from_both_has_each_step_once(self) -> None:
         """A class derived from both test cases runs each step once."""
         seen: list[str] = []
 
@@ -140,7 +140,7 @@ class StepsTest(Base):
         self.assertIn("LookupError: not set up", self.only_text(run_method(Case)))
         self.assertEqual(["cleanup"], seen)
 
-    def test_every_failing_cleanup_is_told(self) -> None:
+    def test_every_failing_cleanup_is_reported(self) -> None:
         """All cleanups run, and each failure is reported."""
 
         class Case(AsyncIntegrationTestCase):
@@ -380,7 +380,7 @@ print("done")
         self.assertIn("LookupError: late", self.only_text(result))
         self.assertEqual("test_a", result.errors[0][0]._testMethodName)  # type: ignore[attr-defined]
 
-    def test_callbacks_that_schedule_one_another_for_ever_end_with_the_test(self) -> None:
+    def test_callbacks_that_reschedule_endlessly_end_with_the_test(self) -> None:
         """Endlessly rescheduled callbacks do not reach the next test."""
         loops: list[asyncio.AbstractEventLoop] = []
 
@@ -432,7 +432,7 @@ print("done")
         self.assert_passed(run_class(Case), tests=2)
         self.assertEqual([True, True], [loop.is_closed() for loop in made])
 
-    def test_a_factory_that_makes_no_loop_is_told(self) -> None:
+    def test_a_factory_that_makes_no_loop_is_refused(self) -> None:
         """A loop_factory with another result raises a TypeError that shows the value."""
 
         class Case(AsyncIntegrationTestCase):
@@ -677,7 +677,7 @@ class LeftoversTest(Base):
         self.assert_passed(run_method(Case))
 
     def test_a_task_that_refuses_is_an_error_and_keeps_no_later_test(self) -> None:
-        """After the grace period the error shows the stack of a task that ignores its cancellation."""
+        """After the grace period, the error shows the stack of a task that does not end."""
         loops: list[asyncio.AbstractEventLoop] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -830,7 +830,7 @@ class LeftoversTest(Base):
         self.assertIn("1 task outlived", self.only_text(run_method(Case)))
         self.assertEqual([True], there)
 
-    def test_a_blocked_loop_is_told(self) -> None:
+    def test_a_blocked_loop_is_reported(self) -> None:
         """asyncio's log and the timeline have the duration of a blocked loop."""
         events: list[Any] = []
 

@@ -296,7 +296,7 @@ class LifecycleTest(unittest.TestCase):
             run_method(Case)
 
     def test_a_workspace_is_kept_whatever_failed(self) -> None:
-        """A failure of setUp, test, subtest or tearDown keeps the workspace; a pass or skip does not."""
+        """Any failure, also of setUp or a subtest, keeps the workspace; a pass or skip does not."""
 
         class Case(IntegrationTestCase):
             def setUp(self) -> None:
@@ -349,7 +349,7 @@ class LifecycleTest(unittest.TestCase):
         text = only_text(run_method(Case))
         self.assertIn("Case.test is a coroutine function; derive from itf.Async", text)
 
-    def test_a_second_run_starts_anew(self) -> None:
+    def test_a_second_run_starts_clean(self) -> None:
         """A second run of an instance has none of the first run's state."""
         paths: list[pathlib.Path] = []
 
@@ -494,7 +494,7 @@ class EndOfTestChecksTest(unittest.TestCase):
         text = only_text(run_method(Case))
         self.assertIn("Case.leak_policy is 'ignore'; set it to one of fail, warn, off", text)
 
-    def test_an_error_that_nobody_looked_at_fails_the_test(self) -> None:
+    def test_an_error_that_was_not_retrieved_fails_the_test(self) -> None:
         """An error that ended a thread fails the test, with its traceback."""
 
         class Case(IntegrationTestCase):
@@ -650,7 +650,7 @@ class NotesTest(unittest.TestCase):
                 self.assertNotIn(folder, text)
                 self.assertIn(__file__, text)
 
-    def test_an_exception_that_takes_no_note_is_let_be(self) -> None:
+    def test_an_exception_that_takes_no_note_is_raised_unchanged(self) -> None:
         """An exception that refuses attributes is raised unchanged."""
 
         class FrozenError(Exception):

@@ -307,7 +307,7 @@ class KindsTest(unittest.TestCase):
         with Base() as base:
             self.assertEqual(1, base.value)
 
-    def test_it_looks_like_the_other(self) -> None:
+    def test_it_looks_like_the_original(self) -> None:
         """The wrapper has the original's name, docstring, signature, attributes and kind."""
         targets: list[tuple[Any, str]] = [
             *(
@@ -397,7 +397,7 @@ class PlaceTest(unittest.TestCase):
             raise KeyError("of the test")
         self.assertIs(original, HERE.add)
 
-    def test_a_patch_by_somebody_else(self) -> None:
+    def test_a_patch_by_other_code(self) -> None:
         """Any order of `mock.patch` and injection ends with the original restored."""
         original = add
         plan = FaultPlan.always(returns="fault")
@@ -418,14 +418,14 @@ class PlaceTest(unittest.TestCase):
             self.assertEqual("fault", add(1))
         self.assertIs(original, HERE.add)
 
-    def test_a_function_taken_while_it_was_in(self) -> None:
+    def test_a_wrapper_that_outlives_its_plan(self) -> None:
         """A wrapper that outlives its plan passes every call and counts none."""
         with inject_faults(HERE, "add", FaultPlan.always(returns="fault")) as plan:
             kept = add
         self.assertEqual(6, kept(1))
         self.assertEqual(0, plan.calls)
 
-    def test_eight_threads_put_in_and_take_out(self) -> None:
+    def test_eight_threads_inject_and_undo(self) -> None:
         """Eight threads that inject and undo leave the original function."""
         original = add
 

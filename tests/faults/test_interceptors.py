@@ -34,7 +34,7 @@ class WrapperTest(unittest.TestCase):
         self.assertEqual([1, "fault"], [mocked("first"), mocked("second")])
         mocked.assert_called_once_with("first")
 
-    def test_parameters_with_the_names_of_ours(self) -> None:
+    def test_parameters_with_reserved_names(self) -> None:
         """Parameters with the names of the wrapper's variables are passed on."""
 
         def function(

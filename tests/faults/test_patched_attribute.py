@@ -139,7 +139,7 @@ class PlaceTest(unittest.TestCase):
         self.assertEqual(["above", "patched", "below", "real"], seen)
         self.assertIs(original, module.function)
 
-    def test_somebody_has_put_it_back(self) -> None:
+    def test_other_code_has_restored_it(self) -> None:
         """If other code restored the target before `undo`, no reference to the target is kept."""
         gone: list[str] = []
         target = Made(1)

@@ -125,7 +125,7 @@ class HowTest(unittest.TestCase):
                 module.function()
         return caught.exception
 
-    def test_without_a_word(self) -> None:
+    def test_without_options(self) -> None:
         """A plan without options raises an InjectedFaultError with target and call."""
         error = self.failure(FaultPlan.always())
         self.assertIsInstance(error, InjectedFaultError)

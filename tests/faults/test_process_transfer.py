@@ -326,7 +326,7 @@ class FunctionsTest(ProcessTestCase):
             with self.subTest(method), inject_faults(program.Heir, "read", plan):
                 self.assertEqual(9, run(method, program.Heir.read, program.Heir()))
 
-    def test_an_object_takes_its_faults_along(self) -> None:
+    def test_plans_on_an_object_are_sent_with_it(self) -> None:
         """Plans on an object are pickled with it, also as a process target and for a pool."""
         for method in METHODS:
             plan = FaultPlan.always(returns="hit")
@@ -706,7 +706,7 @@ class HooksTest(ProcessTestCase):
             inject_faults(string, "is_not_there", FaultPlan.always()).start()
         self.assertEqual(before, self.state())
 
-    def test_somebody_else_replaces_it_too(self) -> None:
+    def test_other_code_replaces_it_too(self) -> None:
         """A patch by other code stays; `start` is called once."""
         calls: list[str] = []
         real = BaseProcess.start

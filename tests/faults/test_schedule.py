@@ -93,7 +93,7 @@ class ScheduleTest(unittest.TestCase):
             self.assertEqual(list(range(n, 100_001, n)), hits)
             self.assertEqual(100_000, tickets.taken)
 
-    def test_a_handler_that_lays_out_more_while_it_is_laid_out(self) -> None:
+    def test_a_signal_handler_that_extends_during_extend(self) -> None:
         """Tickets that a signal handler builds and takes during `extend` count."""
         schedule = Every(1)
         tickets = TicketIterator(schedule)

@@ -135,7 +135,7 @@ class WorkersTest(LeftoverTestCase):
                 plan.release()
                 self.assertEqual("hit", worker.result(DEADLINE))
 
-    def test_undoing_lets_a_forked_worker_go(self) -> None:
+    def test_undoing_releases_a_forked_worker(self) -> None:
         """`undo` in the test releases a forked worker, which inherited the plan."""
         plan = FaultPlan.always(hang=True)
         with parallel_test_environment("fork") as env:
@@ -503,7 +503,7 @@ with mock.patch("itf.faults.shared_count.anonymous_file", side_effect=error):
                     self.assertEqual(1, plan.calls)
                 self.assertEqual(0, plan._uses)
 
-    def test_somebody_is_stopped_while_counting(self) -> None:
+    def test_a_process_is_stopped_while_counting(self) -> None:
         """Waiting for a stopped process that holds the lock ends with an error."""
         page = SharedPage.create()
         with (

@@ -78,7 +78,7 @@ class HangTest(WaitingTestCase):
         self.inject(plan)
         self.assertEqual("ok", self.module.function())
 
-    def test_undoing_lets_go(self) -> None:
+    def test_undoing_releases_calls(self) -> None:
         """`undo` makes hanging calls go on; injected again, the plan hangs again."""
         plan = FaultPlan.always(hang=True)
         injection = self.inject(plan)
@@ -116,7 +116,7 @@ class HangTest(WaitingTestCase):
             self.assertEqual(["ok"], calls.end())
             injection.undo()
 
-    def test_never_for_ever(self) -> None:
+    def test_a_hang_ends_at_its_timeout(self) -> None:
         """A hanging call raises FaultTimeoutError after its timeout; the default is 60 s."""
         plan = FaultPlan.always(hang=True, timeout=0.01)
         self.inject(plan)
@@ -231,12 +231,12 @@ class AsyncHangTest(WaitingTestCase):
             [0], self.run_beside(plan, lambda: in_threads(1, lambda _: plan.release()))
         )
 
-    def test_undoing_lets_go(self) -> None:
+    def test_undoing_releases_calls(self) -> None:
         """`undo` makes hanging and delayed coroutines go on."""
         for plan in (FaultPlan.always(hang=True), FaultPlan.always(delay=3600)):
             self.assertEqual(["ok"], self.run_beside(plan, self.inject(plan).undo))
 
-    def test_never_for_ever(self) -> None:
+    def test_a_hang_ends_at_its_timeout(self) -> None:
         """In a coroutine, the timeout is measured by the clock of the loop."""
         plan = FaultPlan.always(hang=True, timeout=0.01)
         self.inject(plan)
@@ -299,7 +299,7 @@ class UntilHitTest(WaitingTestCase):
         self.module.function()
         self.assertEqual([None], waiting.end())
 
-    def test_in_vain(self) -> None:
+    def test_a_timeout_of_the_wait(self) -> None:
         """The timeout error contains the counts; ``timeout=None`` waits without end."""
         plan = FaultPlan.nth_call(3)
         self.inject(plan)

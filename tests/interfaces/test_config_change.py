@@ -321,7 +321,7 @@ class CycleTest(ConfigTestCase):
         numbers = iter(range(10**9))
         return lambda: next(numbers)
 
-    def test_circles_of_one_two_and_three_keys(self) -> None:
+    def test_cycles_of_one_two_and_three_keys(self) -> None:
         """The ConfigCycleError lists the keys, the first one again at the end."""
         for keys in (("a",), ("a", "b"), ("a", "b", "c")):
             with self.subTest(keys=keys):
@@ -339,7 +339,7 @@ class CycleTest(ConfigTestCase):
                     str(error),
                 )
 
-    def test_circles_whose_values_never_repeat(self) -> None:
+    def test_cycles_whose_values_never_repeat(self) -> None:
         """A cycle that increments a value is detected too; one round is listed."""
         for keys in (("a",), ("a", "b"), ("a", "b", "c")):
             with self.subTest(keys=keys):
@@ -348,7 +348,7 @@ class CycleTest(ConfigTestCase):
                 self.assertEqual((*keys, "a"), self.cycle_of("a").keys)
                 self.assertLess(len(self.changes()), 50)
 
-    def test_a_large_circle_is_no_recursion_error(self) -> None:
+    def test_a_large_cycle_is_no_recursion_error(self) -> None:
         """Sixty keys, and an endless chain of new keys, raise a ConfigCycleError."""
         self.circle(*(f"k{n}" for n in range(60)), value=self.counter())
         error = self.cycle_of("k0")
@@ -362,7 +362,7 @@ class CycleTest(ConfigTestCase):
         )
         self.assertEqual(("start", "n0", "n1"), self.cycle_of("start").keys[:3])
 
-    def test_a_circle_with_many_observers_ends_soon(self) -> None:
+    def test_a_cycle_with_many_observers_ends_soon(self) -> None:
         """Four observers that each change the key do not make 4 ** 8 changes."""
         numbers = self.counter()
         for _ in range(4):
@@ -377,7 +377,7 @@ class CycleTest(ConfigTestCase):
         self.cycle_of("start")
         self.assertLess(len(self.changes()), 300)
 
-    def test_a_circle_through_a_watched_mapping(self) -> None:
+    def test_a_cycle_through_a_watched_mapping(self) -> None:
         """Two settings that change each other raise a ConfigCycleError, no RecursionError."""
         watched = self.config.watch_config({"a": 0, "b": 0})
 
@@ -413,7 +413,7 @@ class CycleTest(ConfigTestCase):
         leaves(cause)
         self.assertEqual({"a", "b"}, set(found))
 
-    def test_two_objects_in_one_circle(self) -> None:
+    def test_two_objects_in_one_cycle(self) -> None:
         """A cycle over two objects lists the keys of both."""
         other = ConfigChangeObserver()
         self.config.register_observer(lambda event: other.on_config_change("theirs", None, 1))
@@ -422,7 +422,7 @@ class CycleTest(ConfigTestCase):
             self.config.on_config_change("ours", None, 1)
         self.assertEqual(("ours", "theirs", "ours"), caught.exception.keys)
 
-    def test_after_a_circle_all_goes_on(self) -> None:
+    def test_after_a_cycle_changes_are_possible(self) -> None:
         """After a cycle, the same key can change again."""
         handle = self.config.register_observer(
             lambda event: self.config.on_config_change("a", None, "first")
@@ -440,7 +440,7 @@ class OverrideTest(ConfigTestCase):
         self.settings: dict[str, Any] = {"size": 1, "parser": self.inner, "dotted.key": 1}
         self.before = {"size": 1, "parser": {"timeout": 30}, "dotted.key": 1}
 
-    def test_it_sets_and_puts_back_both_as_events(self) -> None:
+    def test_it_sets_and_restores_both_as_events(self) -> None:
         """The change and the restoration are events; the mapping is returned watched."""
         with self.config.override_config(self.settings, size=2) as watched:
             self.assertEqual(2, self.settings["size"])
@@ -448,7 +448,7 @@ class OverrideTest(ConfigTestCase):
         self.assertEqual(self.before, self.settings)
         self.assertEqual([("size", 1, 2), ("size", 2, 3), ("size", 3, 1)], self.changes())
 
-    def test_it_puts_back_when_the_body_raises(self) -> None:
+    def test_it_restores_when_the_body_raises(self) -> None:
         """An error of the body restores the configuration and propagates."""
         with self.assertRaises(KeyError), self.config.override_config(self.settings, size=2):
             raise KeyError
@@ -487,7 +487,7 @@ class OverrideTest(ConfigTestCase):
         self.assertEqual(("parser.timeout", 30, 5), self.changes()[0])
         self.assertEqual(("parser.timeout", 5, 30), self.changes()[-1])
 
-    def test_the_very_same_object_is_put_back(self) -> None:
+    def test_the_very_same_object_is_restored(self) -> None:
         """The original object is restored, no copy and no view."""
         with self.config.override_config(self.settings, parser={"timeout": 1}):
             self.assertIsNot(self.inner, self.settings["parser"])
@@ -501,7 +501,7 @@ class OverrideTest(ConfigTestCase):
             self.assertEqual((2, 30), (self.settings["size"], self.inner["timeout"]))
         self.assertEqual(self.before, self.settings)
 
-    def test_it_puts_back_though_observers_fail(self) -> None:
+    def test_it_restores_though_observers_fail(self) -> None:
         """If an observer fails on the first change, all keys are restored."""
 
         def fail(event: Any) -> None:
@@ -515,7 +515,7 @@ class OverrideTest(ConfigTestCase):
             self.fail("the body must not run")  # pragma: no cover
         self.assertEqual(self.before, self.settings)
 
-    def test_it_puts_all_back_though_observers_fail_then(self) -> None:
+    def test_it_restores_all_though_observers_fail_then(self) -> None:
         """If an observer fails on a restoration, the other keys are still restored."""
 
         def fail(event: Any) -> None:

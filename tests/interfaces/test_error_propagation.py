@@ -410,7 +410,7 @@ class VerifyTest(ErrorTestCase):
         self.verify({"original_error": Exception})
         self.verify({"context_data": {"exceptions": [mock.ANY]}})
 
-    def test_everything_wrong_is_told_at_once(self) -> None:
+    def test_all_mismatches_are_reported_at_once(self) -> None:
         """The error has one line for each missing key and each mismatch."""
         self.assert_fails(
             "the error context has 6 problems:\n"
@@ -569,7 +569,7 @@ class PathTest(ErrorTestCase):
         self.assertEqual(["a", "b"], self.errors.get_error_path(error))
         self.assertEqual(["c", "d"], self.errors.get_error_path(first))
 
-    def test_another_way_is_told(self) -> None:
+    def test_another_path_is_reported(self) -> None:
         """The message shows actual and expected path below each other."""
         error = ValueError()
         self.assert_fails(

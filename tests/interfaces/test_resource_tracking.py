@@ -116,7 +116,7 @@ class TrackTest(TrackerTestCase):
         self.tracker.release_resource("r")
         self.assertEqual(["active", "leaked", "released"], self.states())
 
-    def test_the_timeline_tells_the_tracking_though_it_is_released_at_once(self) -> None:
+    def test_the_timeline_has_the_tracking_though_it_is_released_at_once(self) -> None:
         """The event of tracking has state ``active``, even if another thread releases at once."""
         open_life = self.tracker._itf_ledger.open
 
