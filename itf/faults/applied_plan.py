@@ -75,8 +75,10 @@ class AppliedPlan:
         """Carry out a hit; return the value of the call, or CALL_ORIGINAL."""
         outcome = self._constant_outcome
         if ticket is not False or outcome is None:
-            struck = self.plan.resolve_ticket(ticket)
-            return CALL_ORIGINAL if struck is None else self.apply_hit(struck.hit, args, kwargs)
+            hit_ticket = self.plan.resolve_ticket(ticket)
+            if hit_ticket is None:
+                return CALL_ORIGINAL
+            return self.apply_hit(hit_ticket.hit, args, kwargs)
         # Fast path, for functions that are hit a million times.
         # The order of two simultaneous hits does not matter: each gets one of the two numbers.
         number = self._next_hit_number()
@@ -93,11 +95,11 @@ class AppliedPlan:
         self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Carry out a hit of a coroutine function."""
-        struck = self.plan.resolve_ticket(ticket)
+        hit_ticket = self.plan.resolve_ticket(ticket)
         return (
             CALL_ORIGINAL
-            if struck is None
-            else await self.apply_hit_async(struck.hit, args, kwargs)
+            if hit_ticket is None
+            else await self.apply_hit_async(hit_ticket.hit, args, kwargs)
         )
 
     def apply_hit(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -190,11 +192,11 @@ class PlanStack:
             ticket = applied.take_ticket()
             if ticket:
                 continue
-            struck = applied.plan.resolve_ticket(ticket)
-            if struck is None:
+            hit_ticket = applied.plan.resolve_ticket(ticket)
+            if hit_ticket is None:
                 continue
-            pairs.append((applied, struck.hit))
-            if struck.hit.outcome.ends_call:
+            pairs.append((applied, hit_ticket.hit))
+            if hit_ticket.hit.outcome.ends_call:
                 break
         return _StackTicket(pairs) if pairs else True
 

@@ -101,8 +101,9 @@ class BasePlan:
             self._tickets = TicketIterator(self.schedule)
             # Shadows the method, which counts by numbers and is slower.
             self.__dict__["take_ticket"] = self._tickets.take
-        # The hits that this process recorded on its timeline since the count is shared, and the
-        # number of all hits that some process has reported.
+        # Two counts, used only while the count is shared: the hits that this process recorded on
+        # its timeline since then, and the hits that need no report (those before sharing, and
+        # those of other processes that were reported).
         self._recorded_hits = CallCounter()
         self._reported_hits = 0
         # Messages about failed transfers that could not be written to the page, and the offset up

@@ -55,7 +55,7 @@ class Injection(TimelineOwner):
     Thread safety: every method, from any thread.
     """
 
-    _site: PatchedAttribute | None = None
+    _attribute: PatchedAttribute | None = None
     _was_started = False
     _pid = 0
     owner: TimelineOwner | None = None
@@ -87,7 +87,7 @@ class Injection(TimelineOwner):
         warn_without_gil()
         with fork_safe_lock(self):
             self._was_started = True
-            if self._site is not None:
+            if self._attribute is not None:
                 return self.plan
             self._pid = getpid()
             # Before the first call can be hit: a call that hangs goes on as soon as the plan has no
@@ -96,7 +96,7 @@ class Injection(TimelineOwner):
             try:
                 self._applied = self._make_applied_plan()
                 follow_processes()
-                self._site = install(self._target, self._name, self._applied)
+                self._attribute = install(self._target, self._name, self._applied)
                 # A second time, because another thread may have removed the last plan in between.
                 # The first time is needed too: what `follow_processes` replaces must be replaced
                 # before this plan is installed, in case the plan is on the same function.
@@ -137,7 +137,7 @@ class Injection(TimelineOwner):
     def remove_plan(self) -> None:
         """Do what `undo` does, without reporting failed transfers."""
         with fork_safe_lock(self):
-            attribute, self._site = self._site, None
+            attribute, self._attribute = self._attribute, None
             if attribute is None:
                 return
             remove(attribute, self._applied)
@@ -145,10 +145,10 @@ class Injection(TimelineOwner):
             if self._pid != getpid():
                 return  # a forked child: the plan is still installed in the parent
             self.plan.add_uses(-1)
-            elsewhere = self.plan.unreported_hits()
-            told = {"hits_in_other_processes": elsewhere} if elsewhere else {}
+            other_hits = self.plan.unreported_hits()
+            counts = {"hits_in_other_processes": other_hits} if other_hits else {}
             self._record(
-                {"action": "undone", "calls": self.plan.calls, "hits": self.plan.hits, **told}
+                {"action": "undone", "calls": self.plan.calls, "hits": self.plan.hits, **counts}
             )
 
     def _record(self, data: dict[str, Any]) -> None:
@@ -168,8 +168,8 @@ class Injection(TimelineOwner):
             raise_failed_transfers([self.plan], error)
 
     def __repr__(self) -> str:
-        state = "in" if self._site is not None else "not in"
-        return f"<{type(self).__name__} of {self.plan}, {state} place>"
+        state = "installed" if self._attribute is not None else "not installed"
+        return f"<{type(self).__name__} of {self.plan}, {state}>"
 
     def __del__(self) -> None:
         if not self._was_started:

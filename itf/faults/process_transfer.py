@@ -90,7 +90,7 @@ def _sent_faults(attribute: PatchedAttribute) -> list[Any]:
     """Return the plans on an attribute of an object, to be sent with that object."""
     start = starting.now
     if start is None:
-        # A plan that cannot be pickled raises where the object is sent.
+        # No process is being started: the sender gets the error of a plan that cannot be pickled.
         return [(attribute.name, applied) for applied in attribute.applied_plans]
     if start.is_helper:
         return []
@@ -155,10 +155,10 @@ def _install() -> Callable[[], None]:
 def _replaced(owner: type, name: str, wrap: Callable[[Any], Callable[..., Any]]) -> Generator[None]:
     """Replace a method of a class; keep a replacement that other code has made since."""
     before = vars(owner).get(name)
-    ours = wrap(before)
-    setattr(owner, name, ours)
+    replacement = wrap(before)
+    setattr(owner, name, replacement)
     yield
-    if vars(owner).get(name) is not ours:
+    if vars(owner).get(name) is not replacement:
         return
     if before is None:
         delattr(owner, name)

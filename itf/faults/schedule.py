@@ -126,7 +126,7 @@ class Every:
         self.is_endless = n == 1
 
     def parts(self, before: int) -> TicketParts:
-        """Return the tickets of the following calls, up to and including a hit."""
+        """Return the tickets of the calls up to a later hit, which has the last ticket."""
         passing = self.call_of(1) - 1
         if passing < _MAX_SINGLE_CALLS:
             return [
@@ -200,7 +200,7 @@ class Random:
         self._drawn_hits.append(min(last + gap, ENDLESS))
 
     def parts(self, before: int) -> TicketParts:
-        """Return the tickets of the following calls, up to and including a hit."""
+        """Return the tickets of the calls up to a later hit, which has the last ticket."""
         hit = self.hits(before) + 1
         parts: TicketParts = []
         for call in map(self.call_of, range(hit, hit + _HITS_AHEAD)):

@@ -194,7 +194,7 @@ class SharedPage:
 
     def next_call(self) -> int:
         """Count a call, and return its number."""
-        # Repeats `locked`, in a third of its time.
+        # The code of `locked` repeated: its context manager would take three times as long.
         with fork_safe_lock(self):
             outer, self._is_locked = self._is_locked, True
             try:

@@ -64,20 +64,21 @@ class Waiters:
             is_shared: Returns whether another process may change the condition.
         """
         end = None if seconds is None else monotonic() + seconds
-        # A Lock, because a test may inject a fault into Event.wait.
-        asleep = threading.Lock()
-        asleep.acquire()
-        self.wake_callbacks[asleep] = functools.partial(_release, asleep)
+        # A Lock, not an Event: a test may inject a fault into Event.wait, which must not affect
+        # this wait.
+        blocked = threading.Lock()
+        blocked.acquire()
+        self.wake_callbacks[blocked] = functools.partial(_release, blocked)
         try:
             while not condition():
                 left = None if end is None else end - monotonic()
                 if left is not None and left <= 0:
                     return False
-                asleep.acquire(
+                blocked.acquire(
                     timeout=_poll_interval(left, _SHARED_POLL if is_shared() else _LOCAL_POLL)
                 )
         finally:
-            self.wake_callbacks.pop(asleep, None)
+            self.wake_callbacks.pop(blocked, None)
         return True
 
     async def wait_for_async(

@@ -388,7 +388,7 @@ class PlaceTest(unittest.TestCase):
         for expected in (6, "fault", 6):
             with injection:
                 self.assertEqual(expected, add(1))
-        self.assertEqual(repr(injection), "<Injection of FaultPlan.nth_call(2), not in place>")
+        self.assertEqual(repr(injection), "<Injection of FaultPlan.nth_call(2), not installed>")
 
     def test_after_an_error_in_the_with(self) -> None:
         """An error in the ``with`` removes the plan and propagates."""
