@@ -96,11 +96,9 @@ class AppliedPlan:
     ) -> Any:
         """Carry out a hit of a coroutine function."""
         hit_ticket = self.plan.resolve_ticket(ticket)
-        return (
-            CALL_ORIGINAL
-            if hit_ticket is None
-            else await self.apply_hit_async(hit_ticket.hit, args, kwargs)
-        )
+        if hit_ticket is None:
+            return CALL_ORIGINAL
+        return await self.apply_hit_async(hit_ticket.hit, args, kwargs)
 
     def apply_hit(self, hit: Hit, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record a hit, wait and end the call as its outcome says."""

@@ -17,7 +17,7 @@ from itf.descriptors import Descriptor, anonymous_file
 from itf.exceptions import ItfError
 from itf.fork_safety import fork_safe_lock
 
-if sys.platform != "win32":  # Windows has neither; processes cannot share a plan there
+if sys.platform != "win32":  # Windows lacks these, so processes cannot share a plan there
     from fcntl import F_GETFL, F_SETFL, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, fcntl, lockf
     from os import pread, pwrite
 
