@@ -21,24 +21,24 @@ _T = TypeVar("_T")
 
 
 class AsyncIntegrationTestCase(IntegrationTestCase):
-    """`IntegrationTestCase` for coroutines, used as `unittest.IsolatedAsyncioTestCase` is.
+    """`IntegrationTestCase` for coroutines, used like `unittest.IsolatedAsyncioTestCase`.
 
-    The test method, ``asyncSetUp``, ``asyncTearDown`` and cleanups may be
-    coroutine functions.  All that belongs to one test, ``setUp`` and
-    ``tearDown`` included, sees the same context variables and the same loop.
-    Each test has a new loop, which is closed after the test.
+    The test method, ``asyncSetUp``, ``asyncTearDown`` and cleanups may be coroutine
+    functions.  All code of one test, including ``setUp`` and ``tearDown``, shares the
+    context variables and the event loop.  Each test has a new loop, which is closed
+    after the test.
 
-    A task that is still there when the test ends is cancelled and awaited, and
-    fails the test; so do an async generator left open, a coroutine that nobody
-    awaited, and an error in a task that nobody awaited.
+    A task that is pending when the test ends is cancelled and awaited, and fails the
+    test.  So do an async generator that was not closed, a coroutine that was not
+    awaited, and an error in a task that was not awaited.
 
     Attributes:
         async_debug: Whether loops run in asyncio's debug mode, which is slow, and
-            logs which callback blocked the loop. Without it, the log only has the
-            duration for which the loop was blocked. PYTHONASYNCIODEBUG and
-            ``-X dev`` switch the debug mode on as well.
-        loop_factory: Called without arguments to make the loop of a test; None makes
-            it as `asyncio.run` does.
+            logs which callback blocked the loop.  Without it, only the duration of
+            the block is logged.  PYTHONASYNCIODEBUG and ``-X dev`` enable the debug
+            mode too.
+        loop_factory: Called without arguments to create the loop of a test; None
+            creates it as `asyncio.run` does.
 
     Example:
         >>> class SleepTest(AsyncIntegrationTestCase):
@@ -55,17 +55,17 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
     _itf_run_type = AsyncTestRun
 
     async def asyncSetUp(self) -> None:
-        """Prepare the test, after ``setUp``; for subclasses to override."""
+        """Prepare the test, after ``setUp``; subclasses may override this."""
 
     async def asyncTearDown(self) -> None:
-        """Tidy up after the test, before ``tearDown``; for subclasses to override."""
+        """Clean up after the test, before ``tearDown``; subclasses may override this."""
 
     def addCleanup(
         self, function: Callable[_P, object], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> None:
         """Call a function after the test, as `unittest.TestCase.addCleanup` does.
 
-        What it returns is awaited, if it can be.
+        An awaitable result is awaited.
         """
         super().addCleanup(self._itf_call, function, *args, **kwargs)
 
@@ -76,12 +76,12 @@ class AsyncIntegrationTestCase(IntegrationTestCase):
         self.addCleanup(function, *args, **kwargs)
 
     async def enterAsyncContext(self, manager: AbstractAsyncContextManager[_T]) -> _T:
-        """Enter an asynchronous context manager, and leave it after the test.
+        """Enter an asynchronous context manager now, and exit it after the test.
 
         Raises:
-            TypeError: It is none.
+            TypeError: ``manager`` is not an asynchronous context manager.
         """
-        # On the class, as `async with` looks them up.
+        # Looked up on the class, as `async with` does.
         cls = type(manager)
         try:
             enter, leave = cls.__aenter__, cls.__aexit__

@@ -50,12 +50,12 @@ class AsyncTestRun(TestRun):
         self.context: contextvars.Context | None = None
 
     def begin(self) -> None:
-        """Make the loop, then start the run."""
+        """Create the loop, then start the run."""
         cls = type(self.case)
         # Read from the class: from the instance, a plain function would be a bound method.
         factory, debug = cls.loop_factory, cls.async_debug
-        # The loop's descriptors are opened before the detector's first look, and closed
-        # after its last one. Detectors in other threads must not report them.
+        # The loop's descriptors are opened before the detector's first snapshot, and closed after
+        # its last. Detectors in other threads must not report them.
         allow = outlives_test(_WHY_ALLOWED) if threading.active_count() > 1 else nullcontext()
         with allow:
             self.loop = CaseLoop(factory, debug=debug)
@@ -68,7 +68,7 @@ class AsyncTestRun(TestRun):
         if "asyncTearDown" in attributes:
             methods["tearDown"] = _in_turn(attributes["asyncTearDown"], self.case.tearDown)
         if isinstance(self.case, unittest.IsolatedAsyncioTestCase):
-            # A class that derives from both would have unittest call them a second time.
+            # unittest would call them a second time for a class that derives from both.
             methods["asyncSetUp"] = methods["asyncTearDown"] = _do_nothing
         self.replace_methods(methods)
 
@@ -81,7 +81,7 @@ class AsyncTestRun(TestRun):
                 self.loop.close()
 
     def abandon(self) -> None:
-        """As `TestRun.abandon`; what still runs in the loop is cancelled first."""
+        """Cancel what still runs in the loop, then do what `TestRun.abandon` does."""
         if self.loop is not None and not self.loop.has_ended:
             self.loop.end()
         self._in_context(super().abandon)
@@ -106,7 +106,7 @@ class AsyncTestRun(TestRun):
             return await method(*args, **self.arguments_for(method))
 
     def begin_detection(self) -> None:
-        """Take the first look in the context of the test, because the last one is taken there."""
+        """Take the first snapshot in the context of the test, where the last one is taken."""
         self.context = contextvars.copy_context()
         self.context.run(super().begin_detection)
 
@@ -124,11 +124,11 @@ class AsyncTestRun(TestRun):
         """Run an awaitable in the loop of the test.
 
         Args:
-            value: What to await.
+            value: The awaitable.
             name: The name of its task.
 
         Raises:
-            FixtureError: The test does not run, so it has no loop.
+            FixtureError: The test is not running, so it has no loop.
         """
         coroutine = value if inspect.iscoroutine(value) else _awaiting(value)
         if self.loop is None:
@@ -139,7 +139,7 @@ class AsyncTestRun(TestRun):
         return self.loop.run(coroutine, self.context or contextvars.copy_context(), name)
 
     def tear_down(self) -> None:
-        """Cancel what is left in the loop, then take the tear-down steps.
+        """Cancel the pending tasks of the loop, then run the tear-down steps.
 
         The tasks come first, because they may use what the steps release.
         """
@@ -158,7 +158,7 @@ class AsyncTestRun(TestRun):
         return self.context.run(function, *args, **kwargs)
 
     def _end_loop(self, loop: CaseLoop) -> None:
-        """Cancel what the test left in its loop, and fail the test for it."""
+        """Cancel what the test left pending in its loop, and fail the test for it."""
         problems, errors = loop.end(self._may_be_left)
         if self.detector is not None:  # reported here, so the detector need not report them
             self.detector.told.update(
@@ -175,21 +175,22 @@ class AsyncTestRun(TestRun):
         try:
             if errors:
                 if problems:
-                    # Each of the two fails the test on its own: the problems do so next.
+                    # Errors and problems each fail the test on their own: the problems are raised
+                    # next.
                     unittest.TestCase.addCleanup(self.case, self._report, problems)
                 raise combine_errors(errors, f"{len(errors)} tasks failed")
             self._report(problems)
         finally:
-            # Their tracebacks refer to this frame: a cycle.
+            # The tracebacks refer to this frame, which would be a reference cycle.
             del errors
 
     def _may_be_left(self, name: str) -> bool:
-        """Return whether ``leak_ignore`` allows a task or generator of this name."""
+        """Return whether ``leak_ignore`` allows a pending task or generator with this name."""
         leak = Leak("tasks", "task", name, ("task", name), lambda: name)
         return terms_of(type(self.case)).ignore.allows(leak)
 
     def _report(self, problems: list[str]) -> None:
-        """Fail, warn or do nothing, as the test's ``leak_policy`` says."""
+        """Fail, warn or do nothing, according to the test's ``leak_policy``."""
         if not problems or self.case.leak_policy == "off":
             return
         text = "\n".join(problems)
@@ -207,7 +208,7 @@ def _in_turn(*steps: Callable[[], Any]) -> Callable[[], None]:
 
 
 async def _do_nothing() -> None:
-    """Replace a method of the test that has been called already."""
+    """Replace a method of the test that was called already."""
 
 
 async def _awaiting(value: Awaitable[Any]) -> Any:

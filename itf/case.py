@@ -43,27 +43,27 @@ class IntegrationTestCase(
 ):
     """A `unittest.TestCase` with the three interfaces and the eleven fixtures.
 
-    A fixture is set up where a test first uses it, as an attribute
-    (``self.temp_workspace``) or as a parameter (``def test_x(self,
-    temp_workspace)``), and torn down after the test.  When the test ends, in
-    this order: the user's ``tearDown`` and cleanups; workers that still run are
-    stopped; fixtures are torn down, last first; errors nobody looked at, then
-    resources nobody released, and then whatever else was left in the process
-    fail the test; what it changed in the process is put back.  A test that fails
-    shows the last events of its timeline.
+    A fixture is set up when a test first uses it, as an attribute
+    (``self.temp_workspace``) or as a parameter (``def test_x(self, temp_workspace)``).
 
-    No method needs to be called by a subclass that overrides ``setUp`` and the like.
+    A test ends in this order: the user's ``tearDown`` and cleanups run; workers that
+    still run are stopped; fixtures are torn down, last first.  Then each of these fails
+    the test: errors that were not retrieved, resources that were not released, and leaks
+    of the process.  Last, changes to the process are undone.  A failing test shows the
+    last events of its timeline.
+
+    A subclass that overrides ``setUp`` or ``tearDown`` need not call the inherited one.
 
     Attributes:
-        leak_policy: What becomes of a test that left something behind: ``fail``;
-            ``warn``, a ResourceWarning, and only settings are put back; or ``off``.
-        leak_ignore: What may be left behind: names, patterns (``pump-*``),
-            dimensions (``threads``), or both (``threads:pump-*``).
-        leak_grace: Seconds until what is on its way out counts as left behind.
-        leak_trace: Whether it is remembered where things are made, to be told
-            with a leak; ``ITF_TRACE=1`` does it for all classes.
-        gc_check: Whether garbage is collected after each test, and what that
-            frees without its having been closed is told of this test.
+        leak_policy: How leaks are handled.  ``fail`` fails the test; ``warn`` issues a
+            ResourceWarning and restores only settings; ``off`` does nothing.
+        leak_ignore: Leaks to allow: names, patterns (``pump-*``), kinds
+            (``threads``), or both (``threads:pump-*``).
+        leak_grace: Seconds to wait for threads and other resources that are ending.
+        leak_trace: Whether to record where resources are created, for the report of
+            a leak; ``ITF_TRACE=1`` does so for all classes.
+        gc_check: Whether to collect garbage after each test and report unclosed
+            resources in it as leaks of the test.
 
     Example:
         >>> class WorkspaceTest(IntegrationTestCase):
@@ -113,7 +113,8 @@ class IntegrationTestCase(
     )
 
     _itf_method_name: str
-    # The class of a run's state. `guard_suite` knows by it that a test has a detector.
+    # The class of the state of a run. `guard_suite` detects by this attribute that a test has
+    # a leak detector of its own.
     _itf_run_type: ClassVar[type[TestRun]] = TestRun
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -147,15 +148,14 @@ class IntegrationTestCase(
     ) -> None:
         """Check that an error passed through these modules in this order.
 
-        It may have passed through others in between; `assert_error_path` takes
-        no others.
+        The error may have passed through others in between; `assert_error_path` allows none.
 
         Raises:
-            AssertionError: With the path taken and the modules expected.
+            AssertionError: With the actual path and the expected modules.
         """
         path = self.get_error_path(error)
         steps = iter(path)
-        # `in` on an iterator goes on from where the module before was found.
+        # `in` on an iterator continues after the previous match, so this checks the order.
         if not path or not all(module in steps for module in modules):
             taken = " -> ".join(path) or "(nothing was captured)"
             standard = (
@@ -163,28 +163,28 @@ class IntegrationTestCase(
                 f"it went {taken}"
             )
             if msg is not None:
-                # As unittest puts them together.
+                # Combined as unittest combines messages.
                 standard = f"{standard} : {msg}" if self.longMessage else msg
             raise self.failureException(standard)
 
     def inject_faults(self, target: Any, name: str, plan: FaultPlan) -> Injection:
-        """Let calls of a function fail as a plan says, from now to the end of the test.
+        """Make calls of a function fail as a plan says, from now until the test ends.
 
-        As `itf.inject_faults`, but at once, and undone with the test's
-        cleanups; ``with self.inject_faults(...)`` undoes it at its end.
+        Like `itf.inject_faults`, but effective at once and undone by a cleanup of the
+        test; ``with self.inject_faults(...)`` undoes it at the end of the ``with``.
 
         Args:
             target: A module, a class or an object.
-            name: The name of what is called.
-            plan: When it fails and how.
+            name: The name of the attribute that is called.
+            plan: Which calls fail, and how.
 
         Returns:
-            What undoes it before, with ``undo()``.
+            The injection; its ``undo()`` ends it early.
         """
         from itf.faults.injection import inject_faults
 
         injection = inject_faults(target, name, plan)
-        # The timeline of this test, not of the thread that calls this method.
+        # Set explicitly, because the method may be called in another thread than the test's.
         injection.timeline = self.timeline
         injection.owner = self
         self.addCleanup(injection.undo)
@@ -196,17 +196,17 @@ class IntegrationTestCase(
     def assert_no_growth(
         function: Callable[[], object], rounds: int = 20, *, warmup: int = 5, msg: str | None = None
     ) -> None:
-        """Check that a function leaves no more behind each time it is called.
+        """Check that repeated calls of a function do not accumulate resources.
 
-        As `itf.assert_no_growth`, which describes the arguments.
+        Like `itf.assert_no_growth`, which describes the arguments.
         """
         from itf.guard.growth import assert_no_growth
 
         assert_no_growth(function, rounds, warmup=warmup, msg=msg)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Parallel runners send tests between processes. Locks, logs, wrappers and the
-        # state of unittest belong to one run, and stay here.
+        # Parallel runners send tests between processes. Locks, logs, wrappers and the state of
+        # unittest belong to one run, so they are not pickled.
         run = self.__dict__.get("_itf_current_run")
         attributes = dict(self.__dict__)
         if run is not None:
@@ -223,7 +223,7 @@ class IntegrationTestCase(
 
     @property
     def _itf_run(self) -> TestRun:
-        """The run that goes on, or the one that a fixture has started before `run` was called."""
+        """The current run, or one created for a fixture that is used before `run` is called."""
         run: TestRun | None = self.__dict__.get("_itf_current_run")
         if run is None:
             # setdefault is atomic: two threads get the same run.
@@ -236,9 +236,10 @@ class IntegrationTestCase(
 
     @contextmanager
     def _itf_running(self) -> Iterator[None]:
-        """Hold the state of one run, from before unittest's part of it until after."""
+        """Create the state of one run before unittest's part of it, and drop it after."""
         if self.__dict__.pop("_itf_has_run", False):
-            # The interfaces keep their records in attributes like these.
+            # A second run starts clean: the interfaces store their records in attributes with this
+            # prefix.
             for name in [name for name in self.__dict__ if name.startswith("_itf_")]:
                 if name != "_itf_method_name":
                     del self.__dict__[name]
@@ -247,25 +248,26 @@ class IntegrationTestCase(
             run.begin()
             yield
         except BaseException:
-            # Ctrl-C: unittest leaves the cleanups out.
+            # After Ctrl-C unittest skips the cleanups.
             run.abandon()
             raise
         finally:
             run.end()
-            # The run refers to the test; without this, only the collector would free both.
+            # Breaks the cycle between run and test; otherwise only the garbage collector would free
+            # both.
             self.__dict__.pop("_itf_current_run", None)
             self.__dict__["_itf_has_run"] = True
 
 
 def _detector_around(cls: type[IntegrationTestCase]) -> Guard | None:
-    """Return the leak detector for what surrounds the tests of a class."""
+    """Return the leak detector for the code around the tests of a class."""
     from itf.guard.terms import guard_around
 
     return guard_around(cls)
 
 
 def _rebuild(cls: type[IntegrationTestCase], method_name: str) -> IntegrationTestCase:
-    """Make a TestCase without calling its ``__init__``, which may take other arguments."""
+    """Create a TestCase without calling its ``__init__``, which may take other arguments."""
     case = cls.__new__(cls)
     IntegrationTestCase.__init__(case, method_name)
     return case

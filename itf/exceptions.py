@@ -1,9 +1,9 @@
-"""What itf itself raises.
+"""The exceptions that itf raises.
 
-Every class carries the objects its message speaks of, so that a caller never
-has to parse the text.  All of them derive from `ItfError` and, where the
-standard library has a fitting class, from that one too: code that catches
-`ValueError` or `TimeoutError` keeps working.
+Each class has attributes for the objects that its message names, so that callers
+need not parse the text.  All derive from `ItfError`, and from a fitting class of
+the standard library where one exists, so that code that catches `ValueError` or
+`TimeoutError` catches these too.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ __unittest = True
 
 
 class ItfError(Exception):
-    """The base of everything that itf raises by its own decision."""
+    """The base class of all exceptions that itf raises on its own account."""
 
 
 class FormatError(ItfError, ValueError):
-    """A text is not an event in itf's format, or in a version of it that this itf cannot read."""
+    """A text is not an event in itf's format, or its format version cannot be read."""
 
 
 class ConfigCycleError(ItfError):
-    """Observers change configuration in a circle.
+    """Observers of configuration keys change each other's keys in a cycle.
 
     Attributes:
-        keys: The keys in the order in which they changed, the first one again at the end.
+        keys: The keys in the order of the changes; the first is repeated at the end.
     """
 
     def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
@@ -59,11 +59,11 @@ class ConfigCycleError(ItfError):
 
 
 class ResourceError(ItfError):
-    """A resource was tracked or released out of turn.
+    """A resource was tracked twice, released twice, or released without being tracked.
 
     Attributes:
-        resource_id: The id in question.
-        owner_module: The module that owns or owned it; None if the id is unknown.
+        resource_id: The id of the resource.
+        owner_module: The module that owns or owned the resource; None for an unknown id.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class ResourceError(ItfError):
 
 
 class FixtureError(ItfError):
-    """A fixture cannot be set up as it was asked for."""
+    """A fixture is missing, cannot be set up, or is used while it is not set up."""
 
 
 class WorkspaceError(ItfError, OSError):
-    """A workspace could not be removed whole.
+    """A workspace could not be removed completely.
 
     Attributes:
-        leftovers: The paths that are still there.
+        leftovers: The paths that still exist.
     """
 
     def __init__(self, message: str, leftovers: Sequence[str] = ()) -> None:
@@ -91,7 +91,7 @@ class WorkspaceError(ItfError, OSError):
 
 
 class WorkspaceEscapeError(ItfError, ValueError):
-    """A name leads out of the workspace that it was to stay in."""
+    """A path leads out of the workspace."""
 
 
 class WorkerError(ItfError, RuntimeError):
@@ -107,20 +107,21 @@ class WorkerError(ItfError, RuntimeError):
 
 
 class WorkerTimeoutError(WorkerError, TimeoutError):
-    """A wait for a worker, or for what workers share, took longer than it may.
+    """A wait for a worker, or for an object that workers share, timed out.
 
-    Its text says for each worker where it is.
+    The message shows where each worker is.
     """
 
 
 class WorkerDiedError(WorkerError):
-    """A worker ended without a word: it was killed, or left by ``os._exit`` or ``sys.exit``.
+    """A worker ended without a result: killed, or by ``os._exit`` or ``sys.exit``.
 
     Attributes:
         worker: The worker's name.
         exitcode: Its exit code, negative for a signal as in `multiprocessing`;
-            None if it cannot be known.
-        signal: The name of the signal that killed it, such as ``SIGKILL``; None if none did.
+            None if unknown.
+        signal: The name of the signal that killed it, such as ``SIGKILL``; None if
+            no signal did.
     """
 
     def __init__(
@@ -136,11 +137,11 @@ class WorkerDiedError(WorkerError):
 
 
 class WorkerPicklingError(WorkerError, TypeError):
-    """Something cannot be sent from one process to another.
+    """An object cannot be sent from one process to another.
 
     Attributes:
         worker: The worker's name.
-        variable: The name of what cannot be sent, as the message has it.
+        variable: The name of the object, as in the message.
     """
 
     def __init__(self, message: str, worker: str = "", variable: str = "") -> None:
@@ -149,7 +150,7 @@ class WorkerPicklingError(WorkerError, TypeError):
 
 
 class FaultInjectionError(ItfError, TypeError):
-    """A fault cannot be injected there."""
+    """A fault cannot be injected at the given place."""
 
 
 class FaultTimeoutError(ItfError, TimeoutError):
@@ -157,10 +158,10 @@ class FaultTimeoutError(ItfError, TimeoutError):
 
 
 class InjectedFaultError(ItfError, RuntimeError):
-    """The failure that a test asked for with a plan that does not say which.
+    """The error of a hit for which the fault plan defines no other outcome.
 
     Attributes:
-        target: What was called, such as ``shop.cache.load``.
+        target: The function that was called, such as ``shop.cache.load``.
         call: The number of the call that failed.
     """
 
@@ -215,7 +216,7 @@ class InterleavingTimeoutError(InterleavingError, TimeoutError):
 
 
 class MockParserError(ItfError, RuntimeError):
-    """The failure that a test asked a mock parser for."""
+    """The failure that a test configured for a mock parser."""
 
 
 class TaskTimeoutError(ItfError, TimeoutError):
@@ -237,10 +238,10 @@ class CounterTimeoutError(ItfError, TimeoutError):
 
 
 class AsyncDeadlockError(ItfError, RuntimeError):
-    """All tasks of a loop are blocked, and nothing is left that could wake one of them.
+    """All tasks of an event loop are blocked, and nothing can wake any of them.
 
     Attributes:
-        tasks: The names of the tasks; the message has their stacks.
+        tasks: The names of the tasks; the message contains their stacks.
     """
 
     def __init__(self, message: str, tasks: Sequence[str] = ()) -> None:
@@ -249,4 +250,4 @@ class AsyncDeadlockError(ItfError, RuntimeError):
 
 
 class TimingError(ItfError, RuntimeError):
-    """A timing was ended that was not started, or asked for and never taken."""
+    """A timing was ended without being started, or requested without being taken."""

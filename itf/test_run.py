@@ -71,7 +71,7 @@ class TestRun:
     else by the thread that runs the test.
     """
 
-    # pytest takes a class for a test if its name begins with "Test".
+    # Keeps pytest from collecting this class, whose name begins with "Test", as a test.
     __test__ = False
 
     def __init__(self, case: Any) -> None:
@@ -106,7 +106,7 @@ class TestRun:
         self.replace_methods(methods)
 
     def replace_methods(self, methods: dict[str, Callable[..., Any]]) -> None:
-        """Put methods on the instance, in place of those of its class, until `end`."""
+        """Set methods on the instance, which hide those of its class until `end`."""
         attributes = vars(self.case)
         for name in methods.keys() - self.wrapped:
             if name in attributes:
@@ -123,11 +123,12 @@ class TestRun:
         if self._owner_token is not None:
             current_owner.reset(self._owner_token)
         if self.detector is not None:
-            # Ctrl-C in a cleanup: unittest calls no further ones, so nobody has ended it.
+            # After Ctrl-C in a cleanup, unittest calls no further ones, so the detector has not
+            # ended.
             self.detector.abandon()
 
     def abandon(self) -> None:
-        """Restore what the test changed, without a verdict, after Ctrl-C broke it off."""
+        """Restore what the test changed, without reporting, after Ctrl-C interrupted it."""
         injections, self.injections = self.injections, []
         for injection in reversed(injections):
             injection.undo()
@@ -155,7 +156,8 @@ class TestRun:
             return passed_off_as(method, wrapper)
 
         if not hasattr(self.case, "enterAsyncContext"):
-            # unittest would call it, never await the coroutine, and report a success.
+            # unittest would call the coroutine function, never await the coroutine, and report a
+            # success.
             def refusal(*args: Any) -> NoReturn:
                 raise TypeError(
                     f"{type(self.case).__name__}.{method.__name__} is a coroutine function; "
@@ -172,12 +174,12 @@ class TestRun:
         return async_wrapper
 
     def arguments_for(self, method: Callable[..., Any]) -> dict[str, Any]:
-        """Return the fixtures that the parameters of a method name, set up."""
+        """Return the fixtures that the parameters of a method name."""
         return {} if takes_no_fixtures(method) else self.fixtures.arguments_for(method)
 
     @contextmanager
     def recorded_failure(self) -> Generator[None]:
-        """Record and annotate an exception that leaves this ``with``; a skip is none."""
+        """Record and annotate an exception that leaves this ``with``, unless it is a skip."""
         try:
             yield
         except unittest.SkipTest:
@@ -187,13 +189,13 @@ class TestRun:
             raise
 
     def record_failure(self, error: BaseException) -> None:
-        """Remember the first exception of the test, and annotate each."""
+        """Store the test's first exception, and annotate every exception."""
         if self.failure is None:
             self.failure = error
         self.annotate(error)
 
     def annotate(self, error: BaseException) -> None:
-        """Cut itf's frames from an exception's traceback, and add the timeline as a note."""
+        """Remove itf's frames from an exception's traceback, and add the timeline as a note."""
         strip_own_frames(error)
         # An exception that leaves a subtest may leave the test too; one note is enough.
         if len(self.case.timeline) and self._annotated is not error:
@@ -201,10 +203,10 @@ class TestRun:
             add_note(error, self.case.timeline.describe(_EVENTS_SHOWN))
 
     def detect_leaks_from(self, set_up: Callable[..., Any]) -> Callable[..., Any]:
-        """Return ``setUp`` with the first look of the leak detector before it.
+        """Return ``setUp``, preceded by the leak detector's first snapshot.
 
-        No earlier, because a runner may redirect stdout in ``startTest``, and a
-        test for coroutines makes its event loop.
+        Not earlier, because a runner may redirect stdout in ``startTest``, and a test for
+        coroutines creates its event loop.
         """
 
         def begin_and_set_up(*args: Any) -> None:
@@ -215,7 +217,7 @@ class TestRun:
         return begin_and_set_up
 
     def begin_detection(self) -> None:
-        """Take the first look of the leak detector."""
+        """Take the leak detector's first snapshot."""
         # Imported here, so that `from itf import IntegrationTestCase` stays cheap.
         from itf.guard.terms import guard_for
 
@@ -237,10 +239,10 @@ class TestRun:
             unittest.TestCase.addCleanup(self.case, self.tear_down)
 
     def tear_down(self) -> None:
-        """Take the tear-down steps.
+        """Run the tear-down steps.
 
-        Each step may fail the test on its own.  So after a step that raises, the
-        remaining steps become a cleanup of their own, which unittest calls next.
+        Each step may fail the test on its own.  After a step that raises, the remaining
+        steps become a cleanup of their own, which unittest calls next.
         """
         try:
             for step in self._remaining_steps or ():
@@ -268,7 +270,7 @@ class TestRun:
             if not isinstance(failure, Exception):
                 raise failure  # Ctrl-C ends the run, whatever else went wrong
         if len(failures) == 1:
-            raise failures[0]  # itself, because its traceback shows where it was raised
+            raise failures[0]  # not a group, to keep its traceback
         if failures:
             lines = [f"  {type(error).__name__}: {safe_str(error)}" for error in failures]
             group = BaseExceptionGroup("fixtures failed at their tear-down", failures)
@@ -293,7 +295,7 @@ class TestRun:
             for context in contexts
         ]
         failure = self.case.failureException(
-            "\n".join([f"{count} nobody looked at; look at get_error_chain():", *lines])
+            "\n".join([f"{count} not retrieved; retrieve errors with get_error_chain():", *lines])
         )
         for context in contexts:
             add_note(failure, "".join(context["context_data"]["traceback"]).rstrip())
@@ -304,9 +306,9 @@ class TestRun:
         plans = vars(self.case).pop("_itf_plans", ())
         if not plans:
             return
-        from itf.faults.injection import describe_lost
+        from itf.faults.injection import describe_failed_transfers
 
-        text = describe_lost(plans)
+        text = describe_failed_transfers(plans)
         if text:
             raise self.case.failureException(text)
 
@@ -332,7 +334,7 @@ class TestRun:
         warnings.warn(f"{self.case.id()}: " + "\n".join(problems), ResourceWarning, stacklevel=2)
 
     def _finish_tear_down(self) -> None:
-        """Drop what the test's frames refer to, so that garbage shows in the leak check."""
+        """Drop references to the test's frames, so that garbage shows in the leak check."""
         self._remaining_steps = None
         self.failure = self._annotated = None
         used, self._used_fixtures = self._used_fixtures, []

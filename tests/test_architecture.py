@@ -1,4 +1,4 @@
-"""The house rules: who imports whom, what `__all__` says, what an import costs."""
+"""Rules for imports, ``__all__``, docstrings and the cost of an import."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ import itf
 PACKAGE = pathlib.Path(itf.__file__).parent
 MODULES = ["itf", *(info.name for info in pkgutil.walk_packages([str(PACKAGE)], "itf."))]
 
-# A module may import what stands below its own layer, and from its own folder.
-# The packages of a layer do not import one another.
+# A module may import from lower layers and from its own folder.
 LAYERS = [
     ["itf.__main__"],
     ["itf.runner"],
@@ -51,7 +50,7 @@ LAYERS = [
 ]
 
 
-# Of the standard library in later Pythons than the oldest: imported where they are there.
+# Standard library modules missing in the oldest Python; imported where they exist.
 LATER_MODULES = {"annotationlib"}  # 3.14
 
 
@@ -61,7 +60,7 @@ def unit_of(module: str) -> str:
 
 
 def layer_of(unit: str) -> int:
-    """Return the number of a unit's layer, counted from the top."""
+    """Return the index of a unit's layer, 0 at the top."""
     for number, units in enumerate(LAYERS):
         if unit in units:
             return number
@@ -69,14 +68,14 @@ def layer_of(unit: str) -> int:
 
 
 def tree_of(module: str) -> ast.Module:
-    """Return the syntax tree of a module."""
+    """Parse a module."""
     path = PACKAGE.parent.joinpath(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports_of(tree: ast.Module) -> set[str]:
-    """Return the modules that a tree imports, anywhere in it."""
+    """Return the modules that a syntax tree imports, anywhere in it."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -88,13 +87,13 @@ def imports_of(tree: ast.Module) -> set[str]:
 
 
 class ImportsTest(unittest.TestCase):
-    """Imports go downwards only, and out of the standard library only."""
+    """Imports point downwards, and only to the standard library."""
 
-    def test_no_arrow_points_up(self) -> None:
-        """A module imports from the layers below its own and from its own folder."""
+    def test_no_import_points_up(self) -> None:
+        """A module imports only from lower layers and from its own folder."""
         for module in MODULES:
             if module == "itf":
-                continue  # the face names everything, and imports it at first use
+                continue  # itf/__init__.py names everything, and imports at first use
             unit = unit_of(module)
             for name in imports_of(tree_of(module)):
                 if name.partition(".")[0] != "itf":
@@ -120,7 +119,7 @@ class ImportsTest(unittest.TestCase):
                 if module.startswith(f"{package}.")
             }
             self.assertGreater(len(imports), 1)
-            # Remove modules whose imports are all removed; a circle is what remains.
+            # Removes modules whose imports are all removed; a cycle remains.
             while removable := [m for m in imports if not imports[m] & imports.keys()]:
                 for module in removable:
                     del imports[module]
@@ -128,14 +127,14 @@ class ImportsTest(unittest.TestCase):
                 self.assertEqual([], sorted(imports))
 
     def test_a_report_is_a_function_of_recorded_events(self) -> None:
-        """itf.report, where it is there, knows the formats and the exceptions alone."""
+        """itf.report, if it exists, imports only formats and exceptions."""
         for module in MODULES:
             if unit_of(module) == "itf.report":
                 own = {n for n in map(unit_of, imports_of(tree_of(module))) if n[:4] == "itf."}
                 self.assertLessEqual(own, {"itf.report", "itf.formats", "itf.exceptions"})
 
     def test_only_the_standard_library_is_imported(self) -> None:
-        """At run time, and by the tests."""
+        """itf and its tests import nothing else."""
         allowed = {*sys.stdlib_module_names, *LATER_MODULES, "itf", "tests"}
         paths = [*PACKAGE.rglob("*.py"), *pathlib.Path(__file__).parent.rglob("*.py")]
         self.assertGreater(len(paths), len(MODULES))
@@ -149,7 +148,7 @@ class ImportsTest(unittest.TestCase):
                 self.assertLessEqual(top, allowed)
 
     def test_import_itf_is_cheap(self) -> None:
-        """It brings in neither multiprocessing nor asyncio nor json, nor does a first test."""
+        """Importing itf, and a first test, import neither multiprocessing nor asyncio nor json."""
         script = """
 import sys
 import itf
@@ -167,13 +166,13 @@ assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
 
 
 class NamesTest(unittest.TestCase):
-    """Every module says what it offers, and offers what it says."""
+    """``__all__``, lazy names and docstrings are complete."""
 
     def test_all_is_what_is_there(self) -> None:
-        """`__all__` has every public class and function defined in the module, and no more."""
+        """`__all__` lists exactly the public classes and functions of a module."""
         for module in MODULES:
             if module == "itf" or (PACKAGE / module[4:]).is_dir():
-                continue  # the face is tested below; a package's own file is a map in words
+                continue  # itf/__init__.py is tested below; those of packages only have comments
             with self.subTest(module):
                 loaded = importlib.import_module(module)
                 names = loaded.__all__
@@ -221,14 +220,14 @@ class NamesTest(unittest.TestCase):
         self.assertIs(itf.fixtures.temp_workspace, itf.temp_workspace)
 
     def test_an_unknown_name_is_an_attribute_error(self) -> None:
-        """As of any module."""
+        """An unknown name raises AttributeError, as in any module."""
         with self.assertRaisesRegex(AttributeError, "module 'itf' has no attribute 'nothing'"):
             _ = itf.nothing
         with self.assertRaisesRegex(ImportError, "cannot import name 'nothing'"):
             from itf.fixtures import nothing  # noqa: F401
 
     def test_every_public_name_is_documented(self) -> None:
-        """Every public class and function has a docstring of its own."""
+        """Every public class and function has its own docstring."""
         for name in itf.__all__:
             value = getattr(itf, name)
             if isinstance(value, type) or callable(value):
@@ -236,7 +235,7 @@ class NamesTest(unittest.TestCase):
                     self.assertTrue((value.__doc__ or "").strip())
 
     def test_frames_of_itf_are_marked(self) -> None:
-        """unittest, and pytest, cut the frames of modules with `__unittest`."""
+        """Every module sets `__unittest`, by which unittest and pytest hide its frames."""
         for module in MODULES:
             names = {n.name for n in ast.walk(tree_of(module)) if isinstance(n, ast.FunctionDef)}
             if module != "itf" and names:
@@ -244,7 +243,7 @@ class NamesTest(unittest.TestCase):
                     self.assertIs(True, vars(importlib.import_module(module)).get("__unittest"))
 
     def test_setup_cfg_names_every_package(self) -> None:
-        """A package that is not named is not in the wheel."""
+        """setup.cfg lists every package; others would be missing in the wheel."""
         path = PACKAGE.parent / "setup.cfg"
         if not path.exists():
             self.skipTest("the package is installed; its setup.cfg is not")

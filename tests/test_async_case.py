@@ -29,7 +29,7 @@ async def stuck() -> None:
 
 
 def run_class(*classes: type[unittest.TestCase]) -> unittest.TestResult:
-    """Run all tests of classes as a suite does, class fixtures included."""
+    """Run all tests of classes in a suite, with class fixtures."""
     result = unittest.TestResult()
     loader = unittest.defaultTestLoader
     unittest.TestSuite(map(loader.loadTestsFromTestCase, classes)).run(result)
@@ -52,10 +52,10 @@ class Base(unittest.TestCase):
 
 
 class StepsTest(Base):
-    """The steps of a test are those of unittest.IsolatedAsyncioTestCase."""
+    """The steps of a test equal those of unittest.IsolatedAsyncioTestCase."""
 
     def steps_of(self, base: Any) -> list[str]:
-        """Return what happens in a test with every step, in order."""
+        """Return the steps of a test, in order."""
         seen: list[str] = []
 
         @contextlib.asynccontextmanager
@@ -97,13 +97,13 @@ class StepsTest(Base):
         return seen
 
     def test_they_come_in_the_same_order_with_the_same_context(self) -> None:
-        """Context variables of each step are seen in the next one, and nowhere else."""
+        """Context variables set in a step are visible in later steps only."""
         steps = self.steps_of(AsyncIntegrationTestCase)
         self.assertEqual(self.steps_of(unittest.IsolatedAsyncioTestCase), steps)
         self.assertIn("test asyncSetUp True", steps)
 
-    def test_who_derives_from_both_has_each_step_once(self) -> None:
-        """For tools that ask isinstance(test, IsolatedAsyncioTestCase)."""
+    def test_a_class_derived_from_both_has_each_step_once(self) -> None:
+        """A class derived from both test cases runs each step once."""
         seen: list[str] = []
 
         class Case(AsyncIntegrationTestCase, unittest.IsolatedAsyncioTestCase):
@@ -120,7 +120,7 @@ class StepsTest(Base):
         self.assertEqual(["asyncSetUp", "test", "asyncTearDown"], seen)
 
     def test_a_failing_set_up_runs_cleanups_and_no_test(self) -> None:
-        """As in unittest."""
+        """After a failing setUp, cleanups run and the test does not."""
         seen: list[str] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -140,8 +140,8 @@ class StepsTest(Base):
         self.assertIn("LookupError: not set up", self.only_text(run_method(Case)))
         self.assertEqual(["cleanup"], seen)
 
-    def test_every_failing_cleanup_is_told(self) -> None:
-        """And all of them run."""
+    def test_every_failing_cleanup_is_reported(self) -> None:
+        """All cleanups run, and each failure is reported."""
 
         class Case(AsyncIntegrationTestCase):
             async def fail(self, text: str) -> None:
@@ -155,7 +155,7 @@ class StepsTest(Base):
         self.assertEqual(["two", "one"], [text.split()[-1] for _, text in result.errors])
 
     def test_skips_expected_failures_and_subtests(self) -> None:
-        """Each has unittest's outcome."""
+        """The outcomes equal unittest's."""
 
         class Case(AsyncIntegrationTestCase):
             async def test_skip(self) -> None:
@@ -185,7 +185,7 @@ class StepsTest(Base):
         self.assertEqual([], result.errors)
 
     def test_an_instance_may_run_twice(self) -> None:
-        """Also on Python 3.11, where unittest's own may not."""
+        """A second run works, also on Python 3.11, where unittest's own fails."""
         seen: list[str] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -200,7 +200,7 @@ class StepsTest(Base):
         self.assertEqual(["unset"] * 3, seen)
 
     def test_a_traceback_has_the_users_frames_alone(self) -> None:
-        """Neither asyncio's nor itf's."""
+        """Tracebacks have no frames of asyncio or itf."""
 
         async def helper() -> None:
             await asyncio.sleep(0)
@@ -215,7 +215,7 @@ class StepsTest(Base):
         self.assertEqual({__file__}, files)
 
     def test_a_coroutine_that_a_plain_method_returns_is_awaited(self) -> None:
-        """Behind a decorator, a coroutine function looks like a plain one."""
+        """A decorated coroutine function may look like a plain function."""
         seen: list[str] = []
 
         def decorated(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -238,7 +238,7 @@ class StepsTest(Base):
         self.assertEqual(["test", "cleanup"], seen)
 
     def test_what_is_no_async_context_manager_is_refused(self) -> None:
-        """With unittest's words."""
+        """The message equals unittest's."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -250,7 +250,7 @@ class StepsTest(Base):
         )
 
     def test_asyncio_has_no_current_loop_after_the_test(self) -> None:
-        """As after asyncio.run."""
+        """As after asyncio.run, no event loop is set."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -282,7 +282,7 @@ class LoopTest(Base):
         self.assertTrue(loops[-1].is_closed())
 
     def test_no_resource_warning_at_the_end_of_the_process(self) -> None:
-        """Python does not warn about unclosed loops or about threads of an executor."""
+        """Python warns neither about unclosed loops nor about executor threads."""
         script = """
 import asyncio, unittest, itf
 class Case(itf.AsyncIntegrationTestCase):
@@ -297,21 +297,23 @@ print("done")
         self.assertEqual(("done\n", ""), (done.stdout, done.stderr))
 
     def test_tests_in_several_threads_have_a_loop_each(self) -> None:
-        """Tests that run at the same time pass, and all their loops are closed."""
+        """Simultaneous tests pass, and all their loops are closed."""
         barrier = threading.Barrier(8, timeout=60)
         loops: list[asyncio.AbstractEventLoop] = []
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
                 loops.append(asyncio.get_running_loop())
-                asyncio.get_running_loop().slow_callback_duration = 60  # the barrier blocks it
+                asyncio.get_running_loop().slow_callback_duration = (
+                    60  # because the barrier blocks the loop
+                )
                 barrier.wait()
                 variable.set(threading.current_thread().name)
                 await asyncio.sleep(0)
                 self.assertEqual(threading.current_thread().name, variable.get())
 
         with warnings.catch_warnings():
-            # The loops of other threads are not reported as their tests' leaks.
+            # The loops of other threads must not be reported as leaks of a test.
             warnings.simplefilter("error")
             for result in in_threads(8, lambda number: [run_method(Case) for _ in range(5)]):
                 for each in result:
@@ -320,7 +322,7 @@ print("done")
         self.assertTrue(all(loop.is_closed() for loop in loops))
 
     def test_nothing_set_on_a_loop_reaches_the_next_test(self) -> None:
-        """A timer, a reader, an executor and handlers end with the test that set them."""
+        """Timers, readers, executors and handlers end with their test."""
         ours, theirs = socket.socketpair()
         self.addCleanup(ours.close)
         self.addCleanup(theirs.close)
@@ -362,7 +364,7 @@ print("done")
         self.assertEqual([], called)
 
     def test_a_callback_that_is_ready_runs_before_the_test_is_over(self) -> None:
-        """Its error is the test's own, and not the next one's."""
+        """The error of a ready callback belongs to the test that scheduled it."""
 
         class Case(AsyncIntegrationTestCase):
             async def test_a(self) -> None:
@@ -378,8 +380,8 @@ print("done")
         self.assertIn("LookupError: late", self.only_text(result))
         self.assertEqual("test_a", result.errors[0][0]._testMethodName)  # type: ignore[attr-defined]
 
-    def test_callbacks_that_schedule_one_another_for_ever_end_with_the_test(self) -> None:
-        """And never reach the next one."""
+    def test_callbacks_that_reschedule_endlessly_end_with_the_test(self) -> None:
+        """Endlessly rescheduled callbacks do not reach the next test."""
         loops: list[asyncio.AbstractEventLoop] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -397,7 +399,7 @@ print("done")
         self.assertIsNot(loops[0], loops[1])
 
     def test_a_loop_that_is_stopped_is_an_error(self) -> None:
-        """The test is named, and ended."""
+        """loop.stop() fails the test with its name."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -408,7 +410,7 @@ print("done")
         self.assertIn("the event loop was stopped before test was over", result.errors[0][1])
 
     def test_a_factory_makes_a_loop_for_each_test(self) -> None:
-        """Any function, without the test as an argument; each loop is closed."""
+        """The factory is called without arguments; each loop is closed."""
         made: list[asyncio.AbstractEventLoop] = []
 
         class Special(asyncio.SelectorEventLoop):
@@ -430,8 +432,8 @@ print("done")
         self.assert_passed(run_class(Case), tests=2)
         self.assertEqual([True, True], [loop.is_closed() for loop in made])
 
-    def test_a_factory_that_makes_no_loop_is_told(self) -> None:
-        """A loop_factory that returns something else is a TypeError with the value."""
+    def test_a_factory_that_makes_no_loop_is_refused(self) -> None:
+        """A loop_factory with another result raises a TypeError that shows the value."""
 
         class Case(AsyncIntegrationTestCase):
             loop_factory = int  # type: ignore[assignment]
@@ -443,7 +445,7 @@ print("done")
             run_method(Case)
 
     def test_the_loops_of_a_policy_are_used(self) -> None:
-        """Without a loop_factory, the loop comes from asyncio.new_event_loop."""
+        """Without a loop_factory, asyncio.new_event_loop creates the loop."""
         made: list[asyncio.AbstractEventLoop] = []
 
         class Special(asyncio.SelectorEventLoop):
@@ -462,7 +464,7 @@ print("done")
         self.assertEqual([True, True], [loop.is_closed() for loop in made])
 
     def test_debug_mode_can_be_switched_on(self) -> None:
-        """async_debug = True switches the debug mode on; other classes are not affected."""
+        """async_debug = True enables the debug mode for that class only."""
         default = asyncio.new_event_loop()  # True under -X dev and PYTHONASYNCIODEBUG
         default.close()
         seen: list[bool] = []
@@ -478,7 +480,7 @@ print("done")
         self.assertEqual([default.get_debug(), True, default.get_debug()], seen)
 
     def test_asyncios_own_switch_for_the_debug_mode(self) -> None:
-        """PYTHONASYNCIODEBUG=1 switches the debug mode on; the default is off."""
+        """PYTHONASYNCIODEBUG=1 enables the debug mode; the default is off."""
         script = """
 import asyncio, itf
 class Case(itf.AsyncIntegrationTestCase):
@@ -492,7 +494,7 @@ Case("test").debug()
             self.assertEqual((shown, ""), (done.stdout, done.stderr))
 
     def test_a_loop_that_the_test_has_closed(self) -> None:
-        """A test may close its loop itself, after its last coroutine."""
+        """A test may close its loop itself after its last coroutine."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -504,7 +506,7 @@ Case("test").debug()
         self.assert_passed(run_method(Case))
 
     def test_inside_a_running_loop_a_test_is_refused(self) -> None:
-        """It says why, and what to do."""
+        """The error has reason and advice."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -520,7 +522,7 @@ Case("test").debug()
         )
 
     def test_descriptors_do_not_pile_up(self) -> None:
-        """After a hundred classes there are no more than before."""
+        """After a hundred classes, no more descriptors are open."""
 
         def one() -> None:
             class Case(AsyncIntegrationTestCase):
@@ -537,7 +539,7 @@ Case("test").debug()
 
     @unittest.skipUnless(hasattr(os, "fork"), "no fork")
     def test_a_fork_inside_leaves_the_parents_loop_alone(self) -> None:
-        """The child may run a loop of its own, go back through the test, and exit."""
+        """A forked child may run its own loop, return from the test, and exit."""
         script = """
 import asyncio, os, sys, unittest, itf
 
@@ -577,10 +579,10 @@ Case("test_b_still_wakes").debug()
 
 
 class LeftoversTest(Base):
-    """What a test leaves in its loop is ended, and fails the test that left it."""
+    """Tasks, generators and threads left in the loop are ended, and fail their test."""
 
     def test_a_task_fails_its_test_by_name_and_place(self) -> None:
-        """It is cancelled and awaited before that, and the next test passes."""
+        """A pending task is cancelled and awaited; the next test passes."""
         tidied: list[bool] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -608,7 +610,7 @@ class LeftoversTest(Base):
         self.assertEqual([True], tidied)
 
     def test_the_leak_policy_holds_for_tasks(self) -> None:
-        """With `warn` a warning, with `off` nothing; the task is ended in any case."""
+        """`warn` warns, `off` does nothing; the task ends in any case."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -626,7 +628,7 @@ class LeftoversTest(Base):
         self.assertEqual([True, True], [task.cancelled() for task in tasks_left])
 
     def test_leak_ignore_holds_for_tasks(self) -> None:
-        """By name and pattern; what it does not name still fails the test."""
+        """Names and patterns allow tasks; others fail the test."""
 
         class Case(AsyncIntegrationTestCase):
             leak_ignore = ("tasks:pump-*",)
@@ -645,7 +647,7 @@ class LeftoversTest(Base):
         self.assertNotIn("pump-2", text)
 
     def test_a_task_that_never_began_counts(self) -> None:
-        """And its coroutine is closed."""
+        """A task that never started fails the test, and its coroutine is closed."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -654,7 +656,7 @@ class LeftoversTest(Base):
         self.assertIn("1 task outlived the test", self.only_text(run_method(Case)))
 
     def test_a_task_that_was_cancelled_and_not_awaited_may_end(self) -> None:
-        """It was told to, and is given the chance."""
+        """A task that the test cancelled is awaited, and does not fail the test."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -665,7 +667,7 @@ class LeftoversTest(Base):
         self.assert_passed(run_method(Case))
 
     def test_a_task_that_a_cleanup_ends_is_no_leftover(self) -> None:
-        """The look comes after the user's tearDown and cleanups."""
+        """Tasks are checked after the user's tearDown and cleanups."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -675,7 +677,7 @@ class LeftoversTest(Base):
         self.assert_passed(run_method(Case))
 
     def test_a_task_that_refuses_is_an_error_and_keeps_no_later_test(self) -> None:
-        """The error shows its stack after the grace period; the next test has another loop."""
+        """After the grace period, the error shows the stack of a task that does not end."""
         loops: list[asyncio.AbstractEventLoop] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -704,7 +706,7 @@ class LeftoversTest(Base):
         self.assertIsNot(loops[0], loops[1])
 
     def test_an_async_generator_left_open_fails_the_test(self) -> None:
-        """It is closed before that."""
+        """An open async generator is closed, and fails the test."""
         closed: list[bool] = []
 
         async def numbers() -> AsyncIterator[int]:
@@ -733,7 +735,7 @@ class LeftoversTest(Base):
         self.assertEqual([True, True], closed)
 
     def test_a_coroutine_that_nobody_awaited_fails_the_test(self) -> None:
-        """By name and place; also where warnings are errors."""
+        """The failure has name and location; also with warnings as errors."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -750,7 +752,7 @@ class LeftoversTest(Base):
                 )
 
     def test_an_error_that_nobody_awaited_fails_the_test(self) -> None:
-        """With what asyncio says of it, and beside a leftover task."""
+        """The failure has asyncio's message, and a pending task is reported too."""
 
         async def fail() -> None:
             raise LookupError("in the background")
@@ -772,7 +774,7 @@ class LeftoversTest(Base):
         )
 
     def test_a_thread_that_does_not_end_is_named_in_time(self) -> None:
-        """Where unittest's own would wait for it for ever."""
+        """unittest's own test case would wait for such a thread forever."""
         go, busy = threading.Event(), threading.Event()
         self.addCleanup(go.set)
 
@@ -795,7 +797,7 @@ class LeftoversTest(Base):
         )
 
     def test_threads_of_to_thread_end_with_the_test(self) -> None:
-        """The next test starts its own."""
+        """The next test starts new threads."""
         names: list[threading.Thread] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -810,7 +812,7 @@ class LeftoversTest(Base):
         self.assert_passed(run_class(Case), tests=2)
 
     def test_tasks_end_before_what_they_use(self) -> None:
-        """A leftover task tidies up in a workspace that is still there."""
+        """A pending task is cancelled while the workspace still exists."""
         there: list[bool] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -828,8 +830,8 @@ class LeftoversTest(Base):
         self.assertIn("1 task outlived", self.only_text(run_method(Case)))
         self.assertEqual([True], there)
 
-    def test_a_blocked_loop_is_told(self) -> None:
-        """asyncio's log and the timeline have the duration for which the loop was blocked."""
+    def test_a_blocked_loop_is_reported(self) -> None:
+        """asyncio's log and the timeline have the duration of a blocked loop."""
         events: list[Any] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -861,14 +863,14 @@ class LeftoversTest(Base):
 
 
 class InterruptTest(Base):
-    """Ctrl-C in a test ends the run, and cancels what runs."""
+    """Ctrl-C in a test ends the run, and cancels its tasks."""
 
     def setUp(self) -> None:
         self.addCleanup(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def test_it_cancels_the_test_and_its_tasks(self) -> None:
-        """While the loop sleeps, and while a coroutine runs; then the loop is closed."""
+        """Ctrl-C while the loop sleeps, or while a coroutine runs, closes the loop."""
         tidied: list[str] = []
         loops: list[asyncio.AbstractEventLoop] = []
 
@@ -910,7 +912,7 @@ class InterruptTest(Base):
             self.is_closed(loops[-1])
 
     def test_debug_lets_it_through_as_well(self) -> None:
-        """And puts back what the test had."""
+        """debug() raises the KeyboardInterrupt and restores the test's attributes."""
         paths: list[Any] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -924,7 +926,7 @@ class InterruptTest(Base):
         self.assertFalse(paths[0].exists())
 
     def test_system_exit_in_a_task_is_an_error_of_its_test(self) -> None:
-        """The run goes on, as in unittest."""
+        """SystemExit in a task is an error of its test, and the run continues, as in unittest."""
 
         class Case(AsyncIntegrationTestCase):
             async def leave(self) -> None:
@@ -944,16 +946,16 @@ class InterruptTest(Base):
 
 
 class FixturesTest(Base):
-    """An asynchronous test has all that a plain one has."""
+    """An async test has all features of a plain test."""
 
     def test_it_is_an_integration_test(self) -> None:
-        """With the interfaces and fixtures, and unittest's asynchronous methods."""
+        """It has the interfaces, the fixtures, and unittest's async methods."""
         self.assertTrue(issubclass(AsyncIntegrationTestCase, IntegrationTestCase))
         for name in ("asyncSetUp", "asyncTearDown", "addAsyncCleanup", "enterAsyncContext"):
             self.assertTrue(hasattr(AsyncIntegrationTestCase, name), name)
 
     def test_the_runner_may_explore_beside_it(self) -> None:
-        """In a plain test of the class, in a loop of its own."""
+        """A plain test of the class may use async_test_runner, with a loop of its own."""
 
         class Case(AsyncIntegrationTestCase):
             def test(self) -> None:
@@ -965,7 +967,7 @@ class FixturesTest(Base):
         self.assert_passed(run_method(Case))
 
     def test_a_cleanup_of_a_test_that_never_ran_needs_no_loop(self) -> None:
-        """A plain one runs; a coroutine fails, and is closed."""
+        """A plain cleanup runs; a coroutine cleanup fails, and is closed."""
         seen: list[str] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -977,7 +979,7 @@ class FixturesTest(Base):
         case.doCleanups()
         self.assertEqual(["plain"], seen)
         case.addAsyncCleanup(asyncio.sleep, 0)
-        self.assertFalse(case.doCleanups())  # unittest keeps the error to itself
+        self.assertFalse(case.doCleanups())  # unittest does not report the error here
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""IntegrationTestCase: fixtures, state, notes, and what is checked at a test's end."""
+"""IntegrationTestCase: fixtures, state, notes, and the checks at the end of a test."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ import itf
 from itf import AsyncIntegrationTestCase, IntegrationTestCase, fixture, resource_monitor
 from tests.support import run_case, run_method
 
-# The tests within tests are local classes, so that no runner collects them.
+# Tests inside tests are local classes, so that no runner collects them.
 
 
 def only_text(result: unittest.TestResult) -> str:
-    """Return the one failure or error of a result, as a runner would print it."""
+    """Return the only failure or error of a result, as a runner prints it."""
     problems = [*result.errors, *result.failures]
     assert len(problems) == 1, problems
     return problems[0][1]
 
 
 class PicklableCase(IntegrationTestCase):
-    """At the top of a module, where pickle finds it; it has no test of its own."""
+    """A case at module level, which pickle needs; it contains no test of this suite."""
 
     def __init__(self, methodName: str = "check", colour: str = "red") -> None:
         super().__init__(methodName)
@@ -47,17 +47,17 @@ class PicklableCase(IntegrationTestCase):
 
 
 class AsyncPicklableCase(AsyncIntegrationTestCase):
-    """As above, for coroutines."""
+    """The same for coroutines."""
 
     async def check(self) -> None:
         self.on_config_change("key", 1, 2)
 
 
 class LifecycleTest(unittest.TestCase):
-    """The order in which a test ends, and that no upcall is needed for it."""
+    """The order in which a test ends, without any super() call."""
 
     def test_the_end_of_a_test_has_its_order(self) -> None:
-        """tearDown, the user's cleanups, workers, fixtures last first."""
+        """tearDown, the user's cleanups, workers, then fixtures in reverse order."""
         order: list[str] = []
 
         @contextlib.contextmanager
@@ -84,12 +84,12 @@ class LifecycleTest(unittest.TestCase):
         result = run_method(Case)
         self.assertTrue(result.wasSuccessful(), result)
         expected = ["tearDown", "cleanup added last", "cleanup added first", "workers"]
-        # The environment's own tear-down stops its workers as well, before it goes.
+        # The environment's tear-down also stops its workers, before the fixture is torn down.
         expected += ["workers", "second", "first"]
         self.assertEqual(expected, order)
 
     def test_a_subclass_need_not_call_super(self) -> None:
-        """setUp, tearDown, setUpClass without super() lose nothing."""
+        """setUp, tearDown and setUpClass need no super() call."""
         paths: list[pathlib.Path] = []
 
         class Case(IntegrationTestCase):
@@ -112,7 +112,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertIn("forgotten", only_text(result))
 
     def test_fixtures_are_torn_down_when_setup_fails(self) -> None:
-        """Even a test that is not reached leaves nothing behind."""
+        """If setUp fails, its fixtures are torn down."""
         paths: list[pathlib.Path] = []
 
         class Case(IntegrationTestCase):
@@ -128,7 +128,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertFalse(paths[0].exists())
 
     def test_a_skipped_test_runs_nothing_and_leaves_nothing(self) -> None:
-        """Skips, by decorator and from within, are skips."""
+        """Skips by decorator and by skipTest are skips."""
 
         class Case(IntegrationTestCase):
             @unittest.skip("not today")
@@ -145,7 +145,7 @@ class LifecycleTest(unittest.TestCase):
             self.assertTrue(result.wasSuccessful())
 
     def test_a_skipped_test_can_be_run_twice(self) -> None:
-        """What a skipped run did not use up does not pile up."""
+        """Repeated runs of a skipped test accumulate no cleanups."""
 
         class Case(IntegrationTestCase):
             skip = True
@@ -158,7 +158,7 @@ class LifecycleTest(unittest.TestCase):
             self.assertEqual(1, len(run_case(skipped).skipped))
 
     def test_an_expected_failure_is_one(self) -> None:
-        """The wrapper carries the mark of unittest.expectedFailure."""
+        """The wrapper keeps the mark of unittest.expectedFailure."""
 
         class Case(IntegrationTestCase):
             @unittest.expectedFailure
@@ -170,7 +170,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertTrue(result.wasSuccessful())
 
     def test_debug_runs_the_test_and_tidies_up(self) -> None:
-        """debug() raises the test's error, and leaves no workspace behind."""
+        """debug() raises the test's error, and removes the workspace."""
         paths: list[pathlib.Path] = []
 
         class Case(IntegrationTestCase):
@@ -187,7 +187,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual([False, False], [path.exists() for path in paths])
 
     def test_ctrl_c_leaves_no_workspace_behind(self) -> None:
-        """In the test, in what is before it, or in a cleanup, where unittest calls no other."""
+        """Ctrl-C in a test, in setUp or in a cleanup removes the workspace."""
         paths: list[pathlib.Path] = []
 
         class Case(IntegrationTestCase):
@@ -215,7 +215,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual(3, len(paths))
 
     def test_debug_finds_leaks(self) -> None:
-        """debug() raises what the end of a test finds."""
+        """debug() raises the failures of the checks at the end."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -225,7 +225,7 @@ class LifecycleTest(unittest.TestCase):
             Case("test").debug()
 
     def test_docleanups_in_the_middle_does_not_lose_later_fixtures(self) -> None:
-        """A fixture used after doCleanups() is torn down as well."""
+        """A fixture used after doCleanups() is torn down too."""
         paths: list[pathlib.Path] = []
 
         class Case(IntegrationTestCase):
@@ -239,7 +239,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual([False, False], [path.exists() for path in paths])
 
     def test_one_failing_teardown_is_raised_as_it_is(self) -> None:
-        """The error of the user's own fixture keeps its type."""
+        """An error of the user's own fixture keeps its type."""
 
         @contextlib.contextmanager
         def breaking() -> Any:
@@ -257,7 +257,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertIn("while fixture 'line' was being torn down", text)
 
     def test_several_failing_teardowns_are_one_failure(self) -> None:
-        """All fixtures are torn down, and one AssertionError tells of all that failed."""
+        """All fixtures are torn down; one AssertionError lists all failures."""
 
         @contextlib.contextmanager
         def breaking(what: str) -> Any:
@@ -278,7 +278,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertLess(text.index("ConnectionError: cable cut"), text.index("line cut"))
 
     def test_ctrl_c_in_a_teardown_ends_the_run(self) -> None:
-        """It is not made a failure among others."""
+        """Ctrl-C is not combined with other failures."""
 
         @contextlib.contextmanager
         def breaking(error: BaseException) -> Any:
@@ -296,7 +296,7 @@ class LifecycleTest(unittest.TestCase):
             run_method(Case)
 
     def test_a_workspace_is_kept_whatever_failed(self) -> None:
-        """setUp, the test, a subtest, tearDown; not after a pass or a skip."""
+        """Any failure, also of setUp or a subtest, keeps the workspace; a pass or skip does not."""
 
         class Case(IntegrationTestCase):
             def setUp(self) -> None:
@@ -340,7 +340,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual(failing, there)
 
     def test_a_coroutine_in_a_plain_test_case_is_an_error(self) -> None:
-        """unittest would pass it without having run it."""
+        """unittest alone would pass such a test without running it."""
 
         class Case(IntegrationTestCase):
             async def test(self) -> None:
@@ -349,8 +349,8 @@ class LifecycleTest(unittest.TestCase):
         text = only_text(run_method(Case))
         self.assertIn("Case.test is a coroutine function; derive from itf.Async", text)
 
-    def test_a_second_run_starts_anew(self) -> None:
-        """An instance that is run twice keeps nothing of its first run."""
+    def test_a_second_run_starts_clean(self) -> None:
+        """A second run of an instance has none of the first run's state."""
         paths: list[pathlib.Path] = []
 
         class Case(IntegrationTestCase):
@@ -370,7 +370,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertNotEqual(paths[0], paths[1])
 
     def test_two_tests_share_no_state(self) -> None:
-        """What one test records, another does not see."""
+        """A test does not have the records of another test."""
 
         class Case(IntegrationTestCase):
             def test_a(self) -> None:
@@ -389,7 +389,7 @@ class LifecycleTest(unittest.TestCase):
             self.assertTrue(result.wasSuccessful(), result.failures)
 
     def test_interfaces_and_fixtures_share_the_timeline_of_the_test(self) -> None:
-        """One timeline, in order, also of fixtures made by hand."""
+        """One ordered timeline, also for fixtures that the user creates."""
         kinds: list[str] = []
 
         class Case(IntegrationTestCase):
@@ -412,7 +412,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual({case.id()}, case.ids)
 
     def test_a_fixture_is_set_up_once_for_eight_threads(self) -> None:
-        """Threads that come first at the same time get the same fixture."""
+        """Eight threads that use a fixture first get the same one."""
         found: list[Any] = []
 
         class Case(IntegrationTestCase):
@@ -434,10 +434,10 @@ class LifecycleTest(unittest.TestCase):
 
 
 class EndOfTestChecksTest(unittest.TestCase):
-    """What fails a test that itself passed."""
+    """Failures found at the end of a test that itself passed."""
 
     def test_an_active_resource_fails_the_test(self) -> None:
-        """One failure names every leaked resource, whoever tracked it."""
+        """One failure lists all leaked resources of the test and its fixtures."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -452,7 +452,7 @@ class EndOfTestChecksTest(unittest.TestCase):
         self.assertIn(f"tracked at {__file__}", text)
 
     def test_a_released_resource_does_not(self) -> None:
-        """Nor does a leak that was found, and released after that."""
+        """A resource found leaked and released later does not fail the test."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -465,7 +465,7 @@ class EndOfTestChecksTest(unittest.TestCase):
         self.assertTrue(run_method(Case).wasSuccessful())
 
     def test_the_leak_policy_decides(self) -> None:
-        """`warn` warns with a ResourceWarning, `off` says nothing."""
+        """`warn` issues a ResourceWarning, `off` does nothing."""
 
         class Warn(IntegrationTestCase):
             leak_policy = "warn"
@@ -483,7 +483,7 @@ class EndOfTestChecksTest(unittest.TestCase):
             self.assertTrue(run_method(Off).wasSuccessful())
 
     def test_an_unknown_leak_policy_is_an_error(self) -> None:
-        """It names the class, the value, and what there is."""
+        """The message has the class, the value and the choices."""
 
         class Case(IntegrationTestCase):
             leak_policy = "ignore"  # type: ignore[assignment]
@@ -494,8 +494,8 @@ class EndOfTestChecksTest(unittest.TestCase):
         text = only_text(run_method(Case))
         self.assertIn("Case.leak_policy is 'ignore'; set it to one of fail, warn, off", text)
 
-    def test_an_error_that_nobody_looked_at_fails_the_test(self) -> None:
-        """The death of a thread, with its traceback."""
+    def test_an_error_that_was_not_retrieved_fails_the_test(self) -> None:
+        """An error that ended a thread fails the test, with its traceback."""
 
         class Case(IntegrationTestCase):
             def test(self, error_tracking_context: Any) -> None:
@@ -508,7 +508,7 @@ class EndOfTestChecksTest(unittest.TestCase):
                 self.assertEqual(1, len(error_tracking_context.get_error_chain()))
 
         text = only_text(run_method(Case))
-        self.assertIn("1 error nobody looked at; look at get_error_chain():", text)
+        self.assertIn("1 error not retrieved; retrieve errors with get_error_chain():", text)
         self.assertIn("KeyError: 'key' (thread 'pump' died", text)
         self.assertIn("Traceback (most recent call last):", text)
         self.assertTrue(run_method(Case, "test_looked").wasSuccessful())
@@ -518,7 +518,7 @@ class EndOfTestChecksTest(unittest.TestCase):
         import weakref
 
         class Socket:
-            """Stands for what a frame would keep open."""
+            """An object that a frame would keep alive."""
 
         alive: list[weakref.ref[Socket]] = []
 
@@ -540,7 +540,7 @@ class EndOfTestChecksTest(unittest.TestCase):
         self.assertIn("refused", case.get_error_chain()[0]["context_data"]["traceback"][-1])
 
     def test_every_kind_of_problem_is_a_failure_of_its_own(self) -> None:
-        """The test's own failure, an unseen error, a leak: three."""
+        """The test's failure, an unretrieved error and a leak are three failures."""
 
         class Case(IntegrationTestCase):
             def test(self, error_tracking_context: Any) -> None:
@@ -556,10 +556,10 @@ class EndOfTestChecksTest(unittest.TestCase):
 
 
 class NotesTest(unittest.TestCase):
-    """What a failing test shows."""
+    """The notes of a failing test."""
 
     def test_a_failure_carries_the_timeline(self) -> None:
-        """One line an event: time since the test began, who, what."""
+        """Each event is a line: time since the start, origin, description."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -576,7 +576,7 @@ class NotesTest(unittest.TestCase):
         )
 
     def test_the_last_twenty_events_are_shown(self) -> None:
-        """And how many there were."""
+        """The note has the number of all events."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -591,7 +591,7 @@ class NotesTest(unittest.TestCase):
         self.assertIn("key29.", text)
 
     def test_without_events_there_is_no_note(self) -> None:
-        """Nothing is said where there is nothing to say."""
+        """Without events, there is no note."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -600,7 +600,7 @@ class NotesTest(unittest.TestCase):
         self.assertNotIn("timeline", only_text(run_method(Case)))
 
     def test_a_failing_subtest_carries_it_once(self) -> None:
-        """subTest keeps its arguments, its going on, and gets the note."""
+        """A failing subtest has one note, and its arguments; the test continues."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -616,7 +616,7 @@ class NotesTest(unittest.TestCase):
             self.assertEqual(1, text.count("timeline of"))
 
     def test_a_passed_test_pays_nothing_for_it(self) -> None:
-        """Only a failure is described."""
+        """Only a failure formats the timeline."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -627,7 +627,7 @@ class NotesTest(unittest.TestCase):
         describe.assert_not_called()
 
     def test_no_frame_of_itf_is_shown(self) -> None:
-        """Neither around the test nor inside a helper that raised."""
+        """Tracebacks have no frames of itf, neither around the test nor in helpers."""
 
         class Case(IntegrationTestCase):
             def test_helper(self) -> None:
@@ -650,12 +650,12 @@ class NotesTest(unittest.TestCase):
                 self.assertNotIn(folder, text)
                 self.assertIn(__file__, text)
 
-    def test_an_exception_that_takes_no_note_is_let_be(self) -> None:
-        """An exception class may refuse attributes; it is raised as it is."""
+    def test_an_exception_that_takes_no_note_is_raised_unchanged(self) -> None:
+        """An exception that refuses attributes is raised unchanged."""
 
         class FrozenError(Exception):
             def __setattr__(self, name: str, value: object) -> None:
-                if name != "__traceback__":  # unittest sets this one
+                if name != "__traceback__":  # unittest sets __traceback__
                     raise AttributeError(name)
 
         class Case(IntegrationTestCase):
@@ -667,10 +667,10 @@ class NotesTest(unittest.TestCase):
 
 
 class ParametersTest(unittest.TestCase):
-    """Parameters of a test method are filled in by name."""
+    """Parameters of a test method are filled with fixtures by name."""
 
     def test_an_unknown_parameter_is_an_error_that_helps(self) -> None:
-        """It names the test, the parameter, and the nearest fixture."""
+        """The message has the test, the parameter and the nearest fixture."""
 
         class Case(IntegrationTestCase):
             def test(self, temp_workspaces: object) -> None:
@@ -684,7 +684,7 @@ class ParametersTest(unittest.TestCase):
         )
 
     def test_patch_and_fixtures_go_together(self) -> None:
-        """A decorator's arguments are its own; a fixture comes by its name."""
+        """Arguments of a decorator and fixtures can be combined."""
         seen: list[object] = []
 
         class Case(IntegrationTestCase):
@@ -704,7 +704,7 @@ class ParametersTest(unittest.TestCase):
         self.assertIsInstance(seen[2], unittest.mock.Mock)
 
     def test_a_default_is_left_alone(self) -> None:
-        """A parameter that has a default and names no fixture keeps it."""
+        """A parameter with a default that names no fixture keeps the default."""
 
         class Case(IntegrationTestCase):
             def test(self, retries: int = 3, *, temp_workspace: pathlib.Path) -> None:
@@ -715,7 +715,7 @@ class ParametersTest(unittest.TestCase):
 
 
 class AssertErrorPropagatedTest(unittest.TestCase):
-    """The assertion over the path of an error."""
+    """The assertion about the path of an error."""
 
     def setUp(self) -> None:
         class Case(IntegrationTestCase):
@@ -728,14 +728,14 @@ class AssertErrorPropagatedTest(unittest.TestCase):
         self.case.capture_cross_module_error("chunker.parallel", "cli.main", self.error)
 
     def test_it_passes_for_modules_in_order(self) -> None:
-        """All of them, or some with others between."""
+        """All modules of the path, or some in order, pass."""
         self.case.assertErrorPropagated(
             self.error, "chunker.parser", "chunker.parallel", "cli.main"
         )
         self.case.assertErrorPropagated(self.error, "chunker.parser", "cli.main")
 
     def test_it_fails_for_another_order(self) -> None:
-        """With the way taken and the way expected."""
+        """The message has the actual and the expected path."""
         with self.assertRaises(AssertionError) as caught:
             self.case.assertErrorPropagated(self.error, "cli.main", "chunker.parser")
         self.assertEqual(
@@ -745,21 +745,21 @@ class AssertErrorPropagatedTest(unittest.TestCase):
         )
 
     def test_it_fails_for_an_error_never_captured(self) -> None:
-        """Also with no module at all to look for."""
+        """An error never captured fails, even without modules."""
         with self.assertRaisesRegex(AssertionError, r"it went \(nothing was captured\)"):
             self.case.assertErrorPropagated(KeyError("other"))
 
     def test_a_message_is_added(self) -> None:
-        """As unittest's own assertions do."""
+        """``msg`` is added as in unittest's assertions."""
         with self.assertRaisesRegex(AssertionError, "it went .* : on the way up"):
             self.case.assertErrorPropagated(self.error, "nowhere", msg="on the way up")
 
 
 class PickleTest(unittest.TestCase):
-    """Parallel runners send tests between processes, before and after their run."""
+    """Parallel runners send tests between processes, before and after a run."""
 
     def test_before_and_after_its_run_it_can_be_copied_and_runs(self) -> None:
-        """By pickle, copy and deepcopy; what the user set on it comes along."""
+        """Copies by pickle, copy and deepcopy run, and keep the user's attributes."""
         copiers = {
             "pickle": lambda case: pickle.loads(pickle.dumps(case)),
             "copy": copy.copy,
@@ -780,7 +780,7 @@ class PickleTest(unittest.TestCase):
                     self.assertEqual("blue", twin.seen)
 
     def test_an_async_one_as_well(self) -> None:
-        """Its event loop and its context stay behind."""
+        """A copy has neither the loop nor the context."""
         case = AsyncPicklableCase("check")
         # unittest's own IsolatedAsyncioTestCase runs an instance only once on 3.11.
         for prepare in (lambda: None, lambda: run_case(case)):
@@ -793,7 +793,7 @@ class AsyncIntegrationTestCaseTest(unittest.TestCase):
     """The same for coroutines."""
 
     def test_fixtures_notes_and_checks_work_in_coroutines(self) -> None:
-        """Parameters, attributes, timeline, leaks."""
+        """Parameters, attributes, timeline and leaks work in coroutine tests."""
         paths: list[pathlib.Path] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -816,7 +816,7 @@ class AsyncIntegrationTestCaseTest(unittest.TestCase):
         self.assertIn("forgotten", only_text(run_method(Case, "test_leak")))
 
     def test_a_fixture_made_by_hand_joins_the_timeline(self) -> None:
-        """In setUp, asyncSetUp and the test, which unittest runs in a context of their own."""
+        """Fixtures created in setUp, asyncSetUp and the test share the timeline."""
         counts: list[int] = []
 
         class Case(AsyncIntegrationTestCase):
@@ -838,7 +838,7 @@ class AsyncIntegrationTestCaseTest(unittest.TestCase):
         self.assertEqual([1, 1, 1], counts)
 
     def test_the_runner_for_plain_tests_says_what_to_do(self) -> None:
-        """async_test_runner.run inside a coroutine is a clear error."""
+        """async_test_runner.run inside a coroutine raises an error with advice."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self, async_test_runner: Any) -> None:
@@ -853,10 +853,10 @@ class AsyncIntegrationTestCaseTest(unittest.TestCase):
 
 
 class CollectionTest(unittest.TestCase):
-    """Nothing is collected by accident."""
+    """Loaders collect only real tests."""
 
     def test_a_module_with_every_public_name_has_only_its_own_tests(self) -> None:
-        """As unittest's loader sees it."""
+        """unittest's loader finds no tests in the public names."""
         names = "\n".join(f"from itf import {name}" for name in itf.__all__)
         source = f"{names}\nclass Own(IntegrationTestCase):\n    def test_own(self): pass\n"
         with itf.temp_workspace() as workspace:
@@ -874,7 +874,7 @@ class CollectionTest(unittest.TestCase):
         self.assertIn("test_own (test_names.Own.test_own) ... ok", found.stderr)
 
     def test_no_fixture_is_taken_for_a_test(self) -> None:
-        """`test_file_generator` is an attribute, and no method of that name is run."""
+        """The fixture `test_file_generator` is not run as a test."""
         names = unittest.defaultTestLoader.getTestCaseNames(IntegrationTestCase)
         self.assertEqual([], list(names))
         self.assertFalse(itf.TestFileGenerator.__test__)

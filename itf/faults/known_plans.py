@@ -1,4 +1,4 @@
-"""The plans of this process: those that others know as well, and what a fork does to all."""
+"""The plans of this process: those that other processes know too, and fork handling for all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from itf.descriptors import Descriptor
 from itf.exceptions import ItfError
-from itf.faults.counting import SharedPage
+from itf.faults.shared_count import SharedPage
 from itf.fork_safety import fork_safe_lock
 
 __all__ = ["all_plans", "known_plans", "receive_plan"]
@@ -18,46 +18,46 @@ __unittest = True
 
 
 class _Plans:
-    """All plans of this process; its lock is held while one is added, or all are looked at."""
+    """All plans of this process; the lock protects adding a plan and listing them."""
 
     def __init__(self) -> None:
         self._plans: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def add(self, plan: Any) -> None:
-        """Note a plan, as long as somebody else has it."""
+        """Add a plan; it is dropped with the last other reference."""
         with fork_safe_lock(self):
             self._plans.add(plan)
 
     def all(self) -> list[Any]:
-        """Return all of them."""
+        """Return all plans."""
         with fork_safe_lock(self):
             return list(self._plans)
 
 
 all_plans = _Plans()
 
-# Plans that other processes know of, by what they know them by.
+# Plans shared with other processes, by the id of their page.
 known_plans: weakref.WeakValueDictionary[bytes, Any] = weakref.WeakValueDictionary()
 
 
 class _Receiving:
-    """A lock, held while a plan is looked up, and made if it is not known."""
+    """The owner of the lock that is held while a received plan is looked up or created."""
 
 
 _receiving = _Receiving()
 
 
-def receive_plan(kind: Any, uid: bytes, way_in: Descriptor | str, state: Any) -> Any:
-    """Return the plan that another process has sent: if it is known here, that very one."""
+def receive_plan(kind: Any, uid: bytes, address: Descriptor | str, state: Any) -> Any:
+    """Return the plan that another process sent; the existing object if it is known here."""
     with fork_safe_lock(_receiving):
         plan = known_plans.get(uid)
         if plan is None:
             plan = kind.__new__(kind)
             plan.set_up(state)
-            plan.join(SharedPage.enter(way_in, uid, str(plan)))
+            plan.join_count(SharedPage.open_at(address, uid, str(plan)))
             known_plans[uid] = plan
-        elif isinstance(way_in, Descriptor):
-            plan.share().drop(way_in)
+        elif isinstance(address, Descriptor):
+            plan.share().drop(address)
     return plan
 
 
@@ -76,7 +76,7 @@ def _before_fork() -> None:
 
 def _after_fork_in_child() -> None:
     for plan in all_plans.all():
-        plan.forked()
+        plan.reset_after_fork()
 
 
 if hasattr(os, "register_at_fork"):

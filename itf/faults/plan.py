@@ -1,4 +1,4 @@
-"""FaultPlan: when a call fails, and how."""
+"""FaultPlan: which calls of a function fail, and how."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol, Unpack, overload
 
 from itf.exceptions import FaultTimeoutError
-from itf.faults.counted import CountedPlan, times
-from itf.faults.outcome import PASS, How, Outcome, outcome_of, seconds
+from itf.faults.base_plan import BasePlan, count_text
+from itf.faults.outcome_options import PASS, Outcome, OutcomeOptions, checked_outcome, seconds
 from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
 from itf.safe_repr import safe_repr
 
@@ -19,44 +19,44 @@ __all__ = ["FaultPlan"]
 __unittest = True
 
 
-class _CallsMaker(Protocol):
-    def __call__(self, *numbers: int, **how: Unpack[How]) -> FaultPlan: ...
+class _CallsConstructor(Protocol):
+    def __call__(self, *numbers: int, **options: Unpack[OutcomeOptions]) -> FaultPlan: ...
 
 
 class _Calls:
-    """Of the class, the constructor ``calls(1, 4, 7)``; of a plan, how many calls there were."""
+    """On the class, the constructor ``calls(1, 4, 7)``; on a plan, the number of its calls."""
 
     @overload
-    def __get__(self, plan: None, cls: type[FaultPlan]) -> _CallsMaker: ...
+    def __get__(self, plan: None, cls: type[FaultPlan]) -> _CallsConstructor: ...
     @overload
     def __get__(self, plan: FaultPlan, cls: type[FaultPlan]) -> int: ...
     def __get__(self, plan: FaultPlan | None, cls: type[FaultPlan]) -> Any:
         return cls._of_calls if plan is None else plan.count()
 
 
-class FaultPlan(CountedPlan):
+class FaultPlan(BasePlan):
     """Which calls of a function fail, and how.
 
-    Made by one of its constructors, each of which says which calls are hit,
-    counted from 1; what becomes of these is said by keyword:
+    A constructor selects the calls that are hit, counted from 1.  Its keyword
+    arguments define what happens to a hit:
 
-    - ``raises``: an exception, or the class of one.  An instance is raised
-      itself at the first hit, copies of it at those after.
-    - ``returns``: the value in place of the function's own; of a generator
-      function, what it yields.
-    - ``delay``: seconds that pass before the call goes on.
-    - ``hang``: the call hangs until `release`, until the plan is injected
-      nowhere any more, or until ``timeout`` seconds have passed (60; None is
-      for ever), which is a `FaultTimeoutError`.  Then it goes on.
-    - ``then``: another plan, asked for each later call that this one lets pass
-      once it has hit.
+    - ``raises``: an exception or an exception class.  The first hit raises an
+      instance itself; later hits raise copies of it.
+    - ``returns``: the value returned instead of the function's own.  For a
+      generator function, the values that it yields.
+    - ``delay``: seconds to wait before the call goes on.
+    - ``hang``: the call hangs until `release`, until the plan is injected nowhere,
+      or for ``timeout`` seconds (60 by default; None waits forever).  After a
+      timeout it raises a `FaultTimeoutError`; otherwise the call goes on.
+    - ``then``: another plan.  Once this plan has hit, each call that it does not
+      hit is passed to ``then``.
 
-    A plan that is given none of the first four raises an `InjectedFaultError`.
-    It does nothing by itself: `inject_faults` puts it into a function.  It
-    counts all calls of all functions that it is put into, and so it does
-    across processes: a worker that has a plan of the test, captured or as an
-    argument, counts together with the test, and so does a process that the
-    program starts with `multiprocessing` while the plan is in a function.
+    A plan with none of the first four raises an `InjectedFaultError`.
+
+    `inject_faults` applies a plan to a function; on its own a plan does nothing.
+    A plan counts all calls of all functions that it is applied to.  Processes
+    count together: workers that receive the plan by closure or argument, and
+    processes started by `multiprocessing` while the plan is applied.
 
     Example:
         >>> plan = FaultPlan.nth_call(2, raises=ConnectionError("line is down"))
@@ -74,9 +74,9 @@ class FaultPlan(CountedPlan):
         (2, 1)
 
     Attributes:
-        calls: How many calls there were.
-        hits: How many of them were hit.
-        seed: What a `probability` has drawn its calls by; None for all others.
+        calls: How many calls were counted.
+        hits: How many of these calls were hit.
+        seed: The seed of a `probability` plan; None for all others.
 
     Thread safety: every method, from any thread of any process.
     """
@@ -90,104 +90,112 @@ class FaultPlan(CountedPlan):
         )
 
     @classmethod
-    def always(cls, **how: Unpack[How]) -> FaultPlan:
+    def always(cls, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit every call."""
-        return cls._make("always()", Runs([(True, ENDLESS)]), how)
+        return cls._make("always()", Runs([(True, ENDLESS)]), options)
 
     @classmethod
-    def nth_call(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def nth_call(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit the n-th call."""
-        maker = f"nth_call({safe_repr(n)})"
-        return cls._make(maker, Runs.of_calls([_number(maker, "n", n)]), how)
+        constructor = f"nth_call({safe_repr(n)})"
+        return cls._make(constructor, Runs.of_calls([_number(constructor, "n", n)]), options)
 
     @classmethod
-    def first(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def first(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit the first n calls."""
-        maker = f"first({safe_repr(n)})"
-        return cls._make(maker, Runs([(True, _number(maker, "n", n)), (False, ENDLESS)]), how)
+        constructor = f"first({safe_repr(n)})"
+        return cls._make(
+            constructor, Runs([(True, _number(constructor, "n", n)), (False, ENDLESS)]), options
+        )
 
     @classmethod
-    def every(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def every(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit every n-th call: n, twice n, and so on."""
-        maker = f"every({safe_repr(n)})"
-        return cls._make(maker, Every(_number(maker, "n", n)), how)
+        constructor = f"every({safe_repr(n)})"
+        return cls._make(constructor, Every(_number(constructor, "n", n)), options)
 
     @classmethod
-    def _of_calls(cls, *numbers: int, **how: Unpack[How]) -> FaultPlan:
-        """Hit the calls of these numbers."""
-        maker = f"calls({', '.join(map(safe_repr, numbers))})"
+    def _of_calls(cls, *numbers: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
+        """Hit the calls with these numbers."""
+        constructor = f"calls({', '.join(map(safe_repr, numbers))})"
         if not numbers:
             raise ValueError(
                 "calls() needs the numbers of the calls to hit, such as calls(1, 4, 7)"
             )
-        checked = {_number(maker, "each number", number) for number in numbers}
-        return cls._make(maker, Runs.of_calls(sorted(checked)), how)
+        checked = {_number(constructor, "each number", number) for number in numbers}
+        return cls._make(constructor, Runs.of_calls(sorted(checked)), options)
 
     @classmethod
-    def after(cls, n: int, **how: Unpack[How]) -> FaultPlan:
+    def after(cls, n: int, **options: Unpack[OutcomeOptions]) -> FaultPlan:
         """Hit every call after the first n."""
-        maker = f"after({safe_repr(n)})"
-        runs = Runs([(False, _number(maker, "n", n, 0)), (True, ENDLESS)])
-        return cls._make(maker, runs, how)
+        constructor = f"after({safe_repr(n)})"
+        runs = Runs([(False, _number(constructor, "n", n, 0)), (True, ENDLESS)])
+        return cls._make(constructor, runs, options)
 
     @classmethod
     def probability(
-        cls, p: float, *, seed: int | str | None = None, **how: Unpack[How]
+        cls, p: float, *, seed: int | str | None = None, **options: Unpack[OutcomeOptions]
     ) -> FaultPlan:
         """Hit each call with a probability.
 
-        Which calls are hit depends on the seed and on their numbers alone,
-        whichever thread or process makes them.
+        The seed and the number of a call decide whether it is hit, independent of the
+        thread or process that makes the call.
 
         Args:
-            p: From 0 to 1.
-            seed: Draws the same calls again; by default one is drawn, and
-                told with the timeline of a test that fails.
-            how: As for every plan.
+            p: The probability, from 0 to 1.
+            seed: The same seed hits the same calls.  By default a seed is drawn; the
+                timeline of a failing test shows it.
+            options: As for every plan.
         """
-        maker = f"probability({safe_repr(p)})"
+        constructor = f"probability({safe_repr(p)})"
         if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
-            raise ValueError(f"{maker}: p must be a number from 0 to 1, got {safe_repr(p)}")
+            raise ValueError(f"{constructor}: p must be a number from 0 to 1, got {safe_repr(p)}")
         if seed is None:
             seed = int.from_bytes(os.urandom(4))
         elif isinstance(seed, bool) or not isinstance(seed, int | str):
-            raise TypeError(f"{maker}: seed must be an int or a str, got {safe_repr(seed)}")
-        plan = cls._make(f"probability({p!r}, seed={seed!r})", Random(float(p), seed), how)
+            raise TypeError(f"{constructor}: seed must be an int or a str, got {safe_repr(seed)}")
+        plan = cls._make(f"probability({p!r}, seed={seed!r})", Random(float(p), seed), options)
         plan.seed = seed
         return plan
 
     @classmethod
-    def sequence(cls, outcomes: Iterable[Any], **how: Unpack[How]) -> FaultPlan:
-        """Give each call, from the first on, the next of these outcomes.
+    def sequence(cls, outcomes: Iterable[Any], **options: Unpack[OutcomeOptions]) -> FaultPlan:
+        """Give the first call the first outcome, the second call the second, and so on.
 
         Args:
-            outcomes: An exception or its class is raised, ``...`` lets the call
-                pass, and any other value is returned.  When they are used up,
-                calls pass.
-            how: As for every plan, but for ``raises`` and ``returns``.
+            outcomes: An exception or exception class is raised, ``...`` passes the
+                call, and any other value is returned.  After the last outcome, calls
+                pass.
+            options: As for every plan, except ``raises`` and ``returns``.
         """
-        maker = "sequence([...])"
-        if "raises" in how or "returns" in how:
+        constructor = "sequence([...])"
+        if "raises" in options or "returns" in options:
             raise ValueError(
-                f"{maker}: each outcome says itself what is raised or returned; "
-                "leave raises= and returns= out"
+                f"{constructor}: each outcome defines what is raised or returned; "
+                "omit raises= and returns="
             )
         if isinstance(outcomes, str | bytes) or not isinstance(outcomes, Iterable):
-            raise TypeError(f"{maker} takes a list of outcomes, got {safe_repr(outcomes)}")
+            raise TypeError(f"{constructor} takes a list of outcomes, got {safe_repr(outcomes)}")
         items = list(outcomes)
         if not items:
-            raise ValueError(f"{maker} needs at least one outcome")
-        base = outcome_of(maker, how)
+            raise ValueError(f"{constructor} needs at least one outcome")
+        base = checked_outcome(constructor, options)
         hits = [number for number, item in enumerate(items, start=1) if item is not PASS]
-        ends = [dataclasses.replace(base, **_end_of(maker, items[hit - 1])) for hit in hits]
-        return cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), how, ends)
+        ends = [
+            dataclasses.replace(base, **_ending_of(constructor, items[hit - 1])) for hit in hits
+        ]
+        return cls._make(f"sequence({safe_repr(items)})", Runs.of_calls(hits), options, ends)
 
     @classmethod
     def _make(
-        cls, text: str, schedule: Schedule, how: How, ends: list[Outcome] | None = None
+        cls,
+        text: str,
+        schedule: Schedule,
+        options: OutcomeOptions,
+        ends: list[Outcome] | None = None,
     ) -> FaultPlan:
-        outcome = outcome_of(text, how)
-        then = how.get("then")
+        outcome = checked_outcome(text, options)
+        then = options.get("then")
         if then is not None and not isinstance(then, FaultPlan):
             raise TypeError(f"{text}: then must be another FaultPlan, got {safe_repr(then)}")
         if then is not None and schedule.is_endless:
@@ -200,40 +208,40 @@ class FaultPlan(CountedPlan):
         return plan
 
     def wait_until_hit(self, timeout: float | None = 60.0, *, hits: int = 1) -> None:
-        """Wait until a call is hit, in whichever thread or process.
+        """Wait until a call is hit, in any thread or process.
 
         Args:
-            timeout: Seconds to wait; None is for ever.
-            hits: How many hits to wait for, counted from the plan's beginning.
+            timeout: Seconds to wait; None waits forever.
+            hits: How many hits to wait for, counted since the plan was created.
 
         Raises:
-            FaultTimeoutError: It was not hit in time.
+            FaultTimeoutError: The hits did not happen in time.
         """
         limit = None if timeout is None else seconds("wait_until_hit()", "timeout", timeout)
         hits = _number("wait_until_hit()", "hits", hits)
-        if not self.watchers.wait_for(lambda: self.hits >= hits, limit, self.is_shared):
-            often = "" if hits == 1 else f" {hits} times"
+        if not self.hit_waiters.wait_for(lambda: self.hits >= hits, limit, self.is_shared):
+            times = "" if hits == 1 else f" {hits} times"
             raise FaultTimeoutError(
-                f"{self} was not hit{often} within {limit:g} s; it has had "
-                f"{times(self.calls, 'call')} and {times(self.hits, 'hit')}; "
+                f"{self} was not hit{times} within {limit:g} s; it has had "
+                f"{count_text(self.calls, 'call')} and {count_text(self.hits, 'hit')}; "
                 "is it injected where the calls are made?"
             )
 
 
-def _number(maker: str, name: str, value: object, least: int = 1) -> int:
+def _number(constructor: str, name: str, value: object, least: int = 1) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{maker}: {name} must be a whole number, got {safe_repr(value)}")
+        raise TypeError(f"{constructor}: {name} must be a whole number, got {safe_repr(value)}")
     number = operator.index(value)
     if not least <= number <= ENDLESS:
         raise ValueError(
-            f"{maker}: {name} must be a whole number from {least} on, got {safe_repr(value)}"
+            f"{constructor}: {name} must be a whole number from {least} on, got {safe_repr(value)}"
         )
     return number
 
 
-def _end_of(maker: str, item: object) -> dict[str, Any]:
+def _ending_of(constructor: str, item: object) -> dict[str, Any]:
     """Return how an item of a sequence ends a call."""
     kind = item if isinstance(item, type) else type(item)
     if not issubclass(kind, BaseException):
         return {"returns": item}
-    return {"raises": outcome_of(maker, {"raises": item}).raises}
+    return {"raises": checked_outcome(constructor, {"raises": item}).raises}

@@ -1,4 +1,4 @@
-"""The faults of a test, where they arrive: in a process that the program has started."""
+"""Install the plans that a process with a fresh interpreter has received."""
 
 from __future__ import annotations
 
@@ -7,71 +7,71 @@ import pickle
 import sys
 import types
 
-# By names of our own: a test that has these fail, or counts their calls, means its own.
+# Bound at import, so that a fault injected into one of these does not break itf itself.
 from os import getpid, write
 from typing import Any, Final
 
 from itf.descriptors import receive
-from itf.faults.counting import as_line
-from itf.faults.layer import Layer
+from itf.faults.applied_plan import AppliedPlan
+from itf.faults.patched_attribute import install, patched_attribute_of
 from itf.faults.process_start import SentFault
 from itf.faults.process_transfer import follow_processes
-from itf.faults.site import put, site_of
+from itf.faults.shared_count import encode_line
 from itf.faults.targets import Reference
 from itf.safe_repr import safe_str
 
-__all__ = ["arrive", "finish", "function_of", "put_faults", "put_on_object"]
+__all__ = ["arrive", "finish", "function_of", "install_faults", "install_on_object"]
 
 __unittest = True
 
-# Whatever an import, or a class of the user, raises; a process does not end because of a fault.
+# Errors of imports or of user classes. A failed transfer must not end the process.
 _FAILURES: Final = (Exception, SystemExit)
 
 
 class _Arrival:
-    """The faults that came with this process; they are put in once its object is unpickled.
+    """The plans that came with this process, installed once its object is unpickled.
 
-    Not before: a module that is imported for that keeps the function that it
-    imports by ``from``, as it would in a forked process.
+    Not earlier: a module imported for the object must keep the original functions that
+    it imports by ``from``, as it would in a forked process.
     """
 
     def __init__(self) -> None:
-        # Held until the end: the page of a plan that fails to be unpickled
-        # may be needed for another object.
+        # Kept open until the end: if unpickling a plan fails, another object may still need its
+        # page.
         self.descriptors: list[Any] = []
-        self.waiting: list[tuple[Any, SentFault, Layer]] = []
+        self.waiting: list[tuple[Any, SentFault, AppliedPlan]] = []
 
     def load(self, fault: SentFault) -> None:
-        """Find the target and unpickle the plan."""
+        """Find the target of a plan, and unpickle the plan."""
         self.descriptors.append(receive(fault.handle))
         try:
             target = Reference(*fault.target or ()).resolve()
-            layer = _layer_of(fault)
+            applied = _unpickle_plan(fault)
         except _FAILURES as error:
             _report(fault, error)
         else:
-            self.waiting.append((target, fault, layer))
+            self.waiting.append((target, fault, applied))
 
-    def put(self, target: Any = None, name: str = "") -> None:
-        """Put in the faults at one place, or all of them."""
+    def install(self, target: Any = None, name: str = "") -> None:
+        """Install the plans on one attribute, or all plans."""
         waiting, self.waiting = self.waiting, []
-        for target_of, fault, layer in waiting:
+        for target_of, fault, applied in waiting:
             if name and not (target_of is target and fault.name == name):
-                self.waiting.append((target_of, fault, layer))
+                self.waiting.append((target_of, fault, applied))
                 continue
             try:
-                put(target_of, fault.name, layer)
-                _put_in_main_globals(target_of, fault.name)
+                install(target_of, fault.name, applied)
+                _update_main_globals(target_of, fault.name)
             except _FAILURES as error:
                 _report(fault, error)
 
 
-# Those whose process object is being unpickled.
+# One for each process object that is being unpickled.
 _arrivals: list[_Arrival] = []
 
 
 def arrive(faults: list[tuple[Any, ...]]) -> None:
-    """Take the faults that were sent to this process."""
+    """Receive the plans that were sent to this process."""
     arrival = _Arrival()
     _arrivals.append(arrival)
     follow_processes()
@@ -80,40 +80,40 @@ def arrive(faults: list[tuple[Any, ...]]) -> None:
 
 
 def finish() -> None:
-    """Put in the faults that have arrived: the process object is unpickled."""
+    """Install the received plans; called when the process object is unpickled."""
     while _arrivals:
-        _arrivals[-1].put()
+        _arrivals[-1].install()
         _arrivals.pop()
 
 
 def function_of(target: Any, name: str, is_original: bool) -> Any:
-    """Return a function of a module or class, with the faults that it has, or without any."""
+    """Return a function of a module or class, with its plans or the original."""
     if is_original:
-        site = site_of(target, name)
-        return getattr(target, name) if site is None else site.original
+        attribute = patched_attribute_of(target, name)
+        return getattr(target, name) if attribute is None else attribute.original
     for arrival in _arrivals:
-        arrival.put(target, name)
+        arrival.install(target, name)
     return getattr(target, name)
 
 
-def put_on_object(target: Any, name: str, own: tuple[Any, ...], faults: list[Any]) -> Any:
-    """Put faults into a function of an object, and return that.
+def install_on_object(target: Any, name: str, own: tuple[Any, ...], faults: list[Any]) -> Any:
+    """Install plans on a function of an object, and return that function.
 
     Args:
-        target: The object; its state may still be missing.
+        target: The object; its state may not be restored yet.
         name: The name of the function.
-        own: The function that the object has itself, if it has one.
-        faults: What `process_transfer` has sent.
+        own: The function in the object's own ``__dict__``, if it has one.
+        faults: The plans, from `process_transfer`.
     """
     if own:
         target.__dict__[name] = own[0]
-    put_faults(target, faults)
+    install_faults(target, faults)
     return getattr(target, name)
 
 
-def put_faults(target: Any, faults: list[Any]) -> list[Layer]:
-    """Put the faults that were sent with an object into it, and return them."""
-    layers = []
+def install_faults(target: Any, faults: list[Any]) -> list[AppliedPlan]:
+    """Install the plans that were sent with an object, and return them."""
+    applied_plans = []
     for fault in faults:
         if len(fault) == len(SentFault._fields):
             sent = SentFault(*fault)
@@ -121,26 +121,26 @@ def put_faults(target: Any, faults: list[Any]) -> list[Layer]:
             for arrival in _arrivals:
                 arrival.descriptors.append(descriptor)
             try:
-                layer = _layer_of(sent)
-                put(target, sent.name, layer)
+                applied = _unpickle_plan(sent)
+                install(target, sent.name, applied)
             except _FAILURES as error:
                 _report(sent, error)
                 continue
         else:
-            # By `copy`, it is still that of another object.
-            name, layer = fault[0], copy.copy(fault[1])
-            put(target, name, layer)
-        layers.append(layer)
-    if layers:
+            # copy.copy() of an object: the plan still belongs to the original.
+            name, applied = fault[0], copy.copy(fault[1])
+            install(target, name, applied)
+        applied_plans.append(applied)
+    if applied_plans:
         follow_processes()
-    return layers
+    return applied_plans
 
 
-def _put_in_main_globals(target: Any, name: str) -> None:
-    """Have the functions of a script find what the script's module has under a name.
+def _update_main_globals(target: Any, name: str) -> None:
+    """Update a script's functions after a function of the script was replaced.
 
-    multiprocessing runs the script again, and gives its module a copy of the
-    globals that the functions have.
+    multiprocessing runs the script again, and its module gets a copy of the globals
+    that the functions use.
     """
     if target is not sys.modules.get("__mp_main__"):
         return
@@ -151,14 +151,14 @@ def _put_in_main_globals(target: Any, name: str) -> None:
             value.__globals__[name] = names[name]
 
 
-def _layer_of(fault: SentFault) -> Layer:
-    # From the process that started this one, over a pipe of its own.
-    layer: Layer = pickle.loads(fault.layer)  # noqa: S301
-    return layer
+def _unpickle_plan(fault: SentFault) -> AppliedPlan:
+    # The pickle comes from the process that started this one, over a private pipe.
+    applied: AppliedPlan = pickle.loads(fault.applied)  # noqa: S301
+    return applied
 
 
 def _report(fault: SentFault, error: BaseException) -> None:
-    """Tell the process of the test that this one has not got a fault."""
+    """Report to the process of the test that a plan could not be installed here."""
     reason = f"it fails there with {type(error).__name__}: {safe_str(error)}"
     message = f"{fault.head}{getpid()}{fault.tail}{reason}"
-    write(fault.handle.detach(), as_line(message))
+    write(fault.handle.detach(), encode_line(message))

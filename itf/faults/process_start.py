@@ -1,4 +1,4 @@
-"""One start of a process by `multiprocessing`, and the faults that go with it."""
+"""One start of a process by `multiprocessing`: pickle the installed plans with the process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from itf.descriptors import handle_for_child
 from itf.exceptions import ItfError
-from itf.faults.counted import CountedPlan
-from itf.faults.layer import Layer
-from itf.faults.site import Site, active_sites, disable_all
+from itf.faults.applied_plan import AppliedPlan
+from itf.faults.base_plan import BasePlan
+from itf.faults.patched_attribute import PatchedAttribute, active_attributes, disable_all
 from itf.faults.targets import Reference, reference_to
 from itf.safe_repr import safe_repr, safe_str
 from itf.tracebacks import module_of
@@ -22,13 +22,15 @@ __all__ = ["ProcessStart", "SentFault", "starting"]
 
 __unittest = True
 
-# By whom a process is started in somebody else's name.
-_BETWEEN: Final = ("itf", "multiprocessing", "concurrent", "threading")
+# Packages that start processes on behalf of user code; their frames are skipped.
+_SKIPPED_PACKAGES: Final = ("itf", "multiprocessing", "concurrent", "threading")
 
-# multiprocessing passes 256 descriptors at most, and the program has some of its own.
-_MOST_PLANS: Final = 100
+# Plans for one process. multiprocessing passes at most 256 descriptors, and the program
+# needs some.
+_MAX_PLANS: Final = 100
 
-# Runs in the new process, where itf may be missing: `faults` is a list of SentFault.
+# Runs in the new process, where itf may be missing, so errors are reported without itf.
+# `faults` is a list of SentFault.
 _ARRIVE: Final = """
 try:
     from itf.faults.process_arrival import arrive
@@ -41,7 +43,7 @@ except (Exception, SystemExit) as error:
         os.write(handle.detach(), line.encode(errors="backslashreplace"))
 """
 
-# Its value is the process; by then the modules are imported that have to do with its target.
+# Evaluates to the process. By then the modules of its target are imported.
 _PROCESS: Final = """(
     process,
     (s := __import__("sys").modules.get("itf.faults.process_arrival")) and s.finish(),
@@ -49,16 +51,16 @@ _PROCESS: Final = """(
 
 
 class SentFault(NamedTuple):
-    """A plan at one place, on its way to another process.
+    """A plan on one attribute, on its way to another process.
 
     Attributes:
-        handle: Brings the descriptor of the plan's page.
-        head: How a message to the page begins, up to the id of the process.
-        tail: How it goes on after that, up to the reason.
-        target: The name of the module, class or global object, None if the
-            receiver knows the target.
-        name: The name of the function.
-        layer: The plan there, pickled.
+        handle: Transfers the descriptor of the plan's page.
+        head: The text of a failure message, before the id of the process.
+        tail: The text after the id and before the reason.
+        target: The name of the module, class or global object; None if the receiver
+            has the target already.
+        name: The name of the attribute.
+        applied: The AppliedPlan, pickled.
     """
 
     handle: Any
@@ -66,7 +68,7 @@ class SentFault(NamedTuple):
     tail: str
     target: tuple[str, ...] | None
     name: str
-    layer: bytes
+    applied: bytes
 
 
 class ProcessStart:
@@ -74,8 +76,8 @@ class ProcessStart:
 
     Attributes:
         process: The process.
-        is_helper: Whether it serves multiprocessing itself, and gets no faults.
-        was_forked: Whether it was forked, so that it has all faults.
+        is_helper: Whether the process serves multiprocessing itself; it gets no plans.
+        was_forked: Whether the process was forked and so inherited the plans.
     """
 
     def __init__(self, process: Any, caller: FrameType) -> None:
@@ -83,17 +85,17 @@ class ProcessStart:
         self.is_helper = module_of(caller) == "multiprocessing.managers"
         self.was_forked = False
         self._was_sent = False
-        self._alone = _Alone()
-        self._where = _place_of(caller)
-        self._lost: list[tuple[CountedPlan, str, str]] = []
-        self._being_pickled: list[Layer] = []
+        self._process_only = _ProcessOnly()
+        self._started_at = _start_location(caller)
+        self._failed_transfers: list[tuple[BasePlan, str, str]] = []
+        self._being_pickled: list[AppliedPlan] = []
         self._count = 0
 
     def reduce(self, pickler: Any) -> Any:
-        """Say how the process is pickled: after its faults, which are put in after it."""
+        """Return how to pickle the process: after its plans, which are installed after it."""
         if self._was_sent:
-            # It is among its own arguments: there it is what is being unpickled.
-            return (eval, ("process", {"process": self._alone}))
+            # The process is among its own arguments: refer to the object that is being unpickled.
+            return (eval, ("process", {"process": self._process_only}))
         reduce = pickler.dispatch_table.get(type(self.process))
         made = (
             reduce(self.process) if reduce else self.process.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
@@ -101,61 +103,71 @@ class ProcessStart:
         if not isinstance(made, tuple):
             return made
         self._was_sent = True
-        faults = [fault for site in active_sites() for fault in self._by_name(site)]
+        faults = [fault for attribute in active_attributes() for fault in self._by_name(attribute)]
         function, arguments, *rest = made
-        # Pickle has a rule for objects that are made by `copyreg.__newobj__`: not these.
+        # Pickle requires a fixed form of `copyreg.__newobj__` results, so this call is expressed
+        # by eval.
         call = (eval, ("function(*arguments)", {"function": function, "arguments": arguments}))
-        self._alone.made = (*call, *rest)
-        # In this order they are pickled, and unpickled.
-        return (eval, (_PROCESS, {"faults": _Executed(faults), "process": self._alone}))
+        self._process_only.made = (*call, *rest)
+        # Pickled and unpickled in this order.
+        return (
+            eval,
+            (_PROCESS, {"faults": _RunOnUnpickling(faults), "process": self._process_only}),
+        )
 
-    def _by_name(self, site: Site) -> list[SentFault]:
-        """Return the plans of a site that the process finds by its name."""
-        target = site.target
+    def _by_name(self, attribute: PatchedAttribute) -> list[SentFault]:
+        """Return the plans on an attribute whose owner the new process finds by name."""
+        target = attribute.target
         try:
             reference = reference_to(target)
         except Exception as error:  # noqa: BLE001 - a module may be any object
-            for layer in site.layers:
+            for applied in attribute.applied_plans:
                 reason = f"{type(error).__name__}: {safe_str(error)}"
-                self._lose(layer, f"{safe_repr(target)} was looked for in all modules ({reason})")
+                self._record_failed_transfer(
+                    applied, f"{safe_repr(target)} was looked for in all modules ({reason})"
+                )
             return []
         if reference is not None:
-            return self.faults_of(site, reference)
+            return self.faults_of(attribute, reference)
         if isinstance(target, types.ModuleType | type):
-            for layer in site.layers:
-                self._lose(
-                    layer,
+            for applied in attribute.applied_plans:
+                self._record_failed_transfer(
+                    applied,
                     f"no module has {safe_repr(target)} under its name, so that another process "
                     "cannot find it; define it at the top level of a module",
                 )
-        return []  # an object takes its faults along where it is pickled
+        return []  # plans on an object are pickled with the object
 
-    def faults_of(self, site: Site, reference: Reference | None) -> list[SentFault]:
-        """Return the plans of a site, to be sent."""
-        sent = (self._fault(site, layer, reference) for layer in site.layers)
+    def faults_of(
+        self, attribute: PatchedAttribute, reference: Reference | None
+    ) -> list[SentFault]:
+        """Return the plans on an attribute, ready to be sent."""
+        sent = (self._fault(attribute, applied, reference) for applied in attribute.applied_plans)
         return [fault for fault in sent if fault is not None]
 
-    def _fault(self, site: Site, layer: Layer, reference: Reference | None) -> SentFault | None:
+    def _fault(
+        self, attribute: PatchedAttribute, applied: AppliedPlan, reference: Reference | None
+    ) -> SentFault | None:
         from multiprocessing.reduction import ForkingPickler
 
-        if layer in self._being_pickled:
-            self._lose(layer, "it returns or raises the object that it is in")
+        if applied in self._being_pickled:
+            self._record_failed_transfer(applied, "it returns or raises the object that it is in")
             return None
-        if self._count >= _MOST_PLANS:
-            self._lose(layer, f"a process can be given {_MOST_PLANS} plans")
+        if self._count >= _MAX_PLANS:
+            self._record_failed_transfer(applied, f"a process can be given {_MAX_PLANS} plans")
             return None
         try:
-            number = layer.plan.share().number
+            number = applied.plan.share().number
         except (OSError, ItfError) as error:
-            self._lose(layer, f"its count cannot be shared ({safe_str(error)})")
+            self._record_failed_transfer(applied, f"its count cannot be shared ({safe_str(error)})")
             return None
-        self._being_pickled.append(layer)
+        self._being_pickled.append(applied)
         try:
             handle = handle_for_child(number)
-            pickled = bytes(ForkingPickler.dumps(layer))
+            pickled = bytes(ForkingPickler.dumps(applied))
         except Exception as error:  # noqa: BLE001 - whatever a user's __reduce__ raises
-            self._lose(
-                layer,
+            self._record_failed_transfer(
+                applied,
                 f"it cannot be pickled ({type(error).__name__}: {safe_str(error)}); what it raises "
                 "or returns must be defined at the top level of a module",
             )
@@ -163,40 +175,43 @@ class ProcessStart:
         finally:
             self._being_pickled.pop()
         self._count += 1
-        head, tail = self._message(layer)
+        head, tail = self._message(applied)
         target = None if reference is None else tuple(reference)
-        return SentFault(handle, head, tail, target, site.name, pickled)
+        return SentFault(handle, head, tail, target, attribute.name, pickled)
 
-    def _message(self, layer: Layer) -> tuple[str, str]:
+    def _message(self, applied: AppliedPlan) -> tuple[str, str]:
         return (
-            f"{layer.plan} on {layer.label} could not follow process {self.process.name!r} (pid ",
-            f") started at {self._where}: ",
+            f"{applied.plan} on {applied.label} could not be sent to process "
+            f"{self.process.name!r} (pid ",
+            f") started at {self._started_at}: ",
         )
 
-    def _lose(self, layer: Layer, reason: str) -> None:
-        head, tail = self._message(layer)
-        # For one reason: others that come later come of it.
-        if not any(plan is layer.plan and said == head for plan, said, _ in self._lost):
-            self._lost.append((layer.plan, head, f"{tail}{reason}"))
+    def _record_failed_transfer(self, applied: AppliedPlan, reason: str) -> None:
+        head, tail = self._message(applied)
+        # One reason is enough: later failures of this plan follow from the first.
+        if not any(
+            plan is applied.plan and other == head for plan, other, _ in self._failed_transfers
+        ):
+            self._failed_transfers.append((applied.plan, head, f"{tail}{reason}"))
 
     def report(self) -> None:
-        """Report, now that the process runs, which plans it has not got."""
+        """Report the plans that the process did not get; called once the process runs."""
         if self.is_helper or self.was_forked:
             return
         if not self._was_sent:
-            for site in active_sites():
-                for layer in site.layers:
-                    self._lose(
-                        layer,
+            for attribute in active_attributes():
+                for applied in attribute.applied_plans:
+                    self._record_failed_transfer(
+                        applied,
                         f"{type(self.process).__qualname__} does not start by fork, and not with "
                         "the pickler of multiprocessing; inject the fault in the process itself",
                     )
-        for plan, head, tail in self._lost:
-            plan.report_lost(f"{head}{self.process.pid}{tail}")
+        for plan, head, tail in self._failed_transfers:
+            plan.report_failed_transfer(f"{head}{self.process.pid}{tail}")
 
 
-class _Alone:
-    """Stands for a process without the faults that come before it."""
+class _ProcessOnly:
+    """Pickles a process without the plans that precede it."""
 
     made: Any = None
 
@@ -204,19 +219,19 @@ class _Alone:
         return self.made
 
 
-class _Executed:
-    """Executed where it is unpickled."""
+class _RunOnUnpickling:
+    """Pickled as code that installs the plans when it is unpickled."""
 
     def __init__(self, faults: list[SentFault]) -> None:
         self._faults = faults
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Plain tuples: nothing needs itf but what is in the code.
+        # Plain tuples, because nothing but the code in _ARRIVE may need itf.
         return (exec, (_ARRIVE, {"faults": [tuple(fault) for fault in self._faults]}))
 
 
 class _Starting(threading.local):
-    """The start that this thread is in."""
+    """The start that this thread is carrying out."""
 
     now: ProcessStart | None = None
 
@@ -224,12 +239,12 @@ class _Starting(threading.local):
 starting = _Starting()
 
 
-def _place_of(caller: FrameType) -> str:
-    """Return ``file:line`` of the code that starts a process, without multiprocessing's."""
+def _start_location(caller: FrameType) -> str:
+    """Return ``file:line`` of the code that starts a process, outside multiprocessing."""
     frame: FrameType | None = caller
-    while frame is not None and module_of(frame).partition(".")[0] in _BETWEEN:
+    while frame is not None and module_of(frame).partition(".")[0] in _SKIPPED_PACKAGES:
         frame = frame.f_back
-    # In a thread of a pool there is no other code.
+    # A thread of a pool has no user frame.
     frame = frame or caller
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 

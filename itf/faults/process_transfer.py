@@ -1,12 +1,12 @@
-"""The faults of a test, in the processes that the program starts by `multiprocessing`.
+"""Plans sent to processes that the program starts by `multiprocessing`.
 
-A forked process has them.  To one that begins with a fresh interpreter they are
-sent in front of the process object, which is the first thing there to be
-unpickled once the modules can be imported.  As long as a plan is active,
-`Process.start` notes which process is being started, and the pickler of
-`multiprocessing` asks `_reduce` about each object.  Whatever cannot be sent is
-left out, so that `start` does what it would do without itf; it is reported to
-the plan, and fails the test at its end.
+A forked process inherits the plans.  A process with a fresh interpreter receives
+them in front of the process object, which is the first object that it unpickles
+once it can import modules.  As long as a plan is installed, `Process.start` records
+which process is being started, and the pickler of `multiprocessing` asks `_reduce`
+about each object.  A plan that cannot be sent is left out, so that `start` behaves
+as without itf.  The failed transfer is reported to the plan and fails the test at
+its end.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import types
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
+from itf.faults.patched_attribute import PatchedAttribute, active_attributes
 from itf.faults.process_start import ProcessStart, starting
-from itf.faults.site import Site, active_sites
 from itf.faults.targets import Reference, reference_to
 from itf.fork_safety import fork_safe_lock
 
@@ -28,32 +28,34 @@ __all__ = ["can_be_sent", "faults_on", "follow_processes", "stop_following"]
 
 __unittest = True
 
-# What stands for a function that faults are injected into, or were: `m` and `p` lead to its
-# module or class, `n` is its name, `o` says whether it is the one without faults.
+# Pickled in place of a function that has or had plans. `m` and `p` name the module or
+# class, `n` the function, `o` is true for the original without plans. The fallback serves
+# processes without itf.
 _FUNCTION: Final = """(
     lambda t:
         s.function_of(t, n, o)
         if (s := __import__("sys").modules.get("itf.faults.process_arrival")) else getattr(t, n)
 )(__import__("operator").attrgetter(p)(i(m)) if p else i(m))"""
 
-# What stands for such a function of an object: `t` is the object, `n` the name.
+# Pickled in place of a function of an object that has plans: `t` is the object, `n` the
+# name.
 _METHOD: Final = """(
-    __import__("itf.faults.process_arrival", fromlist=["*"]).put_on_object(t, n, own, faults)
+    __import__("itf.faults.process_arrival", fromlist=["*"]).install_on_object(t, n, own, faults)
     if __import__("importlib.util").util.find_spec("itf") else own[0] if own else getattr(t, n)
 )"""
 
 
 def _reduce(value: Any, pickler: Any) -> Any:
-    """Say how the pickler of multiprocessing pickles an object; NotImplemented: as ever."""
+    """Return how multiprocessing's pickler pickles an object; NotImplemented for the default."""
     start = starting.now
     if start is not None and value is start.process:
         return NotImplemented if start.is_helper else start.reduce(pickler)
-    for site in active_sites():
-        if value is site.wrapper:
-            return _reduce_wrapper(site)
-        if value is site.original:
+    for attribute in active_attributes():
+        if value is attribute.wrapper:
+            return _reduce_wrapper(attribute)
+        if value is attribute.original:
             by_name = Reference(str(_text(value, "__module__")), str(_text(value, "__qualname__")))
-            return NotImplemented if by_name.leads_to(value) else _reduce_function(site, True)
+            return NotImplemented if by_name.leads_to(value) else _reduce_function(attribute, True)
     return NotImplemented
 
 
@@ -61,50 +63,50 @@ def _text(value: Any, name: str) -> Any:
     return getattr(value, name, None) or "?"
 
 
-def _reduce_wrapper(site: Site) -> Any:
-    target = site.target
+def _reduce_wrapper(attribute: PatchedAttribute) -> Any:
+    target = attribute.target
     if isinstance(target, types.ModuleType | type):
-        return _reduce_function(site, False)
-    own = (site.own,) if site.has_own else ()
-    names = {"t": target, "n": site.name, "own": own, "faults": _sent_faults(site)}
+        return _reduce_function(attribute, False)
+    own = (attribute.own,) if attribute.has_own else ()
+    names = {"t": target, "n": attribute.name, "own": own, "faults": _sent_faults(attribute)}
     return (eval, (_METHOD, names))
 
 
-def _reduce_function(site: Site, is_original: bool) -> Any:
-    reference = reference_to(site.target)
-    if reference is None or not site.is_function:
+def _reduce_function(attribute: PatchedAttribute, is_original: bool) -> Any:
+    reference = reference_to(attribute.target)
+    if reference is None or not attribute.is_function:
         return NotImplemented
     names = {
         "i": importlib.import_module,
         "m": reference.module,
         "p": reference.path,
-        "n": site.name,
+        "n": attribute.name,
         "o": is_original,
     }
     return (eval, (_FUNCTION, names))
 
 
-def _sent_faults(site: Site) -> list[Any]:
-    """Return the plans of a site for another process, which gets them with the object."""
+def _sent_faults(attribute: PatchedAttribute) -> list[Any]:
+    """Return the plans on an attribute of an object, to be sent with that object."""
     start = starting.now
     if start is None:
-        # What cannot be pickled is an error where the object is sent.
-        return [(site.name, layer) for layer in site.layers]
+        # No process is being started: the sender gets the error of a plan that cannot be pickled.
+        return [(attribute.name, applied) for applied in attribute.applied_plans]
     if start.is_helper:
         return []
-    return [tuple(fault) for fault in start.faults_of(site, None)]
+    return [tuple(fault) for fault in start.faults_of(attribute, None)]
 
 
 def faults_on(target: Any) -> list[Any]:
-    """Return the plans on an object, for `process_arrival.put_faults`."""
-    sites = [site for site in active_sites() if site.target is target]
-    return [fault for site in sites for fault in _sent_faults(site)]
+    """Return the plans on an object, for `process_arrival.install_faults`."""
+    attributes = [attribute for attribute in active_attributes() if attribute.target is target]
+    return [fault for attribute in attributes for fault in _sent_faults(attribute)]
 
 
 def can_be_sent(value: Any) -> bool:
-    """Say whether a value can be pickled for the process that is being started."""
+    """Return whether a value can be pickled for the process that is being started."""
     if starting.now is None:
-        return True  # if not, it is an error where it is sent
+        return True  # not during a start: sending it raises if it cannot be pickled
     from multiprocessing.reduction import ForkingPickler
 
     try:
@@ -115,7 +117,7 @@ def can_be_sent(value: Any) -> bool:
 
 
 class _Hooks:
-    """What is replaced in multiprocessing as long as there are plans."""
+    """The replacements in multiprocessing while plans are installed; owner of their lock."""
 
     undo: Callable[[], None] | None = None
 
@@ -124,17 +126,17 @@ _hooks = _Hooks()
 
 
 def follow_processes() -> None:
-    """Have the plans of this process follow those that it starts; done once is enough."""
+    """Send the plans of this process to each process it starts; idempotent."""
     with fork_safe_lock(_hooks):
         if _hooks.undo is None:
             _hooks.undo = _install()
 
 
 def stop_following() -> None:
-    """Undo what `follow_processes` did, if there are no plans any more."""
+    """Undo `follow_processes` if no plan is installed."""
     with fork_safe_lock(_hooks):
         undo = _hooks.undo
-        if undo is not None and not active_sites():
+        if undo is not None and not active_attributes():
             _hooks.undo = None
             undo()
 
@@ -144,19 +146,19 @@ def _install() -> Callable[[], None]:
     from multiprocessing.reduction import ForkingPickler
 
     stack = contextlib.ExitStack()
-    stack.enter_context(_replaced(BaseProcess, "start", _following_start))
-    stack.enter_context(_replaced(ForkingPickler, "reducer_override", _following_reducer))
+    stack.enter_context(_replaced(BaseProcess, "start", _make_start))
+    stack.enter_context(_replaced(ForkingPickler, "reducer_override", _make_reducer))
     return stack.close
 
 
 @contextlib.contextmanager
 def _replaced(owner: type, name: str, wrap: Callable[[Any], Callable[..., Any]]) -> Generator[None]:
-    """Replace a method of a class; where somebody else has done so since, it stays theirs."""
+    """Replace a method of a class; keep a replacement that other code has made since."""
     before = vars(owner).get(name)
-    ours = wrap(before)
-    setattr(owner, name, ours)
+    replacement = wrap(before)
+    setattr(owner, name, replacement)
     yield
-    if vars(owner).get(name) is not ours:
+    if vars(owner).get(name) is not replacement:
         return
     if before is None:
         delattr(owner, name)
@@ -164,7 +166,7 @@ def _replaced(owner: type, name: str, wrap: Callable[[Any], Callable[..., Any]])
         setattr(owner, name, before)
 
 
-def _following_reducer(before: Any) -> Callable[..., Any]:
+def _make_reducer(before: Any) -> Callable[..., Any]:
     def reducer_override(self: Any, value: Any) -> Any:
         reduced = _reduce(value, self)
         if reduced is NotImplemented and before is not None:
@@ -174,12 +176,12 @@ def _following_reducer(before: Any) -> Callable[..., Any]:
     return reducer_override
 
 
-def _following_start(real: Any) -> Callable[..., Any]:
+def _make_start(real: Any) -> Callable[..., Any]:
     @functools.wraps(real)
     def start(self: Any) -> Any:
         outer = starting.now
         is_known = outer is not None and outer.process is self
-        if is_known or _takes_its_own_faults(self) or not active_sites():
+        if is_known or _is_itf_worker(self) or not active_attributes():
             return real(self)
         this = starting.now = ProcessStart(self, sys._getframe(1))
         try:
@@ -192,6 +194,6 @@ def _following_start(real: Any) -> Callable[..., Any]:
     return start
 
 
-def _takes_its_own_faults(process: Any) -> bool:
-    """Say whether a process is a worker of itf, which gets the faults with its target."""
+def _is_itf_worker(process: Any) -> bool:
+    """Return whether a process is a worker of itf, which receives plans with its target."""
     return any(base.__module__.partition(".")[0] == "itf" for base in type(process).__mro__)

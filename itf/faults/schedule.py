@@ -1,9 +1,8 @@
 """Which calls a plan hits.
 
-A schedule says it in two ways: by the number of a call, and by tickets, values of
-iterators that each call takes one of (see `itf.faults.tickets`).  Both say the
-same, whichever thread or process makes a call: it depends on nothing but the
-call's number.
+A schedule answers in two ways: by the number of a call, and by tickets, values of
+iterators of which each call takes one (see `itf.faults.call_counter`).  Both ways
+agree.  The number of a call alone decides, not the thread or process that makes it.
 """
 
 from __future__ import annotations
@@ -19,21 +18,23 @@ from typing import Final, Protocol, TypeAlias
 
 from itf.fork_safety import fork_safe_lock
 
-__all__ = ["ENDLESS", "Every", "Parts", "Random", "Runs", "Schedule"]
+__all__ = ["ENDLESS", "Every", "Random", "Runs", "Schedule", "TicketParts"]
 
 __unittest = True
 
 ENDLESS: Final = sys.maxsize // 4
-"""More calls than anybody can make; a few of it still fit into a size."""
+"""A number of calls that no program reaches; a small multiple still fits a C ssize_t."""
 
 
-# So many hits are laid out at once: what it takes to lay out more is little for each.
-_AHEAD: Final = 64
+# Hits for which tickets are built at once. With 64, the cost of building a piece is small
+# for each hit.
+_HITS_AHEAD: Final = 64
 
-# So few calls are written out one by one, which takes less than as many runs.
-_FEW: Final = 1000
+# Calls. Up to this distance between hits, a tuple with one value for each call is faster
+# than chained `repeat` iterators.
+_MAX_SINGLE_CALLS: Final = 1000
 
-Parts: TypeAlias = list[Iterator[bool]]
+TicketParts: TypeAlias = list[Iterator[bool]]
 
 
 class Schedule(Protocol):
@@ -41,34 +42,35 @@ class Schedule(Protocol):
 
     @property
     def first(self) -> int | None:
-        """The first call that is hit, None if none is."""
+        """The number of the first call that is hit; None if no call is."""
 
     @property
     def is_endless(self) -> bool:
-        """Whether it hits each call from its first hit on."""
+        """Whether every call from the first hit on is hit."""
 
-    def parts(self, before: int) -> Parts:
-        """Return the tickets of the calls after so many, a piece in parts that tell their length.
+    def parts(self, before: int) -> TicketParts:
+        """Return the tickets of the calls that follow the first ``before`` calls.
 
-        What does not go on for ever ends with a hit; the next piece begins there.
+        The tickets are a list of iterators with a length hint.  A finite piece ends with
+        a hit; the next piece begins after that.
         """
 
     def is_hit(self, call: int) -> bool:
-        """Say whether a call is hit."""
+        """Return whether a call is hit."""
 
     def hits(self, calls: int) -> int:
-        """Return how many of so many calls are hit."""
+        """Return how many of the first ``calls`` calls are hit."""
 
     def call_of(self, hit: int) -> int:
-        """Return which call is the n-th that is hit."""
+        """Return the number of the call that is the n-th hit."""
 
 
 class Runs:
-    """Runs of calls that are hit, and of calls that are not.
+    """Alternating runs of calls that are hit and calls that pass.
 
     Args:
-        runs: Whether the calls of a run are hit, and how many they are; the
-            last one goes on for ever.
+        runs: For each run, whether its calls are hit, and its length; the last
+            length is ENDLESS.
     """
 
     def __init__(self, runs: Sequence[tuple[bool, int]]) -> None:
@@ -78,7 +80,7 @@ class Runs:
 
     @classmethod
     def of_calls(cls, calls: Sequence[int]) -> Runs:
-        """Return the schedule that hits these calls, which are in order."""
+        """Return the schedule that hits these calls, given in ascending order."""
         runs = []
         before = 0
         for call in calls:
@@ -88,30 +90,30 @@ class Runs:
 
     @property
     def first(self) -> int | None:
-        """The first call that is hit, None if none is."""
+        """The number of the first call that is hit; None if no call is."""
         return self.call_of(1) if self._hits[-1] else None
 
     @property
     def is_endless(self) -> bool:
-        """Whether it hits each call from its first hit on."""
+        """Whether every call from the first hit on is hit."""
         return self._runs[-1][0] and self._hits[-1] == self._runs[-1][1]
 
-    def parts(self, before: int) -> Parts:
+    def parts(self, before: int) -> TicketParts:
         """Return the tickets of all calls."""
         return [itertools.repeat(not hit, length) for hit, length in self._runs]
 
     def is_hit(self, call: int) -> bool:
-        """Say whether a call is hit."""
+        """Return whether a call is hit."""
         return self._runs[bisect.bisect_left(self._ends, call)][0]
 
     def hits(self, calls: int) -> int:
-        """Return how many of so many calls are hit."""
+        """Return how many of the first ``calls`` calls are hit."""
         run = bisect.bisect_left(self._ends, calls)
         hit = self._runs[run][0]
         return self._hits[run] - (self._ends[run] - calls if hit else 0)
 
     def call_of(self, hit: int) -> int:
-        """Return which call is the n-th that is hit."""
+        """Return the number of the call that is the n-th hit."""
         run = bisect.bisect_left(self._hits, hit)
         return self._ends[run] - (self._hits[run] - hit)
 
@@ -123,28 +125,32 @@ class Every:
         self.first: int | None = n
         self.is_endless = n == 1
 
-    def parts(self, before: int) -> Parts:
-        """Return the tickets up to one of the next hits."""
+    def parts(self, before: int) -> TicketParts:
+        """Return the tickets of the calls up to a later hit, which has the last ticket."""
         passing = self.call_of(1) - 1
-        if passing < _FEW:
-            return [iter((*itertools.repeat(True, passing), False) * (_FEW // (passing + 1)))]
-        return [*map(itertools.repeat, (True, False) * _AHEAD, (passing, 1) * _AHEAD)]
+        if passing < _MAX_SINGLE_CALLS:
+            return [
+                iter(
+                    (*itertools.repeat(True, passing), False) * (_MAX_SINGLE_CALLS // (passing + 1))
+                )
+            ]
+        return [*map(itertools.repeat, (True, False) * _HITS_AHEAD, (passing, 1) * _HITS_AHEAD)]
 
     def is_hit(self, call: int) -> bool:
-        """Say whether a call is hit."""
+        """Return whether a call is hit."""
         return not call % self.call_of(1)
 
     def hits(self, calls: int) -> int:
-        """Return how many of so many calls are hit."""
+        """Return how many of the first ``calls`` calls are hit."""
         return calls // self.call_of(1)
 
     def call_of(self, hit: int) -> int:
-        """Return which call is the n-th that is hit."""
+        """Return the number of the call that is the n-th hit."""
         return hit * (self.first or 1)
 
 
 class Random:
-    """Calls that a seeded generator of random numbers chooses.
+    """Calls that a seeded random number generator selects.
 
     Thread safety: every method, from any thread.
     """
@@ -155,9 +161,9 @@ class Random:
         self._rewind()
 
     def _rewind(self) -> None:
-        # Which calls are hit, as far as they are drawn.
+        # The numbers of the hits drawn so far.
         self._draw = random.Random(self._seed).random
-        self._found = array("Q")
+        self._drawn_hits = array("Q")
 
     def __getstate__(self) -> tuple[float, int | str]:
         return self._p, self._seed
@@ -168,18 +174,22 @@ class Random:
 
     @property
     def first(self) -> int | None:
-        """The first call that is hit, None if none is."""
+        """The number of the first call that is hit; None if no call is."""
         first = self.call_of(1)
         return first if first < ENDLESS else None
 
     @property
     def is_endless(self) -> bool:
-        """Whether it hits each call from its first hit on."""
+        """Whether every call from the first hit on is hit."""
         return self._p == 1
 
     def _draw_next(self) -> None:
-        """Draw the next call that is hit, from how long it is until then: not call by call."""
-        last = self._found[-1] if self._found else 0
+        """Draw the next call that is hit.
+
+        Draws the distance to the next hit from the geometric distribution, instead of
+        drawing once for each call.
+        """
+        last = self._drawn_hits[-1] if self._drawn_hits else 0
         match self._p:
             case 0.0:
                 gap = ENDLESS
@@ -187,13 +197,13 @@ class Random:
                 gap = 1
             case p:
                 gap = 1 + int(min(math.log1p(-self._draw()) / math.log1p(-p), ENDLESS))
-        self._found.append(min(last + gap, ENDLESS))
+        self._drawn_hits.append(min(last + gap, ENDLESS))
 
-    def parts(self, before: int) -> Parts:
-        """Return the tickets up to one of the next hits."""
+    def parts(self, before: int) -> TicketParts:
+        """Return the tickets of the calls up to a later hit, which has the last ticket."""
         hit = self.hits(before) + 1
-        parts: Parts = []
-        for call in map(self.call_of, range(hit, hit + _AHEAD)):
+        parts: TicketParts = []
+        for call in map(self.call_of, range(hit, hit + _HITS_AHEAD)):
             parts += itertools.repeat(True, call - before - 1), itertools.repeat(False, 1)
             if call == ENDLESS:
                 break
@@ -201,19 +211,19 @@ class Random:
         return parts
 
     def is_hit(self, call: int) -> bool:
-        """Say whether a call is hit."""
+        """Return whether a call is hit."""
         return self.hits(call) > self.hits(call - 1)
 
     def hits(self, calls: int) -> int:
-        """Return how many of so many calls are hit."""
+        """Return how many of the first ``calls`` calls are hit."""
         with fork_safe_lock(self):
-            while not self._found or self._found[-1] <= calls:
+            while not self._drawn_hits or self._drawn_hits[-1] <= calls:
                 self._draw_next()
-            return bisect.bisect_right(self._found, calls)
+            return bisect.bisect_right(self._drawn_hits, calls)
 
     def call_of(self, hit: int) -> int:
-        """Return which call is the n-th that is hit."""
+        """Return the number of the call that is the n-th hit."""
         with fork_safe_lock(self):
-            while len(self._found) < hit:
+            while len(self._drawn_hits) < hit:
                 self._draw_next()
-            return int(self._found[hit - 1])
+            return int(self._drawn_hits[hit - 1])

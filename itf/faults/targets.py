@@ -1,4 +1,4 @@
-"""The module, class or object that faults are injected into: its attributes and its names."""
+"""Targets of fault injection: their attributes, and names by which other processes find them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ __unittest = True
 
 _MISSING: Final = object()
 
-# What `lazy import` (Python 3.15) leaves in a module until the name is used.
+# The placeholder that `lazy import` (Python 3.15) keeps in a module until the name is
+# used.
 _LAZY: Final[type | tuple[()]] = getattr(types, "LazyImportType", ())
 
 
 class Reference(NamedTuple):
-    """The name under which every process finds a module, a class or a global object.
+    """The name by which every process finds a module, a class or a global object.
 
     Attributes:
         module: The name of the module.
-        path: The attributes that lead from the module to the target, joined by
-            dots; empty if the target is the module.
+        path: The attributes from the module to the target, joined by dots; empty if
+            the target is the module.
     """
 
     module: str
@@ -38,14 +39,14 @@ class Reference(NamedTuple):
         """Import the module, and return the target.
 
         Raises:
-            ImportError: There is no such module in this process.
+            ImportError: This process has no such module.
             AttributeError: The module has no such attribute.
         """
         module = importlib.import_module(self.module)
         return operator.attrgetter(self.path)(module) if self.path else module
 
     def leads_to(self, value: Any) -> bool:
-        """Say whether this process has a value under that name, without an import."""
+        """Return whether this process has a value under that name, without an import."""
         found: Any = sys.modules.get(self.module)
         for part in self.path.split("."):
             found = getattr(found, part, None)
@@ -53,7 +54,7 @@ class Reference(NamedTuple):
 
 
 def reference_to(target: Any) -> Reference | None:
-    """Return the name under which another process finds a target; None if there is none."""
+    """Return the name by which another process finds a target; None if it has none."""
     if isinstance(target, types.ModuleType):
         names = (target.__name__, *sys.modules)
         found = next((name for name in names if sys.modules.get(name) is target), None)
@@ -65,17 +66,18 @@ def reference_to(target: Any) -> Reference | None:
     for name, module in list(sys.modules.items()):
         if not isinstance(module, types.ModuleType):
             continue
-        # Past the module's own way, by which a module that is loaded at its first use is loaded.
+        # Bypasses the module's own __getattribute__, which may import the module
+        # (importlib.util.LazyLoader does).
         names = object.__getattribute__(module, "__dict__")
         for attribute, value in list(names.items()):
-            # By identity: the == of an object may do anything.
+            # Compared by identity, because the == of an object may have any effect.
             if value is target and isinstance(attribute, str) and attribute.isidentifier():
                 return Reference(name, attribute)
     return None
 
 
 def is_imported(target: Any) -> bool:
-    """Say whether a new process finds a module or a class by importing it."""
+    """Return whether a new process finds a module or class by importing it."""
     found = sys.modules.get(getattr(target, "__module__", getattr(target, "__name__", "")))
     if found is None or found.__name__ == "__main__" or getattr(found, "__spec__", None) is None:
         return False
@@ -85,20 +87,20 @@ def is_imported(target: Any) -> bool:
 
 
 def namespace(target: Any) -> Any:
-    """Return what a target has of its own, by name."""
+    """Return the target's own attributes, by name."""
     return getattr(target, "__dict__", {})
 
 
 def find(target: Any, name: str) -> Any:
-    """Return an attribute as it is kept, not as it is looked up."""
+    """Return an attribute without binding: a method as a function, a property as itself."""
     classes = target.__mro__ if isinstance(target, type) else type(target).__mro__
     places = classes if isinstance(target, type) else (target, *classes)
     for place in places:
         if name in namespace(place):
             kept = namespace(place)[name]
-            # To ask for a lazy import by name is what carries it out.
+            # Attribute access carries out a lazy import.
             return getattr(place, name) if _LAZY and isinstance(kept, _LAZY) else kept
-    # A module, or an object, may make it when it is asked for.
+    # A __getattr__ of the module or object may create the attribute.
     found = _MISSING if isinstance(target, type) else getattr(target, name, _MISSING)
     if found is not _MISSING:
         return found
@@ -122,7 +124,7 @@ def _name(target: Any) -> str:
 
 
 def label_of(target: Any, name: str) -> str:
-    """Return what an attribute is called in messages, such as ``shop.cache.load``."""
+    """Return the name of an attribute in messages, such as ``shop.cache.load``."""
     if isinstance(target, types.ModuleType | type):
         return f"{_name(target)}.{name}"
     return f"{_name(type(target))}.{name}"

@@ -1,4 +1,4 @@
-"""The three interfaces: mixins for any class, for errors, configuration and resources."""
+"""The three interfaces: mixins for errors, configuration changes and resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks that are called in the order in which they were registered."""
+"""A registry of callbacks, called in the order of their registration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _E = TypeVar("_E")
 class Registration:
     """The handle of a registered callback.
 
-    `unregister` ends it, and so does the end of a ``with`` on it.
+    `unregister`, or the end of a ``with`` on the handle, ends the registration.
 
     Thread safety: every method, from any thread.
     """
@@ -29,7 +29,7 @@ class Registration:
         self._unregister = unregister
 
     def unregister(self) -> None:
-        """Call the callback no more; a second call does nothing."""
+        """Stop calling the callback; a second call does nothing."""
         self._unregister()
 
     def __enter__(self) -> Registration:
@@ -45,18 +45,18 @@ class Registration:
 
 
 class CallbackRegistry(Generic[_E]):
-    """Callbacks, each with the key it is interested in.
+    """Callbacks, each with a key that filters the events it receives.
 
-    Thread safety: every method, from any thread; dict operations are atomic,
-    and the numbers keep the order.
+    Thread safety: every method, from any thread.  Dict operations are atomic, and the
+    numbers preserve the order.
     """
 
     def __init__(self) -> None:
-        self._numbers = itertools.count()
+        self._next_number = itertools.count()
         self._callbacks: dict[int, tuple[Callable[[_E], object], str | None]] = {}
 
     def register(self, callback: Callable[[_E], object], key: str | None) -> Registration:
-        """Add a callback behind those that are there.
+        """Add a callback after the existing ones.
 
         Raises:
             TypeError: The callback is not callable, or the key is no str.
@@ -68,14 +68,14 @@ class CallbackRegistry(Generic[_E]):
             )
         if key is not None and not isinstance(key, str):
             raise TypeError(f"expected a str to listen to, got {safe_repr(key)}")
-        number = next(self._numbers)
+        number = next(self._next_number)
         self._callbacks[number] = (callback, key)
         return Registration(lambda: self._callbacks.pop(number, None))
 
     def interested(self, wants: Callable[[str], bool]) -> list[Callable[[_E], object]]:
-        """Return, in order, the callbacks for every key and those whose key is wanted.
+        """Return, in order, the callbacks without a key and those whose key is wanted.
 
-        One that is unregistered between this and its turn does nothing.
+        A callback that is unregistered before it is called does nothing.
         """
         return [
             functools.partial(self._call, number)
@@ -91,9 +91,9 @@ class CallbackRegistry(Generic[_E]):
 def call_all(
     callbacks: Iterable[Callable[[Any], object]], make: Callable[[], Any]
 ) -> list[Exception]:
-    """Call every callback with a value of its own, and return what they raised.
+    """Call every callback with a new value from ``make``; return what they raised.
 
-    One that fails must not keep the others from being called.
+    A failing callback does not keep the others from being called.
     """
     failures = []
     for callback in callbacks:

@@ -1,4 +1,4 @@
-"""Configuration that changes at run time: what changed, whom it affects, who is told."""
+"""Configuration changes at run time: record them, notify observers, find the affected modules."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ __all__ = ["ConfigChangeObserver", "key_matches"]
 
 __unittest = True
 
-# How often one key may change again while observers are still being told of
-# its first change.  An observer that corrects a value (clamps it, say) needs
-# one; eight leaves room for several of them.
+# Changes of one key while its first change is being observed. An observer that corrects a
+# value (clamps it, say) needs one; eight leaves room for several such observers.
 _MAX_REENTRIES: Final = 8
 
-# How many changes may lead one to the next.  Each takes five frames or more of
-# the thousand that Python has; no program in its senses needs ten changes.
+# Changes that may follow from one another. Each takes at least five of the 1000 frames
+# that Python allows; real programs need fewer than ten changes.
 _MAX_CHAIN: Final = 50
 
 
 class ConfigChangeObserver(TimelineOwner):
-    """Record changes of configuration, tell observers, and say which modules are affected.
+    """Record configuration changes, notify observers, and find the affected modules.
 
     A mixin for any class; it needs no ``__init__``.
 
     Attributes:
-        config_modules: Patterns of keys, each with the modules it affects.  For a
-            subclass to set; `map_config` adds to it on one object.
+        config_modules: Patterns of keys, each with the modules it affects.  A
+            subclass may set it; `map_config` adds patterns for one object.
         default_affected_modules: The modules that an unknown key affects.
 
     Example:
@@ -46,8 +45,8 @@ class ConfigChangeObserver(TimelineOwner):
         >>> config.on_config_change("parser_timeout", 30, 60)["affected_modules"]
         ['chunker.parser', 'chunker.parallel']
 
-    Thread safety: every method, from any thread.  Observers are called in the
-    thread that made the change, and no lock is held while they run.
+    Thread safety: every method, from any thread.  Observers are called in the thread
+    that makes the change, and no lock is held meanwhile.
     """
 
     config_modules: ClassVar[Mapping[str, Iterable[str]]] = {}
@@ -56,19 +55,19 @@ class ConfigChangeObserver(TimelineOwner):
     def on_config_change(
         self, config_key: str, old_value: Any, new_value: Any
     ) -> ConfigChangeEvent:
-        """Record a change and tell the observers.
+        """Record a change and notify the observers.
 
         Args:
             config_key: The dotted key that changed.
-            old_value: What it was; None where it was not there.
-            new_value: What it is now; None where it is gone.
+            old_value: The value before; None if the key did not exist.
+            new_value: The value now; None if the key was removed.
 
         Returns:
-            The event; a copy, changing it changes nothing here.
+            A copy of the event.
 
         Raises:
             TypeError: ``config_key`` is not a str.
-            ConfigCycleError: Observers change configuration in a circle.
+            ConfigCycleError: Observers change configuration in a cycle.
             ExceptionGroup: Observers failed.  All of them were called, and the
                 change is recorded.
         """
@@ -97,9 +96,9 @@ class ConfigChangeObserver(TimelineOwner):
     def get_affected_modules(self, config_key: str) -> list[str]:
         """Return the modules that a key affects, each once, in the order of the mapping.
 
-        A pattern counts if it is the whole key, a run of its dotted segments
-        (``chunk_types`` is one of ``languages.python.chunk_types``), or a glob
-        that matches the whole key.
+        A pattern matches if it is the whole key, consecutive dotted segments of the key
+        (``chunk_types`` matches ``languages.python.chunk_types``), or a glob for the whole
+        key.
         """
         matching = [
             modules
@@ -114,7 +113,7 @@ class ConfigChangeObserver(TimelineOwner):
         return list(dict.fromkeys(name for modules in matching for name in _names(modules)))
 
     def map_config(self, pattern: str, *modules: str) -> None:
-        """Say which modules a pattern of keys affects; a second call adds to the first.
+        """Declare which modules a pattern of keys affects; repeated calls add up.
 
         Raises:
             TypeError: The pattern or a module is not a str.
@@ -130,19 +129,20 @@ class ConfigChangeObserver(TimelineOwner):
     def register_observer(
         self, callback: Callable[[ConfigChangeEvent], object], *, key: str | None = None
     ) -> Registration:
-        """Call a function with the event of every change to come.
+        """Call a function with the event of every later change.
 
         Args:
-            callback: Called with the event, after it was recorded.
-            key: A pattern as in `get_affected_modules`; None is every key.
+            callback: Called with the event, after the event was recorded.
+            key: A pattern as in `get_affected_modules`; None matches every key.
 
         Returns:
-            A handle whose ``unregister()``, or the end of a ``with`` on it, ends this.
+            A handle; its ``unregister()``, or the end of a ``with`` on it, ends the
+            registration.
         """
         return self._itf_config.observers.register(callback, key)
 
     def get_change_log(self, key: str | None = None) -> list[ConfigChangeEvent]:
-        """Return the changes in order, as copies; with ``key``, those whose key it matches."""
+        """Return copies of the changes in order; with ``key``, those that the pattern matches."""
         return [
             cast(ConfigChangeEvent, copy_containers(event))
             for event in self._itf_config.log.entries()
@@ -150,15 +150,15 @@ class ConfigChangeObserver(TimelineOwner):
         ]
 
     def watch_config(self, mapping: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Return a mapping that writes to yours, and whose every change is an event.
+        """Return a mapping that writes to yours and records each change as an event.
 
-        Mappings and lists inside are watched too: ``config["a"]["b"] = 1`` is a
-        change of ``a.b``, an item added to the list under ``a`` one of ``a``.
-        Setting what is already there is no change.
+        Nested mappings and lists are watched too: ``config["a"]["b"] = 1`` is a change of
+        ``a.b``; an item added to the list under ``a`` is a change of ``a``.  Setting an
+        equal value of the same type is no change.
 
         Args:
-            mapping: The configuration; changes made past the returned mapping
-                are not seen.
+            mapping: The configuration; changes that bypass the returned mapping
+                are not recorded.
         """
         if isinstance(mapping, WatchedMapping) and mapping.reports_to(self.on_config_change):
             return mapping
@@ -170,15 +170,15 @@ class ConfigChangeObserver(TimelineOwner):
     def override_config(
         self, mapping: MutableMapping[str, Any], /, **changes: Any
     ) -> Generator[MutableMapping[str, Any]]:
-        """Change configuration for the length of a ``with``, and put it back.
+        """Change configuration for the duration of a ``with``, then restore it.
 
-        Both ways are events, also when the body raises.
+        The change and the restoration are events, also when the body raises.
 
         Args:
             mapping: The configuration, watched or not.
             changes: Keys and their values.  A dotted key, given as
-                ``**{"parser.timeout": 5}``, reaches into nested mappings unless
-                the mapping itself has that very key.
+                ``**{"parser.timeout": 5}``, addresses nested mappings, unless the
+                mapping itself contains that exact key.
 
         Yields:
             The mapping, watched.
@@ -186,12 +186,12 @@ class ConfigChangeObserver(TimelineOwner):
         watched = self.watch_config(mapping)
         with ExitStack() as restore:
             for key, value in changes.items():
-                where, name = _place(watched, key)
-                if name in where:
-                    restore.callback(where.__setitem__, name, _raw(where)[name])
+                container, name = _resolve_key(watched, key)
+                if name in container:
+                    restore.callback(container.__setitem__, name, _raw(container)[name])
                 else:
-                    restore.callback(where.pop, name, None)
-                where[name] = value
+                    restore.callback(container.pop, name, None)
+                container[name] = value
             yield watched
 
     @property
@@ -203,7 +203,7 @@ class ConfigChangeObserver(TimelineOwner):
 
 
 class _ConfigState:
-    """What one object knows of its configuration; only ever appended to, so no lock is needed."""
+    """The log, observers and patterns of one object; only appended to, so no lock is needed."""
 
     def __init__(self) -> None:
         self.log: BoundedLog[ConfigChangeEvent] = BoundedLog()
@@ -212,7 +212,7 @@ class _ConfigState:
 
 
 def key_matches(pattern: str, key: str) -> bool:
-    """Say whether a pattern matches a dotted key.
+    """Return whether a pattern matches a dotted key.
 
     Example:
         >>> key_matches("chunk_types", "languages.python.chunk_types")
@@ -222,7 +222,7 @@ def key_matches(pattern: str, key: str) -> bool:
         >>> key_matches("languages.*", "languages.python")
         True
     """
-    # With a dot at either end, a run of segments is a substring.
+    # With a dot at both ends, consecutive segments are a substring.
     return f".{pattern}." in f".{key}." or fnmatch.fnmatchcase(key, pattern)
 
 
@@ -235,31 +235,31 @@ def _names(modules: Iterable[str]) -> Iterable[str]:
 
 
 class _Change:
-    """A change that observers are being told of.
+    """A change that observers are being notified of.
 
     Attributes:
-        state: Whose configuration.
-        under_way: False once all observers were told: a task that an observer
-            started still sees the change, and is no longer caused by it.
-        circles: The keys of the circles found so far, each with its state's id;
-            one set for all changes that one change led to.
-        endless: Whether one of these changes led on without end.
+        state: The object whose configuration changed.
+        in_progress: False once all observers were notified.  A task that an observer
+            started still inherits the change, but the change no longer causes anything.
+        cycle_keys: The keys of the cycles found so far, with the id of their state; one
+            set for the first change and all changes that follow from it.
+        endless: Whether these changes exceeded the limit of a chain.
     """
 
     def __init__(self, state: _ConfigState, key: str, value: Any, origin: _Change | None) -> None:
         self.state = state
         self.key = key
         self.value = copy_containers(value)
-        self.under_way = True
+        self.in_progress = True
         self.origin = origin or self
-        self.circles: set[tuple[int, str]] = set()
+        self.cycle_keys: set[tuple[int, str]] = set()
         self.endless = False
 
-    def same_place(self, state: _ConfigState, key: str) -> bool:
+    def same_resolve_key(self, state: _ConfigState, key: str) -> bool:
         return self.state is state and self.key == key
 
 
-# The changes that observers are being told of in this thread or task, outermost first.
+# The changes that observers are notified of in this thread or task, outermost first.
 _chain: contextvars.ContextVar[tuple[_Change, ...]] = contextvars.ContextVar(
     "itf_config_chain", default=()
 )
@@ -267,44 +267,44 @@ _chain: contextvars.ContextVar[tuple[_Change, ...]] = contextvars.ContextVar(
 
 @contextmanager
 def _notifying(state: _ConfigState, key: str, value: Any) -> Generator[None]:
-    """Hold a change in the chain of those under way, unless it closes a circle."""
-    chain = tuple(change for change in _chain.get() if change.under_way)
-    _refuse_circle(chain, state, key, value)
+    """Keep a change in the chain of changes in progress; raise if it closes a cycle."""
+    chain = tuple(change for change in _chain.get() if change.in_progress)
+    _check_cycle(chain, state, key, value)
     change = _Change(state, key, value, chain[0] if chain else None)
     token = _chain.set((*chain, change))
     try:
         yield
     finally:
-        change.under_way = False
+        change.in_progress = False
         _chain.reset(token)
 
 
-def _refuse_circle(chain: tuple[_Change, ...], state: _ConfigState, key: str, value: Any) -> None:
-    """Raise if the observers told of these changes go on for ever.
+def _check_cycle(chain: tuple[_Change, ...], state: _ConfigState, key: str, value: Any) -> None:
+    """Raise if notifying the observers of these changes would never end.
 
-    The same key coming back with the same value does; so does one that comes
-    back again and again with another, and a chain that does not end.
+    That is the case if a key changes to the same value again, if a key changes too
+    often, or if the chain is too long.
     """
     if not chain:
         return
     origin = chain[0]
-    same_key = [place for place, change in enumerate(chain) if change.same_place(state, key)]
-    again = len(same_key) >= _MAX_REENTRIES or any(
+    same_key = [place for place, change in enumerate(chain) if change.same_resolve_key(state, key)]
+    repeats = len(same_key) >= _MAX_REENTRIES or any(
         same_value(chain[place].value, value) for place in same_key
     )
-    # Found once, a circle is not walked again by every other observer on it:
-    # four observers of a key that change it would do so 4 ** 8 times.
-    known = bool(same_key) and (id(state), key) in origin.circles
+    # A known cycle is not walked again by its other observers: four observers that change
+    # their own key would make 4 ** 8 changes.
+    known = bool(same_key) and (id(state), key) in origin.cycle_keys
     endless = origin.endless or len(chain) >= _MAX_CHAIN
-    if not (again or known or endless):
+    if not (repeats or known or endless):
         return
     origin.endless = endless
-    turn = chain[same_key[-1] :] if same_key else chain
-    origin.circles.update((id(change.state), change.key) for change in turn)
-    keys = [*(change.key for change in turn), key]
+    cycle = chain[same_key[-1] :] if same_key else chain
+    origin.cycle_keys.update((id(change.state), change.key) for change in cycle)
+    keys = [*(change.key for change in cycle), key]
     raise ConfigCycleError(
-        f"configuration changes in a circle: {' -> '.join(keys)}; "
-        "an observer of each of these keys changes the next: break the circle, or change "
+        f"configuration changes in a cycle: {' -> '.join(keys)}; "
+        "an observer of each of these keys changes the next: break the cycle, or change "
         "a key only if its value differs",
         keys,
     )
@@ -319,8 +319,7 @@ def _raise_failures(key: str, failures: list[Exception]) -> None:
         if cycle is None or not isinstance(error, ConfigCycleError):
             others.append(error)
             continue
-        # One circle comes back from every observer that it runs through; what
-        # else failed on its way is its cause.
+        # Every observer in a cycle raises the same cycle error; other failures are its cause.
         if error.__cause__ is not None:
             others.append(error.__cause__)
         if set(error.keys) != set(cycle.keys):
@@ -331,25 +330,27 @@ def _raise_failures(key: str, failures: list[Exception]) -> None:
         count = "1 observer" if len(others) == 1 else f"{len(others)} observers"
         group = BaseExceptionGroup(f"{count} failed on the change of {key!r}", others)
     if cycle is not None:
-        # By itself, not in a group within a group for every turn of the circle.
+        # Raised alone, not in a nested group for each round of the cycle.
         raise cycle from group
     if group is not None:
         raise group
 
 
-def _place(mapping: MutableMapping[str, Any], key: str) -> tuple[MutableMapping[str, Any], str]:
-    """Find the innermost mapping that a dotted key leads to, and the key in it."""
+def _resolve_key(
+    mapping: MutableMapping[str, Any], key: str
+) -> tuple[MutableMapping[str, Any], str]:
+    """Return the innermost mapping that a dotted key leads to, and the key in that mapping."""
     *parents, name = key.split(".")
     if key in mapping or not parents:
         return mapping, key
-    place: Any = mapping
+    found: Any = mapping
     for parent in parents:
-        if not isinstance(place, MutableMapping) or parent not in place:
+        if not isinstance(found, MutableMapping) or parent not in found:
             return mapping, key
-        place = place[parent]
-    return (place, name) if isinstance(place, MutableMapping) else (mapping, key)
+        found = found[parent]
+    return (found, name) if isinstance(found, MutableMapping) else (mapping, key)
 
 
 def _raw(mapping: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Return the mapping behind a watched one: what is put back must be the very same object."""
+    """Return the mapping behind a watched one; the very same object must be restored."""
     return mapping.raw if isinstance(mapping, WatchedMapping) else mapping

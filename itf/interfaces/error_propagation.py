@@ -1,4 +1,4 @@
-"""Errors on their way across modules: captured with their context, and checked."""
+"""Errors that cross from module to module: captured with their context, and checked."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ __all__ = ["ErrorPropagationMixin"]
 
 __unittest = True
 
-# The two keys that say where an error came from; nobody may put others in
-# their place.
+# Keys that itf fills in; they record the origin of the error.
 _PROTECTED: Final = ("traceback", "call_stack")
 
-# Tells "no such key" from a key whose value is None.
+# Distinguishes a missing key from a key whose value is None.
 _MISSING: Final = object()
 
 
@@ -48,8 +47,8 @@ class ErrorPropagationMixin(TimelineOwner):
         >>> errors.get_error_path(context["original_error"])
         ['chunker.parser', 'cli.main']
 
-    The newest 10,000 captures are kept; `dropped_error_count` says how many
-    older ones had to go.
+    The newest 10,000 captures are kept; `dropped_error_count` is the number of older
+    captures that were dropped.
 
     Thread safety: every method, from any thread.
     """
@@ -63,24 +62,25 @@ class ErrorPropagationMixin(TimelineOwner):
         operation: str | None = None,
         context_data: Mapping[str, Any] | None = None,
     ) -> ErrorContext:
-        """Keep an error, with all that is known of it, as it passes between two modules.
+        """Record an error that passes between two modules, with its context.
 
         Args:
-            source_module: The module the error comes from; None takes that of
+            source_module: The module the error comes from; None uses the module of
                 the innermost frame of its traceback.
-            target_module: The module it arrives in; None takes the caller's.
+            target_module: The module that receives the error; None uses the caller's.
             error: The error itself, raised or not.
-            operation: What failed; by default the qualified name of the function
-                that raised, or the name of this object's class where the error
-                was never raised.
-            context_data: More to keep.  ``traceback`` and ``call_stack`` are taken.
+            operation: What failed.  The default is the qualified name of the function
+                that raised, or the class name of this object for an error that was
+                never raised.
+            context_data: Further data.  The keys ``traceback`` and ``call_stack`` are
+                reserved.
 
         Returns:
-            The context; a copy, changing it changes nothing here.
+            A copy of the context.
 
         Raises:
             TypeError: ``error`` is not an exception, or a name is not a str.
-            ValueError: ``context_data`` has a key that is taken.
+            ValueError: ``context_data`` has a reserved key.
         """
         error = _checked_error(error)
         for name, value in (
@@ -113,15 +113,15 @@ class ErrorPropagationMixin(TimelineOwner):
         return cast(ErrorContext, copy_containers(context))
 
     def verify_error_context(self, context: ErrorContext, expected: Mapping[str, Any]) -> None:
-        """Check what a context says, and tell everything that is wrong with it at once.
+        """Check an error context, and report all mismatches at once.
 
         Args:
             context: A context from `capture_cross_module_error`.
-            expected: Keys with what is expected of them: a plain value; a type,
-                which the value must be an instance of; a compiled pattern, which
-                is searched in its text; or anything with an ``==`` of its own,
-                such as `unittest.mock.ANY`.  A dict within is a subset.
-                ``timestamp`` is checked to be there and a float, never by value.
+            expected: Keys with their expectations: a plain value; a type, of which
+                the value must be an instance; a compiled pattern, which is searched
+                in the value's text; or any object with its own ``==``, such as
+                `unittest.mock.ANY`.  A nested dict is compared as a subset.
+                ``timestamp`` must be present and a float; its value is not compared.
 
         Raises:
             AssertionError: With a line for each missing key and each mismatch.
@@ -142,27 +142,26 @@ class ErrorPropagationMixin(TimelineOwner):
             _fail(f"the error context has {count}:\n" + "\n".join(f"  {line}" for line in problems))
 
     def get_error_chain(self) -> list[ErrorContext]:
-        """Return what was captured, in order, as copies."""
+        """Return copies of all captured contexts, in order."""
         return [
             cast(ErrorContext, copy_containers(entry)) for entry in self._itf_error_log.entries()
         ]
 
     @property
     def dropped_error_count(self) -> int:
-        """How many of the oldest captures had to go."""
+        """How many of the oldest captures were dropped."""
         return self._itf_error_log.dropped
 
     def get_error_path(self, error: BaseException) -> list[str]:
         """Return the modules that an error passed through, origin first.
 
-        The hops of what the error was raised from (its causes and contexts, and
-        the members of a group) count too, and come before its own.
+        Captures of the errors that led to it (causes, contexts and members of a group)
+        count too, and precede its own.
 
         Returns:
-            Module names; empty if neither the error nor what it came from was captured.
+            Module names; empty if none of these errors was captured.
         """
-        # Deeper in the tree is earlier in the story: a cause was on its way
-        # before what was raised from it.
+        # A cause was captured before the error raised from it, so deeper errors come first.
         depth = exception_depths(_checked_error(error))
         hops = [
             context
@@ -174,21 +173,21 @@ class ErrorPropagationMixin(TimelineOwner):
         for hop in hops:
             step = [hop["source_module"], hop["target_module"]]
             if path[-2:] == step:
-                continue  # the same crossing, captured on both of its sides
+                continue  # both modules captured the same crossing
             path += step[1:] if path[-1:] == step[:1] else step
-        # A hop from a module to itself is no crossing.
+        # A capture with equal source and target is no crossing.
         return [name for name, before in zip(path, [None, *path], strict=False) if name != before]
 
     def assert_error_path(self, error: BaseException, *modules: str) -> None:
         """Check that an error passed through exactly these modules, origin first.
 
         Raises:
-            AssertionError: With the path taken and the path expected.
+            AssertionError: With the actual and the expected path.
         """
         path = self.get_error_path(error)
         if path != list(modules):
             _fail(
-                f"{type(error).__name__} took another way:\n"
+                f"{type(error).__name__} took another path:\n"
                 f"  got:      {_arrows(path)}\n"
                 f"  expected: {_arrows(modules)}"
             )
@@ -196,12 +195,12 @@ class ErrorPropagationMixin(TimelineOwner):
     def forget_error_frames(self) -> None:
         """Clear the frames of all captured tracebacks.
 
-        A traceback keeps every local variable of its frames alive: a socket, a
-        lock, a workspace.  `IntegrationTestCase` calls this when a test ends;
-        the text of the tracebacks stays.
+        A traceback keeps every local variable of its frames alive: a socket, a lock, a
+        workspace.  `IntegrationTestCase` calls this when a test ends; the text of the
+        tracebacks stays.
         """
         if "_itf_errors" not in self.__dict__:
-            return  # the usual test captures nothing
+            return  # fast path: most tests capture nothing
         for context in self._itf_error_log.entries():
             for exception, _, _ in exception_tree(context["original_error"]):
                 traceback.clear_frames(exception.__traceback__)
@@ -223,7 +222,8 @@ def _arrows(modules: Any) -> str:
 
 
 def _checked_error(error: object) -> BaseException:
-    # The type, not isinstance: a Mock(spec=ValueError) has no end of tracebacks.
+    # type(), not isinstance(): a Mock(spec=ValueError) passes isinstance, and its chain of
+    # tracebacks never ends.
     if issubclass(type(error), BaseException):
         return cast(BaseException, error)
     hint = "; pass an instance, not the class" if isinstance(error, type) else ""
@@ -298,7 +298,7 @@ def _matches_safely(value: object, wanted: object) -> bool:
 
 def _matches(value: object, wanted: object) -> bool:
     if isinstance(wanted, type):
-        # A type is also what it is: {'error_class': ValueError} may hold the class.
+        # A type also matches itself: {'error_class': ValueError} may contain the class.
         return isinstance(value, wanted) or value is wanted
     if isinstance(wanted, re.Pattern):
         text = value if isinstance(value, str | bytes) else str(value)

@@ -1,4 +1,4 @@
-"""Resources: who owns what, since when, and what was never released."""
+"""Track resources: owner, time of allocation, and whether they were released."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["ResourceTracker"]
 
 __unittest = True
 
-# How many ids the error about an unknown one names: enough to see a slip of the pen.
+# Ids in the error about an unknown id; enough to notice a typo.
 _IDS_SHOWN: Final = 5
 
 
 class ResourceTracker(TimelineOwner):
-    """Keep account of resources, from their allocation to their release.
+    """Track resources from their allocation to their release.
 
     A mixin for any class; it needs no ``__init__``.
 
@@ -51,16 +51,16 @@ class ResourceTracker(TimelineOwner):
         """Register a resource that was allocated.
 
         Args:
-            module: The module that owns it and has to release it.
+            module: The module that owns the resource and must release it.
             resource_type: ``process``, ``file_handle``, ``lock``, or a word of your own.
-            resource_id: Its name; unique among those not released.
-            metadata: What else there is to say about it.
+            resource_id: Its name; unique among the unreleased resources.
+            metadata: Further data about the resource.
 
         Returns:
-            The record; a copy.
+            A copy of the record.
 
         Raises:
-            ResourceError: A resource of this id was tracked and not released.
+            ResourceError: A resource with this id is tracked and not released.
             TypeError: A name is not a str.
         """
         return self._itf_track(module, resource_type, resource_id, metadata)[1]
@@ -69,25 +69,27 @@ class ResourceTracker(TimelineOwner):
         """Mark a resource as released.
 
         Returns:
-            The record; a copy.
+            A copy of the record.
 
         Raises:
-            ResourceError: No resource of this id was tracked, or it was released before.
+            ResourceError: No resource with this id was tracked, or it was released before.
         """
         _check_name("resource_id", resource_id)
         ledger = self._itf_ledger
         with fork_safe_lock(ledger):
-            life = ledger.unreleased.get(resource_id)
-            if life is not None:
-                ledger.close(life)
-                record = life.record()
+            resource = ledger.unreleased.get(resource_id)
+            if resource is not None:
+                ledger.close(resource)
+                record = resource.record()
             else:
                 last = ledger.latest.get(resource_id)
                 some = list(itertools.islice(ledger.unreleased, _IDS_SHOWN))
-        if life is not None:
-            return self._itf_tell(record)
+        if resource is not None:
+            return self._itf_record_event(record)
         if last is not None:
-            _refuse(f"resource {resource_id!r} was released before", last, "release it once")
+            _raise_conflict(
+                f"resource {resource_id!r} was released before", last, "release it once"
+            )
         known = ", ".join(map(repr, some)) or "none"
         raise ResourceError(
             f"cannot release {resource_id!r}: no resource of this id was tracked "
@@ -96,34 +98,34 @@ class ResourceTracker(TimelineOwner):
         )
 
     def verify_cleanup(self, module: str | None = None) -> list[ResourceRecord]:
-        """Return what was not released, and mark it ``leaked``.
+        """Return the resources that were not released, and mark them ``leaked``.
 
-        A leaked resource may still be released, and is returned again until it is.
+        A leaked resource may still be released; until then it is returned again.
 
         Args:
-            module: Only the resources of this module.
+            module: Restricts the check to the resources of this module.
 
         Returns:
-            Copies of the records, in allocation order; empty if all is well.
+            Copies of the records, in allocation order; empty if all were released.
         """
-        return [life.record() for life in self._itf_leaks(module)]
+        return [resource.record() for resource in self._itf_leaks(module)]
 
     def get_resource_state(self, resource_id: str) -> ResourceState | None:
         """Return ``active``, ``released`` or ``leaked``; None for an unknown id."""
-        life = self._itf_ledger.latest.get(resource_id)
-        return None if life is None else life.state
+        resource = self._itf_ledger.latest.get(resource_id)
+        return None if resource is None else resource.state
 
     def get_all_resources(
         self, module: str | None = None, state: ResourceState | None = None
     ) -> list[ResourceRecord]:
-        """Return the records of all resources ever tracked, in allocation order, as copies.
+        """Return copies of the records of all resources ever tracked, in allocation order.
 
         Args:
-            module: Only those of this module.
-            state: Only those ``active``, ``released`` or ``leaked``.
+            module: Restricts the result to the resources of this module.
+            state: Restricts the result to ``active``, ``released`` or ``leaked``.
 
         Raises:
-            ValueError: There is no such state.
+            ValueError: The state is unknown.
         """
         states = get_args(ResourceState)
         if state is not None and state not in states:
@@ -131,12 +133,16 @@ class ResourceTracker(TimelineOwner):
         ledger = self._itf_ledger
         with fork_safe_lock(ledger):
             if state in ("active", "leaked"):
-                lives = ledger.open_lives(module)
+                resources = ledger.open_resources(module)
             elif module is None:
-                lives = list(ledger.history)
+                resources = list(ledger.history)
             else:
-                lives = list(ledger.history_of.get(module, ()))
-            return [life.record() for life in lives if state is None or life.state == state]
+                resources = list(ledger.history_of.get(module, ()))
+            return [
+                resource.record()
+                for resource in resources
+                if state is None or resource.state == state
+            ]
 
     @contextmanager
     def tracking(
@@ -147,36 +153,36 @@ class ResourceTracker(TimelineOwner):
         *,
         metadata: Mapping[str, Any] | None = None,
     ) -> Generator[ResourceRecord]:
-        """Track a resource for the length of a ``with``.
+        """Track a resource for the duration of a ``with``.
 
-        The end releases it, unless the body did.
+        The end releases the resource, unless the body did.
         """
-        life, record = self._itf_track(module, resource_type, resource_id, metadata)
+        resource, record = self._itf_track(module, resource_type, resource_id, metadata)
         ledger = self._itf_ledger
         try:
             yield record
         finally:
             with fork_safe_lock(ledger):
-                mine = life.state != "released"
-                if mine:
-                    ledger.close(life)
-                    record = life.record()
-            if mine:
-                self._itf_tell(record)
+                is_unreleased = resource.state != "released"
+                if is_unreleased:
+                    ledger.close(resource)
+                    record = resource.record()
+            if is_unreleased:
+                self._itf_record_event(record)
 
     def assert_no_leaks(self, module: str | None = None) -> None:
-        """Check that everything was released.
+        """Check that all resources were released.
 
         Args:
-            module: Only the resources of this module.
+            module: Restricts the check to the resources of this module.
 
         Raises:
-            AssertionError: Naming each leaked resource: id, type, owner, age, and
+            AssertionError: Names each leaked resource: id, type, owner, age, and
                 where it was tracked.
         """
-        lives = self._itf_leaks(module)
-        if lives:
-            raise AssertionError(_leak_text(lives))
+        resources = self._itf_leaks(module)
+        if resources:
+            raise AssertionError(_leak_text(resources))
 
     def _itf_track(
         self,
@@ -184,41 +190,45 @@ class ResourceTracker(TimelineOwner):
         resource_type: str,
         resource_id: str,
         metadata: Mapping[str, Any] | None,
-    ) -> tuple[_Life, ResourceRecord]:
+    ) -> tuple[_TrackedResource, ResourceRecord]:
         for name, value in (
             ("module", module),
             ("resource_type", resource_type),
             ("resource_id", resource_id),
         ):
             _check_name(name, value)
-        life = _Life(module, resource_type, resource_id, metadata or {}, code_location())
-        # Now: another thread may release it as soon as it is in the ledger.
-        record = life.record()
+        resource = _TrackedResource(
+            module, resource_type, resource_id, metadata or {}, code_location()
+        )
+        # Copied before the resource is added: after that, another thread may release it.
+        record = resource.record()
         ledger = self._itf_ledger
         with fork_safe_lock(ledger):
             current = ledger.unreleased.get(resource_id)
             if current is None:
-                ledger.open(life)
+                ledger.open(resource)
         if current is not None:
-            _refuse(f"resource {resource_id!r} is tracked already", current, "release it first")
-        return life, self._itf_tell(record)
+            _raise_conflict(
+                f"resource {resource_id!r} is tracked already", current, "release it first"
+            )
+        return resource, self._itf_record_event(record)
 
-    def _itf_leaks(self, module: str | None) -> list[_Life]:
-        """Mark what is active as leaked; return all that was not released."""
+    def _itf_leaks(self, module: str | None) -> list[_TrackedResource]:
+        """Mark active resources as leaked; return all unreleased resources."""
         if "_itf_resources" not in self.__dict__:
-            return []  # the usual test, which tracks nothing, is told for nothing
+            return []  # fast path: most tests track nothing
         ledger = self._itf_ledger
         with fork_safe_lock(ledger):
-            lives = ledger.open_lives(module)
-            found = [life for life in lives if life.state == "active"]
-            for life in found:
-                life.state = "leaked"
-            records = [life.record() for life in found]
+            resources = ledger.open_resources(module)
+            found = [resource for resource in resources if resource.state == "active"]
+            for resource in found:
+                resource.state = "leaked"
+            records = [resource.record() for resource in found]
         for record in records:
-            self._itf_tell(record)
-        return lives
+            self._itf_record_event(record)
+        return resources
 
-    def _itf_tell(self, record: ResourceRecord) -> ResourceRecord:
+    def _itf_record_event(self, record: ResourceRecord) -> ResourceRecord:
         self.timeline.record("resource", cast("dict[str, Any]", record))
         return record
 
@@ -230,8 +240,8 @@ class ResourceTracker(TimelineOwner):
         return cast(_Ledger, ledger)
 
 
-class _Life:
-    """One life of a resource, from where it was tracked until it is released."""
+class _TrackedResource:
+    """A resource from its registration to its release; a reused id makes a new one."""
 
     __slots__ = (
         "created_at",
@@ -241,8 +251,8 @@ class _Life:
         "released_at",
         "resource_id",
         "resource_type",
-        "site",
         "state",
+        "tracked_at",
     )
 
     def __init__(
@@ -257,7 +267,7 @@ class _Life:
         self.resource_type = resource_type
         self.resource_id = resource_id
         self.metadata: dict[str, Any] = copy_containers(dict(metadata))
-        self.site = tracked_at
+        self.tracked_at = tracked_at
         self.state: ResourceState = "active"
         self.created_at = time.time()
         self.created_ns = time.monotonic_ns()
@@ -278,41 +288,45 @@ class _Life:
 
 
 class _Ledger:
-    """The account of one tracker.  Its lock is held while any of it is changed or walked.
+    """All resources of one tracker; the lock protects changes and iteration.
 
     Attributes:
-        unreleased: What is open, by id, in allocation order.
-        latest: The last life of every id.
-        history: Every life, in allocation order.
+        unreleased: The unreleased resources by id, in allocation order.
+        unreleased_of: The same for each module.
+        latest: The last resource of every id.
+        history: Every resource, in allocation order.
+        history_of: The same for each module.
     """
 
     def __init__(self) -> None:
-        # OrderedDict, not dict: a dict keeps the holes of what was deleted, and
-        # walking it would cost as much as the module ever had, not as it has.
-        self.unreleased: OrderedDict[str, _Life] = OrderedDict()
-        self.unreleased_of: dict[str, OrderedDict[str, _Life]] = {}
-        self.latest: dict[str, _Life] = {}
-        self.history: list[_Life] = []
-        self.history_of: dict[str, list[_Life]] = {}
+        # OrderedDict, because a dict keeps the slots of deleted items: iteration would take as
+        # long as for all items ever added.
+        self.unreleased: OrderedDict[str, _TrackedResource] = OrderedDict()
+        self.unreleased_of: dict[str, OrderedDict[str, _TrackedResource]] = {}
+        self.latest: dict[str, _TrackedResource] = {}
+        self.history: list[_TrackedResource] = []
+        self.history_of: dict[str, list[_TrackedResource]] = {}
 
-    def open(self, life: _Life) -> None:
-        self.unreleased[life.resource_id] = life
-        self.unreleased_of.setdefault(life.module, OrderedDict())[life.resource_id] = life
-        self.latest[life.resource_id] = life
-        self.history.append(life)
-        self.history_of.setdefault(life.module, []).append(life)
+    def open(self, resource: _TrackedResource) -> None:
+        self.unreleased[resource.resource_id] = resource
+        self.unreleased_of.setdefault(resource.module, OrderedDict())[resource.resource_id] = (
+            resource
+        )
+        self.latest[resource.resource_id] = resource
+        self.history.append(resource)
+        self.history_of.setdefault(resource.module, []).append(resource)
 
-    def close(self, life: _Life) -> None:
-        life.released_at = time.time()
-        life.state = "released"
-        # pop, not del: in a forked child this may be half of what another
-        # thread was doing in the parent.
-        self.unreleased.pop(life.resource_id, None)
-        self.unreleased_of.get(life.module, self.unreleased).pop(life.resource_id, None)
+    def close(self, resource: _TrackedResource) -> None:
+        resource.released_at = time.time()
+        resource.state = "released"
+        # pop, not del: a fork may have copied the ledger while another thread was half-way
+        # through a change.
+        self.unreleased.pop(resource.resource_id, None)
+        self.unreleased_of.get(resource.module, self.unreleased).pop(resource.resource_id, None)
 
-    def open_lives(self, module: str | None) -> list[_Life]:
-        lives = self.unreleased if module is None else self.unreleased_of.get(module)
-        return list(lives.values()) if lives else []
+    def open_resources(self, module: str | None) -> list[_TrackedResource]:
+        resources = self.unreleased if module is None else self.unreleased_of.get(module)
+        return list(resources.values()) if resources else []
 
 
 def _check_name(name: str, value: object) -> None:
@@ -320,19 +334,20 @@ def _check_name(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a str, got {safe_repr(value)} ({type(value).__name__})")
 
 
-def _refuse(what: str, life: _Life, advice: str) -> NoReturn:
+def _raise_conflict(what: str, resource: _TrackedResource, advice: str) -> NoReturn:
     raise ResourceError(
-        f"{what}: a {life.resource_type} owned by {life.module}, tracked at {life.site}; {advice}",
-        life.resource_id,
-        life.module,
+        f"{what}: a {resource.resource_type} owned by {resource.module}, "
+        f"tracked at {resource.tracked_at}; {advice}",
+        resource.resource_id,
+        resource.module,
     )
 
 
-def _leak_text(lives: Iterable[_Life]) -> str:
+def _leak_text(resources: Iterable[_TrackedResource]) -> str:
     now = time.monotonic_ns()
     lines = [
-        f"  {life.resource_id!r} ({life.resource_type}) owned by {life.module}, "
-        f"{(now - life.created_ns) / 1e9:.3f} s old, tracked at {life.site}"
-        for life in lives
+        f"  {resource.resource_id!r} ({resource.resource_type}) owned by {resource.module}, "
+        f"{(now - resource.created_ns) / 1e9:.3f} s old, tracked at {resource.tracked_at}"
+        for resource in resources
     ]
     return "\n".join([f"leaked resources ({len(lines)}), release each when it is done:", *lines])

@@ -1,4 +1,4 @@
-"""Configuration that tells of its changes: a mapping and a list over the user's own."""
+"""Views of a mapping and a list that report every change."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _OnChange: TypeAlias = Callable[[str, Any, Any], object]
 
 
 def same_value(old: Any, new: Any) -> bool:
-    """Say whether setting ``new`` in place of ``old`` changes nothing."""
+    """Return whether replacing ``old`` by ``new`` changes nothing."""
     if old is new:
         return True
     if type(old) is not type(new):
-        return False  # 1, True and 1.0 are equal and yet not the same setting
+        return False  # 1, True and 1.0 are equal, but different settings
     try:
         return bool(old == new)
     except Exception:  # noqa: BLE001 - an array's == has no truth; count it as a change
@@ -32,7 +32,7 @@ class WatchedMapping(MutableMapping[str, Any]):
         >>> config["parser"]["timeout"] = 5
         parser.timeout 1 5
 
-    Thread safety: as much as the mapping behind it has.
+    Thread safety: that of the underlying mapping.
     """
 
     def __init__(self, raw: MutableMapping[str, Any], path: str, on_change: _OnChange) -> None:
@@ -41,7 +41,7 @@ class WatchedMapping(MutableMapping[str, Any]):
         self._on_change = on_change
 
     def reports_to(self, on_change: _OnChange) -> bool:
-        """Say whether changes made through this view are told to this very function."""
+        """Return whether changes made through this view are reported to this function."""
         return self._on_change == on_change
 
     def _path_of(self, key: object) -> str:
@@ -52,10 +52,10 @@ class WatchedMapping(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         value = _unwatched(value)
-        there = key in self.raw
-        old = _unwatched(self.raw[key]) if there else None
+        exists = key in self.raw
+        old = _unwatched(self.raw[key]) if exists else None
         self.raw[key] = value
-        if not there or not same_value(old, value):
+        if not exists or not same_value(old, value):
             self._on_change(self._path_of(key), old, value)
 
     def __delitem__(self, key: str) -> None:
@@ -67,19 +67,19 @@ class WatchedMapping(MutableMapping[str, Any]):
         return iter(self.raw)
 
     def __contains__(self, key: object) -> bool:
-        # The inherited one asks for the value, which a defaultdict then makes.
+        # The inherited method reads the value, which makes a defaultdict create it.
         return key in self.raw
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key, watched, or ``default`` if it is not there."""
+        """Return the value of a key, watched, or ``default`` if the key is missing."""
         return self[key] if key in self.raw else default
 
     def copy(self) -> dict[str, Any]:
-        """Return a dict with the same items, no longer watched."""
+        """Return a dict with the same items, not watched."""
         return {key: _unwatched(self.raw[key]) for key in self.raw}
 
     def pop(self, key: str, *default: Any) -> Any:
-        """Remove a key and return its value, no longer watched."""
+        """Remove a key and return its value, not watched."""
         if key not in self.raw and default:
             return default[0]
         value = _unwatched(self.raw[key])
@@ -87,14 +87,14 @@ class WatchedMapping(MutableMapping[str, Any]):
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        """Remove a key and return it with its value, no longer watched."""
+        """Remove a key and return it with its value, not watched."""
         key, value = self.raw.popitem()
         value = _unwatched(value)
         self._on_change(self._path_of(key), value, None)
         return key, value
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key, set to ``default`` if it was not there; watched."""
+        """Return the value of a key, watched; a missing key is set to ``default`` first."""
         if key not in self.raw:
             self[key] = default
         return self[key]
@@ -116,9 +116,9 @@ class WatchedMapping(MutableMapping[str, Any]):
 
 
 class WatchedList(MutableSequence[Any]):
-    """A view of a list that reports every change made through it, as one of the whole list.
+    """A view of a list; every change made through it is reported as a change of the list.
 
-    Thread safety: as much as the list behind it has.
+    Thread safety: that of the underlying list.
     """
 
     def __init__(self, raw: list[Any] | WatchedList, path: str, on_change: _OnChange) -> None:
@@ -127,11 +127,11 @@ class WatchedList(MutableSequence[Any]):
         self._on_change = on_change
 
     def __getitem__(self, index: Any) -> Any:
-        places = range(len(self.raw))[index]
-        if isinstance(places, range):
-            return [self[place] for place in places]
-        # The place, not the index: -1 is another one when the list has grown.
-        return _watched(self.raw[places], f"{self._path}.{places}", self._on_change)
+        indexes = range(len(self.raw))[index]
+        if isinstance(indexes, range):
+            return [self[place] for place in indexes]
+        # The absolute index, because -1 refers to another item once the list has grown.
+        return _watched(self.raw[indexes], f"{self._path}.{indexes}", self._on_change)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if isinstance(index, slice):
@@ -149,29 +149,29 @@ class WatchedList(MutableSequence[Any]):
         self._change(lambda: self.raw.insert(index, _unwatched(value)))
 
     def extend(self, values: Any) -> None:
-        """Append all values; one change, where the inherited method would make one for each."""
+        """Append all values as one change; the inherited method would report each value."""
         self._change(lambda: self.raw.extend(_unwatched(list(values))))
 
     def pop(self, index: int = -1) -> Any:
-        """Remove a value by its index and return it, no longer watched."""
+        """Remove a value by its index and return it, not watched."""
         value = _unwatched(self.raw[index])
         del self[index]
         return value
 
     def copy(self) -> list[Any]:
-        """Return a list of the same values, no longer watched."""
+        """Return a list of the same values, not watched."""
         return [_unwatched(value) for value in self.raw]
 
     def clear(self) -> None:
-        """Remove all values; one change."""
+        """Remove all values, as one change."""
         self._change(self.raw.clear)
 
     def reverse(self) -> None:
-        """Reverse in place; one change."""
+        """Reverse in place, as one change."""
         self._change(self.raw.reverse)
 
     def sort(self, **options: Any) -> None:
-        """Sort in place, as `list.sort` does; one change."""
+        """Sort in place, as `list.sort` does, as one change."""
         self._change(lambda: self.raw.sort(**options))
 
     def __iadd__(self, values: Any) -> WatchedList:
@@ -213,15 +213,15 @@ def _watched(value: Any, path: str, on_change: _OnChange) -> Any:
 
 
 def _unwatched(value: Any) -> Any:
-    """Return what is behind a watched value, or a container with watched ones in it.
+    """Return the object behind a watched value, also for values in a container.
 
-    The user's own configuration holds none of our views: each would report to
-    the path that it was taken from.
+    The user's configuration must not contain views: a view reports changes under the
+    path that it was read from.
     """
     while isinstance(value, WatchedMapping | WatchedList):
         value = value.raw
     kind = type(value)
-    # By identity: `in` would call the == of the class's metaclass.
+    # Compared by identity: `in` would call the == of a metaclass.
     if (kind is list or kind is tuple) and any(map(_is_watched, value)):
         return kind(map(_unwatched, value))
     if kind is dict and any(map(_is_watched, value.values())):

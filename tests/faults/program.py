@@ -1,4 +1,4 @@
-"""A program under test, which starts processes of its own: what they call."""
+"""A program under test: functions that it calls in processes of its own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AwkwardError(Exception):
 
 
 class Store:
-    """An object with a function that may have faults."""
+    """A class whose functions the tests inject faults into."""
 
     def read(self) -> str:
         """Return what is stored."""
@@ -67,19 +67,19 @@ class Store:
 
 
 def hits(times: int) -> list[int]:
-    """Return the number of calls that were hit, in a list."""
+    """Return a list of the number of calls that were hit."""
     return [count_hits(times)]
 
 
 class Manager(BaseManager):
-    """A manager with a server that makes calls."""
+    """A manager whose server makes calls."""
 
 
 Manager.register("hits", callable=hits, proxytype=ListProxy)
 
 
 class Heir(Store):
-    """A class that has its methods from another."""
+    """A class that inherits its methods."""
 
 
 STORE = Store()
@@ -91,12 +91,12 @@ def number() -> int:
 
 
 def count_hits(times: int) -> int:
-    """Call a function that may have faults, and return how many calls were hit."""
+    """Call the function under test, and return how many calls were hit."""
     return [string.capwords("x") for _ in range(times)].count("hit")
 
 
 def exit_with_hits(times: int) -> None:
-    """End the process with the number of calls that were hit."""
+    """Exit with the number of calls that were hit."""
     sys.exit(count_hits(times))
 
 
@@ -107,18 +107,18 @@ def record_hits(times: int, connection: Any) -> None:
 
 
 def call_imported() -> None:
-    """End the process with 1 if the function that was imported by name is hit."""
+    """Exit with 1 if the function imported by ``from`` is hit."""
     sys.exit(imported_before("x") == "hit")
 
 
 def die_after(times: int) -> None:
-    """Call the function so often, and end the process by SIGKILL."""
+    """Make that many calls, then end this process by SIGKILL."""
     count_hits(times)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def in_grandchild(method: str, times: int) -> None:
-    """End the process with what a process that it starts ends with."""
+    """Exit with the exit code of a child process."""
     process = multiprocessing.get_context(method).Process(target=exit_with_hits, args=(times,))
     process.start()
     process.join()
@@ -126,33 +126,33 @@ def in_grandchild(method: str, times: int) -> None:
 
 
 def read_store(store: Store) -> None:
-    """End the process with 1 if reading is hit."""
+    """Exit with 1 if the call of ``read`` is hit."""
     sys.exit(store.read() == "hit")
 
 
 def read_global() -> None:
-    """End the process with 1 if reading the program's own store is hit."""
+    """Exit with 1 if the call of ``read`` on the global store is hit."""
     sys.exit(STORE.read() == "hit")
 
 
 def generate() -> Generator[str]:
-    """Yield something."""
+    """Yield a value."""
     yield "generated"
 
 
 async def async_read() -> str:
-    """Return something."""
+    """Return a value."""
     return "read"
 
 
 @contextlib.contextmanager
 def managed() -> Generator[str]:
-    """Give something."""
+    """Yield a value as a context manager."""
     yield "managed"
 
 
 def read_all() -> list[Any]:
-    """Return what each kind of function gives."""
+    """Return the results of each kind of function."""
     with managed() as value:
         return [
             Store().read(),

@@ -14,7 +14,7 @@ REAL = string.capwords
 
 
 def outcome(cls: type[unittest.TestCase], name: str = "test") -> str:
-    """Run a test, and return what it failed with, empty if it did not."""
+    """Run a test, and return the text of its failure; empty if it passed."""
     result = run_method(cls, name)
     return "\n".join(text for _, text in (*result.errors, *result.failures))
 
@@ -24,7 +24,7 @@ class MethodTest(unittest.TestCase):
         self.assertIs(REAL, string.capwords)
 
     def test_a_plain_call(self) -> None:
-        """It is in at once, and out when the test is over, whether that passes or fails."""
+        """The plan is effective at once and removed after the test, passed or failed."""
         seen: list[Any] = []
 
         class Case(IntegrationTestCase):
@@ -47,7 +47,7 @@ class MethodTest(unittest.TestCase):
         self.assertEqual(["fault"] * 4, seen)
 
     def test_as_a_context_manager(self) -> None:
-        """It ends with the ``with``; ``undo`` ends it, too."""
+        """The plan is removed at the end of the ``with``, or by ``undo``."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -64,7 +64,7 @@ class MethodTest(unittest.TestCase):
         self.assertEqual("", outcome(Case))
 
     def test_cleanups_see_the_faults_that_were_there_before_them(self) -> None:
-        """It is undone in its turn, last first, as all that a test adds."""
+        """Plans are removed in the order of cleanups, last first."""
         seen: list[str] = []
 
         class Case(IntegrationTestCase):
@@ -77,7 +77,7 @@ class MethodTest(unittest.TestCase):
         self.assertEqual(["fault", "A"], seen)
 
     def test_debug(self) -> None:
-        """A run that unittest breaks off undoes it as well."""
+        """A run by `debug` removes the plan after an error too."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -89,7 +89,7 @@ class MethodTest(unittest.TestCase):
             Case("test").debug()
 
     def test_workers_that_hang(self) -> None:
-        """A thread that hangs in a fault has gone on before anybody counts what is left."""
+        """A thread that hangs in a fault goes on before leaks are checked."""
 
         class Case(IntegrationTestCase):
             def test(self, parallel_test_environment: Any) -> None:
@@ -103,7 +103,7 @@ class MethodTest(unittest.TestCase):
         self.assertEqual("", outcome(Case))
 
     def test_mistakes_are_those_of_the_call(self) -> None:
-        """They fail the test in its own line."""
+        """A wrong argument fails the test at the line of the call."""
 
         class Case(IntegrationTestCase):
             def test(self) -> None:
@@ -115,7 +115,7 @@ class MethodTest(unittest.TestCase):
         self.assertNotIn("itf/faults", text)
 
     def test_coroutines(self) -> None:
-        """In a test that is a coroutine as in any other."""
+        """Coroutine tests can inject faults too."""
 
         class Case(AsyncIntegrationTestCase):
             async def test(self) -> None:
@@ -131,7 +131,7 @@ class MethodTest(unittest.TestCase):
 
 class TimelineTest(unittest.TestCase):
     def test_hits_are_on_the_timeline_of_the_test(self) -> None:
-        """Those of its threads as well, however the plan was put in, and shown when it fails."""
+        """A failing test shows all hits, also those of threads and of every kind of injection."""
 
         class Case(IntegrationTestCase):
             def use(self) -> None:
@@ -160,7 +160,7 @@ class TimelineTest(unittest.TestCase):
             )
 
     def test_a_seed_is_printed_when_the_test_fails(self) -> None:
-        """However much happened since; one that nobody gave as well; and it makes the run again."""
+        """A failing test prints its seed, given or drawn; the seed repeats the run."""
         runs: list[list[object]] = []
 
         class Case(IntegrationTestCase):

@@ -38,7 +38,7 @@ async def fetch(value: int) -> int:
 
 
 def count(end: int) -> Iterator[int]:
-    """Count, and return how far; what is sent in is yielded."""
+    """Yield numbers, then the values that were sent in."""
     for number in range(end):
         sent = yield number
         if sent is not None:
@@ -47,7 +47,7 @@ def count(end: int) -> Iterator[int]:
 
 
 async def count_later(end: int) -> AsyncIterator[int]:
-    """Count; what is sent in is yielded, and a ValueError that is thrown in."""
+    """Yield numbers, then the values sent in and the ValueError thrown in."""
     for number in range(end):
         try:
             sent = yield number
@@ -59,14 +59,14 @@ async def count_later(end: int) -> AsyncIterator[int]:
 
 @contextlib.contextmanager
 def opened(value: int) -> Iterator[int]:
-    """Open something, and keep a KeyError that is raised in the ``with``."""
+    """A context manager that records a KeyError raised in its ``with``."""
     with contextlib.suppress(KeyError):
         yield value
 
 
 @contextlib.asynccontextmanager
 async def opened_later(value: int) -> AsyncIterator[int]:
-    """Open something later, and keep a KeyError that is raised in the ``with``."""
+    """An async context manager that records a KeyError raised in its ``with``."""
     with contextlib.suppress(KeyError):
         yield value
 
@@ -96,7 +96,7 @@ class Base:
 
     @classmethod
     def of(cls, value: int) -> Base:
-        """Make one."""
+        """Create an instance."""
         return cls(value)
 
     @staticmethod
@@ -115,7 +115,7 @@ class Base:
 
     @functools.cached_property
     def cached(self) -> int:
-        """The value, once."""
+        """The value, cached."""
         return self._value
 
     @contextlib.contextmanager
@@ -132,7 +132,7 @@ async def drained(items: AsyncIterator[Any]) -> list[Any]:
 
 
 class KindsTest(unittest.TestCase):
-    """A plan that hits the second call: the first and the third are as ever."""
+    """Plans that hit the second call do not affect the first and the third."""
 
     def plan(self, **how: Any) -> FaultPlan:
         return FaultPlan.nth_call(2, **(how or {"returns": "fault"}))
@@ -146,7 +146,7 @@ class KindsTest(unittest.TestCase):
         self.assertEqual(real, call())
 
     def test_functions_of_a_module(self) -> None:
-        """A function with every sort of parameter, a builtin one, and a partial one."""
+        """A function with every kind of parameter, a builtin, and a partial."""
         self.assert_second(HERE, "add", lambda: add(1, 2, 3, third=4, fourth=5), 15)
         self.assert_second(HERE, "add", lambda: add(1), 6)
         self.assert_second(os, "getpid", lambda: os.getpid(), os.getpid())  # noqa: PLW0108
@@ -155,7 +155,7 @@ class KindsTest(unittest.TestCase):
         self.assert_second(module, "part", lambda: module.part(1), 5)
 
     def test_methods(self) -> None:
-        """On a class for all objects, on a derived one for its own, on an object for it alone."""
+        """A plan on a class, a derived class or an object hits the calls of that one only."""
         base, derived = Base(), Derived()
         self.assert_second(Base, "method", lambda: base.method(more=1), 2)
         self.assert_second(Base, "method", lambda: derived.method(1), 2)
@@ -169,7 +169,7 @@ class KindsTest(unittest.TestCase):
             self.assertEqual((0, 1), (base.method(), Base().method()))
 
     def test_static_and_class_methods(self) -> None:
-        """Called on the class, on an object, and on a derived class."""
+        """They are hit when called on the class, an instance or a derived class."""
         for caller in (Base, Base(), Derived):
             self.assert_second(Base, "double", lambda caller=caller: caller.double(2), 4)
             before = vars(Base)["of"]
@@ -181,14 +181,14 @@ class KindsTest(unittest.TestCase):
             self.assertIs(before, vars(Base)["of"])
 
     def test_what_binds_no_self(self) -> None:
-        """A builtin or a partial that is an attribute of a class is not given one."""
+        """A builtin or partial as class attribute still gets no ``self``."""
         self.assert_second(Base, "length", lambda: Base().length([1]), 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # it will be a method one day
             self.assert_second(Base, "partial", lambda: Base.partial(1), 5)
 
     def test_properties(self) -> None:
-        """Asking for the value is hit; setting it is not."""
+        """Reading the property is hit; setting it is not."""
         base = Base(5)
         self.assert_second(Base, "value", lambda: base.value, 5)
         with inject_faults(Base, "value", FaultPlan.always(raises=OSError)):
@@ -200,7 +200,7 @@ class KindsTest(unittest.TestCase):
         self.assert_second(Base, "cached", lambda: Base().cached, 1)
 
     def test_coroutine_functions(self) -> None:
-        """They fail where they are awaited."""
+        """A coroutine function fails when it is awaited."""
         self.assert_second(HERE, "fetch", lambda: asyncio.run(fetch(3)), 3)
         base = Base()
         self.assert_second(Base, "fetch", lambda: asyncio.run(base.fetch()), 1)
@@ -212,7 +212,7 @@ class KindsTest(unittest.TestCase):
                 asyncio.run(coroutine)
 
     def test_generator_functions(self) -> None:
-        """They fail where the first value is asked for; what is returned is yielded."""
+        """A generator function fails at its first value; ``returns`` gives the values yielded."""
         with inject_faults(HERE, "count", self.plan(returns=[7, 8])):
             self.assertEqual([[0, 1], [7, 8], [0, 1]], [list(count(2)) for _ in range(3)])
             items = count(2)
@@ -235,7 +235,7 @@ class KindsTest(unittest.TestCase):
         )
 
     def test_async_generator_functions(self) -> None:
-        """They fail as generator functions do; what is sent and thrown in arrives."""
+        """An async generator function fails at its first value; sent and thrown values arrive."""
 
         async def use() -> None:
             with inject_faults(HERE, "count_later", self.plan(returns=[7, 8])):
@@ -256,7 +256,7 @@ class KindsTest(unittest.TestCase):
         asyncio.run(use())
 
     def test_context_managers(self) -> None:
-        """They fail where the ``with`` begins; what is returned is its value."""
+        """A context manager fails at its ``with``; ``returns`` gives the value of the ``with``."""
 
         def use(open_it: Callable[[], Any]) -> object:
             with open_it() as value:
@@ -274,7 +274,7 @@ class KindsTest(unittest.TestCase):
                 self.fail("the with was entered")
 
     def test_async_context_managers(self) -> None:
-        """As the others; what hangs there does not hold up the loop."""
+        """An async context manager fails at its ``with``; a hang does not block the loop."""
 
         async def use() -> list[object]:
             values = []
@@ -296,7 +296,7 @@ class KindsTest(unittest.TestCase):
             asyncio.run(enter())
 
     def test_dunder_methods_of_a_class(self) -> None:
-        """A class that is a context manager, and a constructor, fail on the class."""
+        """A constructor and the methods of a context manager class can be hit on the class."""
         failing = inject_faults(Base, "__enter__", FaultPlan.always(raises=OSError))
         with failing, self.assertRaises(OSError), Base():
             self.fail("the with was entered")
@@ -307,8 +307,8 @@ class KindsTest(unittest.TestCase):
         with Base() as base:
             self.assertEqual(1, base.value)
 
-    def test_it_looks_like_the_other(self) -> None:
-        """Name, docstring, signature, attributes and kind are those of what it stands for."""
+    def test_it_looks_like_the_original(self) -> None:
+        """The wrapper has the original's name, docstring, signature, attributes and kind."""
         targets: list[tuple[Any, str]] = [
             *(
                 (HERE, n)
@@ -339,7 +339,7 @@ class KindsTest(unittest.TestCase):
                     self.assertEqual(before, look(target, name))
 
     def test_a_call_with_the_wrong_arguments(self) -> None:
-        """It is the same TypeError, of the same function's name, as without a plan."""
+        """Wrong arguments raise the same TypeError as without a plan."""
         with inject_faults(Base, "method", FaultPlan.nth_call(9)) as plan:
             with self.assertRaises(TypeError):
                 Base().method(1, 2)  # type: ignore[call-arg]
@@ -348,7 +348,7 @@ class KindsTest(unittest.TestCase):
 
 class PlaceTest(unittest.TestCase):
     def test_nested(self) -> None:
-        """The last one put in sees a call first; what it ends, the others never see."""
+        """The last plan receives a call first; a call that it ends does not reach the others."""
         outer, inner = FaultPlan.always(returns="outer"), FaultPlan.nth_call(2, returns="inner")
         with inject_faults(HERE, "add", outer), inject_faults(HERE, "add", inner):
             self.assertEqual(["outer", "inner", "outer"], [add(1) for _ in range(3)])
@@ -359,7 +359,7 @@ class PlaceTest(unittest.TestCase):
         self.assertEqual(6, add(1))
 
     def test_undone_in_any_order(self) -> None:
-        """Each takes out itself alone; with the last one everything is as it was."""
+        """Removing one plan keeps the others; removing the last restores the original."""
         original = add
         for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)):
             plans = [FaultPlan.always(delay=0) for _ in range(3)]
@@ -369,36 +369,36 @@ class PlaceTest(unittest.TestCase):
             for position, number in enumerate(order):
                 add(1)
                 injections[number].undo()
-                injections[number].undo()  # once more does nothing
+                injections[number].undo()  # a second call does nothing
                 self.assertEqual(position + 1, plans[number].calls)
                 self.assertIs(position == 2, HERE.add is original)
         self.assertIs(original, HERE.add)
 
     def test_the_same_plan_twice_at_one_place(self) -> None:
-        """It counts each call twice, as two functions around each other would."""
+        """A plan injected twice counts each call twice."""
         plan = FaultPlan.nth_call(4, returns="fault")
         with inject_faults(HERE, "add", plan), inject_faults(HERE, "add", plan):
             self.assertEqual([6, "fault", 6], [add(1) for _ in range(3)])
         self.assertEqual(6, plan.calls)
 
     def test_again_after_its_end(self) -> None:
-        """The same injection may be used once more; the plan goes on counting."""
+        """An injection can be started again; its plan continues to count."""
         plan = FaultPlan.nth_call(2, returns="fault")
         injection = inject_faults(HERE, "add", plan)
         for expected in (6, "fault", 6):
             with injection:
                 self.assertEqual(expected, add(1))
-        self.assertEqual(repr(injection), "<Injection of FaultPlan.nth_call(2), not in place>")
+        self.assertEqual(repr(injection), "<Injection of FaultPlan.nth_call(2), not installed>")
 
     def test_after_an_error_in_the_with(self) -> None:
-        """It is undone, and the error is the test's own."""
+        """An error in the ``with`` removes the plan and propagates."""
         original = add
         with self.assertRaises(KeyError), inject_faults(HERE, "add", FaultPlan.always()):
             raise KeyError("of the test")
         self.assertIs(original, HERE.add)
 
-    def test_a_patch_by_somebody_else(self) -> None:
-        """`mock.patch` above or below, undone first or last: at the end nothing of ours is left."""
+    def test_a_patch_by_other_code(self) -> None:
+        """Any order of `mock.patch` and injection ends with the original restored."""
         original = add
         plan = FaultPlan.always(returns="fault")
         with mock.patch.object(HERE, "add", lambda _: "patched"):
@@ -411,22 +411,22 @@ class PlaceTest(unittest.TestCase):
         with mock.patch.object(HERE, "add", lambda _: "patched"):
             injection.undo()
             self.assertEqual("patched", add(1))
-        # The patch has put back what it found, which is now as good as the original ...
+        # The patch restored the wrapper, which now passes every call ...
         self.assertEqual(6, add(1))
-        # ... and goes with the next injection there.
+        # ... and the next injection there removes it.
         with inject_faults(HERE, "add", plan):
             self.assertEqual("fault", add(1))
         self.assertIs(original, HERE.add)
 
-    def test_a_function_taken_while_it_was_in(self) -> None:
-        """Whoever keeps it has a function that lets every call pass, and counts none."""
+    def test_a_wrapper_that_outlives_its_plan(self) -> None:
+        """A wrapper that outlives its plan passes every call and counts none."""
         with inject_faults(HERE, "add", FaultPlan.always(returns="fault")) as plan:
             kept = add
         self.assertEqual(6, kept(1))
         self.assertEqual(0, plan.calls)
 
-    def test_eight_threads_put_in_and_take_out(self) -> None:
-        """At the end the function is the one of the beginning, and every call was as it should."""
+    def test_eight_threads_inject_and_undo(self) -> None:
+        """Eight threads that inject and undo leave the original function."""
         original = add
 
         def work(_: int) -> set[object]:
@@ -440,7 +440,7 @@ class PlaceTest(unittest.TestCase):
         self.assertIs(original, HERE.add)
 
     def test_what_a_module_makes_when_asked(self) -> None:
-        """An attribute by a module's ``__getattr__`` is made again afterwards."""
+        """An attribute from a module's ``__getattr__`` is created there again afterwards."""
         module = types.ModuleType("lazy")
         module.__getattr__ = lambda name: {"late": add}[name]  # type: ignore[method-assign]
         with inject_faults(module, "late", FaultPlan.always(returns="fault")):
@@ -449,7 +449,7 @@ class PlaceTest(unittest.TestCase):
         self.assertEqual(6, module.late(1))
 
     def test_objects_that_refuse_attributes(self) -> None:
-        """A frozen object is no obstacle, as long as it has room for an attribute."""
+        """A frozen object can have a plan if it has a ``__dict__``."""
 
         class Frozen:
             def __setattr__(self, name: str, value: object) -> None:
@@ -464,7 +464,7 @@ class PlaceTest(unittest.TestCase):
         self.assertEqual(("real", {}), (frozen.read(), vars(frozen)))
 
     def test_nothing_is_kept(self) -> None:
-        """When it is undone, neither the target nor the plan is held by anything of ours."""
+        """After `undo`, itf holds no reference to the target or the plan."""
 
         class Target:
             def read(self) -> str:
@@ -480,7 +480,7 @@ class PlaceTest(unittest.TestCase):
         self.assertEqual(["target"], gone)
 
     def test_one_that_was_never_entered(self) -> None:
-        """Faults that are made and dropped are told: somebody has forgotten the ``with``."""
+        """An injection that was never started warns: its ``with`` is missing."""
         with self.assertWarnsRegex(
             RuntimeWarning, "faults for 'add' were never injected: use `with"
         ):
@@ -490,7 +490,7 @@ class PlaceTest(unittest.TestCase):
 
 class MistakesTest(unittest.TestCase):
     def test_mistakes(self) -> None:
-        """What cannot be meant is refused with what was got and what to do; nothing has changed."""
+        """Invalid arguments raise an error with the value and advice, and change nothing."""
         base, plan = Base(), FaultPlan.always()
 
         class Slots:
@@ -605,7 +605,7 @@ class EventsTest(unittest.TestCase):
         return [event["data"] for event in self.timeline.events("fault")]
 
     def test_each_hit_is_an_event(self) -> None:
-        """So are its beginning and its end, with the counts."""
+        """Injection, hits and removal are events, with the counts."""
         target = f"{__name__}.add"
         self.assertEqual(
             [
@@ -625,8 +625,8 @@ class EventsTest(unittest.TestCase):
             self.events(FaultPlan.every(2, delay=0, returns="x"), 5),
         )
 
-    def test_the_outcome_is_told(self) -> None:
-        """What becomes of a call, in words."""
+    def test_the_outcome_is_recorded(self) -> None:
+        """The event of a hit describes its outcome."""
         for plan, text in (
             (FaultPlan.always(returns=3), "returns 3"),
             (FaultPlan.always(delay=0, returns=None), "is delayed by 0 s, returns None"),
@@ -639,7 +639,7 @@ class EventsTest(unittest.TestCase):
             )
 
     def test_the_seed_is_pinned(self) -> None:
-        """However many hits come after it, the seed is in the text of the timeline."""
+        """The text of the timeline shows the seed after any number of hits."""
         plan = FaultPlan.probability(1.0, returns=0)
         self.events(plan, 100)
         text = self.timeline.describe(5)
@@ -654,7 +654,7 @@ class EventsTest(unittest.TestCase):
         )
 
     def test_of_which_thread(self) -> None:
-        """A hit in a thread has the thread's name, and is on the same timeline."""
+        """A hit in a thread is on the same timeline, with the thread's name."""
         injection = inject_faults(HERE, "add", FaultPlan.always(returns=0))
         timeline = injection.timeline = Timeline()
         with injection:
@@ -676,7 +676,7 @@ class EventsTest(unittest.TestCase):
         self.assertEqual(["the task"], [event["task"] for event in timeline if event["task"]])
 
     def test_an_injection_knows_its_plan(self) -> None:
-        """It gives it in a ``with``, and as an attribute."""
+        """``with`` and the attribute ``plan`` give the plan."""
         plan = FaultPlan.always()
         injection = inject_faults(HERE, "add", plan)
         self.assertIsInstance(injection, Injection)

@@ -13,14 +13,14 @@ from tests.support import in_threads
 
 
 def outcomes(plan: FaultPlan, calls: int) -> list[Any]:
-    """Return what so many calls of a function give that has a plan in it."""
+    """Return the results of that many calls of a function with the plan."""
     module = types.SimpleNamespace(function=lambda: "ok")
     with inject_faults(module, "function", plan):
         return [outcome(module.function) for _ in range(calls)]
 
 
 def outcome(function: Callable[[], object]) -> object:
-    """Return what a call gives, or the name of what it raises."""
+    """Return the result of a call, or the name of the exception."""
     try:
         return function()
     except Exception as error:  # noqa: BLE001 - what it is, is the result
@@ -29,7 +29,7 @@ def outcome(function: Callable[[], object]) -> object:
 
 class WhichCallsTest(unittest.TestCase):
     def test_each_constructor(self) -> None:
-        """Each of them hits the calls that its name says."""
+        """Each constructor hits the calls that its name says."""
         expected = {
             "always()": (FaultPlan.always(returns=0), [1, 2, 3, 4, 5, 6, 7]),
             "nth_call(3)": (FaultPlan.nth_call(3, returns=0), [3]),
@@ -51,14 +51,14 @@ class WhichCallsTest(unittest.TestCase):
                 self.assertEqual(f"FaultPlan.{text}", str(plan))
 
     def test_repr(self) -> None:
-        """It has the counts."""
+        """The repr contains the counts."""
         plan = FaultPlan.nth_call(2, returns=0)
         self.assertEqual("<FaultPlan.nth_call(2): 0 calls, 0 hits>", repr(plan))
         outcomes(plan, 2)
         self.assertEqual("<FaultPlan.nth_call(2): 2 calls, 1 hit>", repr(plan))
 
     def test_eight_threads(self) -> None:
-        """Every call is counted, and exactly those are hit that are to be."""
+        """With eight threads every call is counted, and exactly the selected calls are hit."""
         for plan in (
             FaultPlan.nth_call(777, returns=0),
             FaultPlan.every(7, returns=0),
@@ -76,7 +76,7 @@ class WhichCallsTest(unittest.TestCase):
                 self.assertEqual((8000, plan.schedule.hits(8000)), (plan.calls, plan.hits))
 
     def test_a_seed_makes_the_run_again(self) -> None:
-        """The plan that has drawn a seed says it, and the seed gives the same calls."""
+        """A drawn seed is an attribute, and hits the same calls again."""
         plan = FaultPlan.probability(0.5, returns=0)
         first = outcomes(plan, 100)
         again = outcomes(FaultPlan.probability(0.5, seed=plan.seed, returns=0), 100)
@@ -86,7 +86,7 @@ class WhichCallsTest(unittest.TestCase):
         self.assertNotEqual(plan.seed, FaultPlan.probability(0.5).seed)
 
     def test_then(self) -> None:
-        """Once a plan has hit, the calls that it lets pass are those of the next one."""
+        """After a plan has hit, the calls it passes go to ``then``."""
         last = FaultPlan.nth_call(2, returns="last")
         plan = FaultPlan.calls(2, 4, returns="first", then=last)
         self.assertEqual(
@@ -103,7 +103,7 @@ class WhichCallsTest(unittest.TestCase):
         self.assertEqual([0, "then", 0, 0], outcomes(by_chance, 4))
 
     def test_one_plan_in_two_functions(self) -> None:
-        """It counts the calls of both."""
+        """A plan in two functions counts the calls of both."""
         plan = FaultPlan.nth_call(2, returns="hit")
         module = types.SimpleNamespace(one=lambda: 1, two=lambda: 2)
         with inject_faults(module, "one", plan), inject_faults(module, "two", plan):
@@ -111,7 +111,7 @@ class WhichCallsTest(unittest.TestCase):
         self.assertEqual(3, plan.calls)
 
     def test_a_copy_is_the_plan_itself(self) -> None:
-        """Two that count for themselves would both be wrong."""
+        """copy and deepcopy return the plan itself, so that there is one count."""
         plan = FaultPlan.always()
         self.assertIs(plan, copy.copy(plan))
         self.assertIs(plan, copy.deepcopy({"plan": plan})["plan"])
@@ -125,13 +125,14 @@ class HowTest(unittest.TestCase):
                 module.function()
         return caught.exception
 
-    def test_without_a_word(self) -> None:
-        """A plan that does not say how raises an InjectedFaultError, which says where and why."""
+    def test_without_options(self) -> None:
+        """A plan without options raises an InjectedFaultError with target and call."""
         error = self.failure(FaultPlan.always())
         self.assertIsInstance(error, InjectedFaultError)
         self.assertIsInstance(error, RuntimeError)
         self.assertEqual(
-            "types.SimpleNamespace.function: call 1 fails, as FaultPlan.always() has it", str(error)
+            "types.SimpleNamespace.function: call 1 fails, injected by FaultPlan.always()",
+            str(error),
         )
         self.assertEqual(
             ("types.SimpleNamespace.function", 1),
@@ -139,7 +140,7 @@ class HowTest(unittest.TestCase):
         )
 
     def test_raises(self) -> None:
-        """A class or an instance, of any exception, with a note that it was asked for."""
+        """``raises`` takes any exception or class; the exception has a note about its injection."""
         for raises in (ValueError, ValueError("no"), KeyboardInterrupt, SystemExit(3)):
             with self.subTest(repr(raises)):
                 error = self.failure(FaultPlan.always(raises=raises))
@@ -151,7 +152,7 @@ class HowTest(unittest.TestCase):
                 )
 
     def test_an_instance_and_its_copies(self) -> None:
-        """The first hit raises the very object; later ones a copy with a traceback of its own."""
+        """The first hit raises the instance; later hits raise copies with their own traceback."""
         cause = KeyError("cause")
         given = OSError(5, "Input/output error")
         given.__cause__ = cause
@@ -166,7 +167,7 @@ class HowTest(unittest.TestCase):
             self.assertIn(f"as call {number} of", error.__notes__[0])
 
     def test_what_cannot_be_copied_is_raised_itself(self) -> None:
-        """An exception whose class wants other arguments than it keeps."""
+        """An exception that cannot be copied is raised again itself."""
 
         class OddError(Exception):
             def __init__(self, first: str, second: str) -> None:
@@ -182,7 +183,7 @@ class HowTest(unittest.TestCase):
                 except OddError as error:
                     seen.append((error, len(traceback.extract_tb(error.__traceback__))))
         error, frames = seen[0]
-        # Of the three times it tells of the last one.
+        # After three raises, there is one note, about the last.
         self.assertEqual([(error, frames)] * 3, seen)
         self.assertEqual(
             ["injected by FaultPlan.always() as call 3 of types.SimpleNamespace.function"],
@@ -190,7 +191,7 @@ class HowTest(unittest.TestCase):
         )
 
     def test_nothing_is_kept_alive(self) -> None:
-        """A fault that was caught is gone, with its traceback, without the garbage collector."""
+        """A caught fault is freed with its traceback, without the garbage collector."""
         plan = FaultPlan.always(raises=ValueError)
         module = types.SimpleNamespace(function=lambda: "ok")
 
@@ -212,18 +213,18 @@ class HowTest(unittest.TestCase):
             self.assertTrue(Witness.gone)
 
     def test_returns(self) -> None:
-        """Any value, None too."""
+        """``returns`` takes any value, including None."""
         for value in (None, 0, ValueError, ...):
             self.assertEqual([value], outcomes(FaultPlan.always(returns=value), 1))
 
     def test_delay(self) -> None:
-        """After its time the call goes on, to what the plan says, or to the function."""
+        """After the delay, the call goes on to the plan's result or to the function."""
         self.assertEqual(["ok"], outcomes(FaultPlan.always(delay=0.001), 1))
         self.assertEqual([0], outcomes(FaultPlan.always(delay=0, returns=0), 1))
         self.assertEqual(["ValueError"], outcomes(FaultPlan.always(delay=0, raises=ValueError), 1))
 
     def test_sequence(self) -> None:
-        """Exceptions are raised, ``...`` passes, any other value is returned; then all pass."""
+        """Exceptions are raised, ``...`` passes, other values are returned; then all calls pass."""
         plan = FaultPlan.sequence([ValueError, ..., None, OSError("x"), 3], delay=0)
         self.assertEqual(["ValueError", "ok", None, "OSError", 3, "ok"], outcomes(plan, 6))
         self.assertEqual((6, 4), (plan.calls, plan.hits))
@@ -234,7 +235,7 @@ class HowTest(unittest.TestCase):
 
 class MistakesTest(unittest.TestCase):
     def test_mistakes(self) -> None:
-        """What cannot be meant is refused, with what was got and what to do."""
+        """Invalid arguments raise an error with the value and advice."""
         made = FaultPlan
         cases: list[tuple[Callable[[], object], type[Exception], str]] = [
             (
@@ -368,8 +369,8 @@ class MistakesTest(unittest.TestCase):
             (
                 lambda: made.sequence([1], raises=ValueError),
                 ValueError,
-                "sequence([...]): each outcome says itself what is raised or returned; "
-                "leave raises= and returns= out",
+                "sequence([...]): each outcome defines what is raised or returned; "
+                "omit raises= and returns=",
             ),
             (
                 lambda: made.sequence([UnicodeDecodeError]),

@@ -40,7 +40,7 @@ AFRESH = [method for method in METHODS if method != "fork"]
 
 
 def run(method: str, target: Any, *args: Any) -> int | None:
-    """Run a function in a process of the program, and return the exit code of that."""
+    """Run a function in a process of the program, and return the exit code."""
     process = multiprocessing.get_context(method).Process(target=target, args=args)
     process.start()
     process.join(DEADLINE)
@@ -50,7 +50,7 @@ def run(method: str, target: Any, *args: Any) -> int | None:
 
 
 class ProcessTestCase(unittest.TestCase):
-    """A test that may fork while threads run, as programs do; newer Pythons warn of that."""
+    """Suppresses the warning of newer Pythons about a fork while threads run."""
 
     def setUp(self) -> None:
         filters = warnings.catch_warnings()
@@ -60,10 +60,10 @@ class ProcessTestCase(unittest.TestCase):
 
 
 class FollowedTest(ProcessTestCase):
-    """The program's processes have the faults of the test, and count with it."""
+    """Processes of the program have the plans of the test, and count together with it."""
 
     def test_the_process_of_a_library_function(self) -> None:
-        """A library function fails in a child as it would in the test, and the hit is counted."""
+        """A library function fails in a child too, and the hit is counted."""
         for method in METHODS:
             plan = FaultPlan.always(raises=SystemExit(7))
             with self.subTest(method), inject_faults(os, "statvfs", plan):
@@ -71,7 +71,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual((1, 1), (plan.calls, plan.hits))
 
     def test_counts_are_exact(self) -> None:
-        """Calls of the test, of its threads and of its processes are one sequence."""
+        """Calls of the test, its threads and its processes share one exact count."""
         for method in METHODS:
             plan = FaultPlan.every(5, returns="hit")
             with self.subTest(method), inject_faults(string, "capwords", plan):
@@ -81,7 +81,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual(25, hits + sum(code or 0 for code in codes))
 
     def test_pools_and_executors(self) -> None:
-        """Their workers have the faults, those that are started again as well."""
+        """Workers of pools and executors have the plans, including replacement workers."""
         for method in METHODS:
             context = multiprocessing.get_context(method)
             plan = FaultPlan.every(3, returns="hit")
@@ -93,7 +93,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual((21, 7, 7), (plan.calls, plan.hits, hits))
 
     def test_an_error_comes_back(self) -> None:
-        """The error that a plan raises in a pool reaches the program with what it says."""
+        """An error that a plan raises in a pool reaches the program with its message."""
         for method in METHODS:
             with (
                 self.subTest(method),
@@ -107,7 +107,7 @@ class FollowedTest(ProcessTestCase):
             )
 
     def test_a_forkserver_that_is_older(self) -> None:
-        """A server that was started before the test gives its children the faults, too."""
+        """Children of a fork server that started before the test have the plans."""
         if "forkserver" not in METHODS:
             self.skipTest("there is no forkserver")
         self.assertEqual(0, run("forkserver", program.exit_with_hits, 1))
@@ -116,18 +116,18 @@ class FollowedTest(ProcessTestCase):
         self.assertEqual(0, run("forkserver", program.exit_with_hits, 1))
 
     def test_processes_of_processes(self) -> None:
-        """They follow over every pair of start methods."""
+        """Grandchildren have the plans, for every pair of start methods."""
         for method in METHODS:
             for inner in METHODS:
                 if (method, inner) == ("fork", "forkserver"):
-                    continue  # a forked process cannot use the server of its parent
+                    continue  # a forked process cannot use its parent's server
                 plan = FaultPlan.every(2, returns="hit")
                 with self.subTest((method, inner)), inject_faults(string, "capwords", plan):
                     self.assertEqual(2, run(method, program.in_grandchild, inner, 4))
                     self.assertEqual((4, 2), (plan.calls, plan.hits))
 
     def test_processes_of_workers(self) -> None:
-        """They follow from the test to a worker of itf, and from there to what it starts."""
+        """Plans are sent to a worker of itf, and on to the processes that it starts."""
         for method in METHODS:
             plan = FaultPlan.every(2, returns="hit")
             with (
@@ -141,7 +141,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual((4, 2), (plan.calls, plan.hits))
 
     def test_every_kind_of_function(self) -> None:
-        """Methods, static and class methods, properties, generators, coroutines, managers."""
+        """Plans on each kind of function are sent."""
         for method in METHODS:
             plans = {
                 name: FaultPlan.always(returns=value)
@@ -165,7 +165,7 @@ class FollowedTest(ProcessTestCase):
                 for injection in injections:
                     injection.start()
                 try:
-                    # Workers that are there already have not.
+                    # Workers that run already have no plan.
                     real = ["stored", 1, "Store", "first", "generated", "read", "managed"]
                     self.assertEqual(real, before.apply_async(program.read_all).get(DEADLINE))
                     with multiprocessing.get_context(method).Pool(1) as pool:
@@ -177,7 +177,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual({1}, {plan.hits for plan in plans.values()})
 
     def test_what_was_imported_by_name_before(self) -> None:
-        """A name that the program had bound before is not replaced, by no start method."""
+        """A name that the program imported by ``from`` before is never replaced."""
         for method in METHODS:
             plan = FaultPlan.always(returns="hit")
             with self.subTest(method), inject_faults(string, "capwords", plan):
@@ -185,7 +185,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual(0, plan.calls)
 
     def test_nested_plans_and_a_plan_used_twice(self) -> None:
-        """Their order at one place, and one count for all places."""
+        """Plans keep their order on one function, and one count over all functions."""
         for method in METHODS:
             twice = FaultPlan.every(2, returns="hit")
             with (
@@ -194,13 +194,13 @@ class FollowedTest(ProcessTestCase):
                 inject_faults(program, "number", twice),
                 inject_faults(string, "capwords", FaultPlan.nth_call(1, returns="inner")),
             ):
-                # Call 1 is the upper plan's; 2, 3 and 4 are calls 1, 2, 3 of the lower one.
+                # Call 1 is hit by the upper plan; 2, 3 and 4 are calls 1, 2 and 3 of the lower one.
                 self.assertEqual(1, run(method, program.exit_with_hits, 4))
                 self.assertEqual("hit", program.number())
                 self.assertEqual((4, 2), (twice.calls, twice.hits))
 
     def test_hanging_and_release(self) -> None:
-        """The test sees that a child hangs, and lets it go; so does the end of the plan."""
+        """The test can wait for a hang in a child and release it; `undo` releases it too."""
         for method in METHODS:
             for is_released in (True, False):
                 plan = FaultPlan.nth_call(1, hang=True, then=FaultPlan.always(returns="hit"))
@@ -220,7 +220,7 @@ class FollowedTest(ProcessTestCase):
                     process.close()
 
     def test_a_builtin_function(self) -> None:
-        """What is in builtins follows as everything else."""
+        """Plans on functions of `builtins` are sent too."""
         for method in METHODS:
             plan = FaultPlan.always(raises=SystemExit(5))
             with self.subTest(method), inject_faults(builtins, "ascii", plan):
@@ -228,7 +228,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual(1, plan.hits)
 
     def test_a_child_that_is_killed(self) -> None:
-        """What it counted before stays counted, and nothing fails because it died."""
+        """Calls counted by a killed child stay counted, and nothing else fails."""
         for method in METHODS:
             plan = FaultPlan.every(2, returns="hit")
             with self.subTest(method), inject_faults(string, "capwords", plan):
@@ -236,7 +236,7 @@ class FollowedTest(ProcessTestCase):
                 self.assertEqual((6, 3), (plan.calls, plan.hits))
 
     def test_eight_threads_start_processes(self) -> None:
-        """Each process has the faults, and no call is lost or counted twice."""
+        """Processes that eight threads start have the plans, and the count is exact."""
         method = AFRESH[0]
         plan = FaultPlan.every(4, returns="hit")
 
@@ -248,7 +248,7 @@ class FollowedTest(ProcessTestCase):
         self.assertEqual((96, 24, 24), (plan.calls, plan.hits, hits))
 
     def test_a_process_class_of_the_program(self) -> None:
-        """It may say itself how it is pickled, and hold itself."""
+        """A process class may define its own pickling and refer to itself."""
         for method in AFRESH:
             plan = FaultPlan.always(returns="hit")
             with self.subTest(method), inject_faults(string, "capwords", plan):
@@ -259,7 +259,7 @@ class FollowedTest(ProcessTestCase):
                 process.close()
 
     def test_a_plan_that_the_program_gets_as_well(self) -> None:
-        """A plan in the arguments of the process is the one that followed it."""
+        """A plan among the arguments of the process is identical to the plan sent by itf."""
         for method in METHODS:
             plan = FaultPlan.every(2, returns="hit")
             with self.subTest(method), inject_faults(string, "capwords", plan):
@@ -273,7 +273,7 @@ def _exit_with_calls(plan: FaultPlan, times: int) -> None:
 
 
 class _OwnProcess(BaseProcess):
-    """A process that holds itself, and says how it is pickled."""
+    """A process that refers to itself and defines its own pickling."""
 
     itself: Any
 
@@ -290,28 +290,28 @@ class _OwnProcess(BaseProcess):
 
 
 class ForkserverOwnProcess(_OwnProcess, multiprocessing.get_context(AFRESH[0]).Process):  # type: ignore[name-defined,misc]
-    """One of the forkserver, where there is one."""
+    """The same by forkserver, where that exists."""
 
 
 class SpawnOwnProcess(_OwnProcess, multiprocessing.get_context("spawn").Process):  # type: ignore[name-defined,misc]
-    """A spawned one."""
+    """The same by spawn."""
 
 
 OWN_PROCESSES = {"forkserver": ForkserverOwnProcess, "spawn": SpawnOwnProcess}
 
 
 class FunctionsTest(ProcessTestCase):
-    """The program may send functions that have faults, and those that had none, as ever."""
+    """The program can still send functions that have or had plans."""
 
     def test_a_function_of_c(self) -> None:
-        """`os.statvfs` calls itself `posix.statvfs`: pickled by that name it would be another."""
+        """`os.statvfs` is named `posix.statvfs`; pickled by that name it would lose its plan."""
         for method in METHODS:
             plan = FaultPlan.always(raises=SystemExit(7))
             with self.subTest(method), inject_faults(os, "statvfs", plan):
                 self.assertEqual(7, run(method, os.statvfs, "/"))
 
     def test_a_function_that_was_kept_from_before(self) -> None:
-        """It has no faults, and can be sent, although its name now leads to another."""
+        """The original, kept by the program, can be sent and has no plan there."""
         for method in METHODS:
             plan = FaultPlan.always(returns="hit")
             real = program.exit_with_hits
@@ -320,14 +320,14 @@ class FunctionsTest(ProcessTestCase):
                 self.assertEqual(0, plan.calls)
 
     def test_an_inherited_method(self) -> None:
-        """A method is found by the class that has the faults, not by the one that defines it."""
+        """A method is pickled by the class that has the plan, not the class that defines it."""
         plan = FaultPlan.always(raises=SystemExit(9))
         for method in METHODS:
             with self.subTest(method), inject_faults(program.Heir, "read", plan):
                 self.assertEqual(9, run(method, program.Heir.read, program.Heir()))
 
-    def test_an_object_takes_its_faults_along(self) -> None:
-        """Also where its own method is the target, and in a message to a pool."""
+    def test_plans_on_an_object_are_sent_with_it(self) -> None:
+        """Plans on an object are pickled with it, also as a process target and for a pool."""
         for method in METHODS:
             plan = FaultPlan.always(returns="hit")
             store = program.Store()
@@ -340,7 +340,7 @@ class FunctionsTest(ProcessTestCase):
                 self.assertEqual((3, 3), (plan.calls, plan.hits))
 
     def test_an_object_with_a_function_of_its_own(self) -> None:
-        """The object's own function is there below the faults."""
+        """An object's own function is restored below its plans."""
         store = program.Store()
         store.read = functools.partial(str, "own")  # type: ignore[method-assign]
         for method in METHODS:
@@ -350,7 +350,7 @@ class FunctionsTest(ProcessTestCase):
                 self.assertEqual(1, run(method, program.read_store, store))
 
     def test_a_global_object(self) -> None:
-        """The object that a new process makes for itself under the same name has the faults."""
+        """Plans on a global object apply to the object that the new process creates."""
         for method in METHODS:
             plan = FaultPlan.always(returns="hit")
             with self.subTest(method), inject_faults(program.STORE, "read", plan):
@@ -358,7 +358,7 @@ class FunctionsTest(ProcessTestCase):
                 self.assertEqual(1, plan.hits)
 
     def test_a_mock_parser(self) -> None:
-        """A configured parser goes to a process, and fails there as configured."""
+        """A configured parser fails in another process as configured."""
         for method in METHODS:
             with self.subTest(method), mock_parser_factory() as factory:
                 factory.configure_failure("python", "nth_call", n=2)
@@ -370,11 +370,13 @@ class FunctionsTest(ProcessTestCase):
                 )
 
     def test_a_mock_parser_with_what_cannot_be_pickled(self) -> None:
-        """It goes without its failure, as if none were configured, and that is reported."""
+        """A parser with an unpicklable failure is sent without it, and that is reported."""
         for method in AFRESH:
             with (
                 self.subTest(method),
-                self.assertRaisesRegex(FaultInjectionError, "mock parser for c could not follow"),
+                self.assertRaisesRegex(
+                    FaultInjectionError, "mock parser for c could not be sent to"
+                ),
                 mock_parser_factory() as factory,
             ):
                 factory.configure_failure("c", FaultPlan.always(returns=lambda: None))
@@ -395,30 +397,30 @@ def _exit_with_failures(parser: Any, times: int) -> None:
 
 
 class NotFollowedTest(ProcessTestCase):
-    """What cannot follow fails the test at its end, and leaves the program as it is."""
+    """A plan that cannot be sent fails the test at its end, and does not affect the program."""
 
     def lost(self, method: str, plan: FaultPlan, target: Any, name: str) -> str:
-        """Return what the end of a `with` says after the program has run a process well."""
+        """Return the message at the end of a `with` in which the program ran a process."""
         with self.assertRaises(FaultInjectionError) as caught, inject_faults(target, name, plan):
             self.assertEqual(0, run(method, program.exit_with_hits, 3))
         return str(caught.exception)
 
     def test_what_cannot_be_pickled(self) -> None:
-        """The message names plan, place, process, line and reason, and says what to do."""
+        """The message contains plan, target, process, line, reason and advice."""
         for method in AFRESH:
             plan = FaultPlan.always(returns=lambda: None)
             with self.subTest(method):
                 text = self.lost(method, plan, string, "capwords")
                 self.assertRegex(
                     text,
-                    r"^FaultPlan\.always\(\) on string\.capwords could not follow process "
+                    r"^FaultPlan\.always\(\) on string\.capwords could not be sent to process "
                     rf"'\w+Process-[\d:]+' \(pid \d+\) started at {re.escape(__file__)}:\d+: "
                     r"it cannot be pickled \(\w+: .*<lambda>.*\); what it raises or returns "
                     r"must be defined at the top level of a module$",
                 )
 
     def test_what_cannot_be_unpickled(self) -> None:
-        """The child finds it out, and runs on without the fault."""
+        """A child that cannot unpickle a plan reports that and runs without the plan."""
         for method in AFRESH:
             with self.subTest(method):
                 plan = FaultPlan.always(raises=program.AwkwardError(1, 2))
@@ -426,7 +428,7 @@ class NotFollowedTest(ProcessTestCase):
                 self.assertRegex(text, r"\(pid \d+\) .*: it fails there with TypeError: .*'second'")
 
     def test_what_ends_the_process_where_it_is_unpickled(self) -> None:
-        """The process runs on even so."""
+        """A SystemExit while unpickling a plan does not end the process."""
         for method in AFRESH:
             with self.subTest(method):
                 plan = FaultPlan.always(returns=_ExitsWhenUnpickled())
@@ -434,18 +436,18 @@ class NotFollowedTest(ProcessTestCase):
                 self.assertIn("it fails there with SystemExit: 4", text)
 
     def test_what_cannot_be_shared(self) -> None:
-        """There is no descriptor left to count with others."""
+        """A plan is not sent if no descriptor is left for its shared count."""
         error = OSError(errno.EMFILE, "Too many open files")
         for method in AFRESH:
             with (
                 self.subTest(method),
-                mock.patch("itf.faults.counting.anonymous_file", side_effect=error),
+                mock.patch("itf.faults.shared_count.anonymous_file", side_effect=error),
             ):
                 text = self.lost(method, FaultPlan.always(), string, "capwords")
                 self.assertIn(": its count cannot be shared ([Errno 24] Too many open files)", text)
 
     def test_an_object_that_its_own_fault_returns(self) -> None:
-        """It goes without that fault, which is reported once."""
+        """An object returned by its own plan is sent without that plan, reported once."""
         store = program.Store()
         for method in AFRESH:
             with (
@@ -456,17 +458,19 @@ class NotFollowedTest(ProcessTestCase):
                 self.assertEqual(0, run(method, program.read_store, store))
 
     def test_a_process_of_a_process(self) -> None:
-        """A child that was forked, and starts another, reports to the test as well."""
+        """A forked child that starts a process reports failures to the test."""
         plan = FaultPlan.always(returns=lambda: None)
         if "fork" in METHODS:
             with (
-                self.assertRaisesRegex(FaultInjectionError, "could not follow process '.*Process"),
+                self.assertRaisesRegex(
+                    FaultInjectionError, "could not be sent to process '.*Process"
+                ),
                 inject_faults(string, "capwords", plan),
             ):
                 self.assertEqual(0, run("fork", program.in_grandchild, "spawn", 1))
 
     def test_modules_that_are_hostile(self) -> None:
-        """What a look at the modules raises does not reach the program."""
+        """An error raised by inspecting a module does not reach the program."""
 
         class Hostile(types.ModuleType):
             def __getattr__(self, name: str) -> Any:
@@ -478,7 +482,7 @@ class NotFollowedTest(ProcessTestCase):
         self.assertIn("was looked for in all modules (ValueError: Target)", text)
 
     def test_targets_that_have_no_name(self) -> None:
-        """A local class, and a module that the test has made."""
+        """Plans on a local class and on an unimportable module are reported."""
 
         class Local:
             def read(self) -> None:
@@ -493,14 +497,14 @@ class NotFollowedTest(ProcessTestCase):
                     self.assertIn("another process cannot find it; define it at the top", text)
 
     def test_a_target_that_is_not_there(self) -> None:
-        """An attribute that the test has added is missing in a new process."""
+        """A plan on an attribute that the test added is reported as missing there."""
         for method in AFRESH:
             with self.subTest(method), mock.patch.object(program, "added", len, create=True):
                 text = self.lost(method, FaultPlan.always(), program, "added")
                 self.assertIn("it fails there with AttributeError: ", text)
 
     def test_itf_cannot_be_imported_there(self) -> None:
-        """The process runs, and the test fails."""
+        """If the child cannot import itf, it runs, and the test fails."""
         code = process_start._ARRIVE.replace("itf.faults.process_arrival", "itf_is_not_there")
         self.assertNotEqual(code, process_start._ARRIVE)
         for method in AFRESH:
@@ -509,7 +513,7 @@ class NotFollowedTest(ProcessTestCase):
                 self.assertIn(": itf does not work there: ModuleNotFoundError: ", text)
 
     def test_a_process_class_with_another_way_to_start(self) -> None:
-        """What is neither a fork nor pickled by multiprocessing is reported as not followed."""
+        """A process class that neither forks nor uses multiprocessing's pickler is reported."""
         process = _OtherWay(target=int)
         with (
             self.assertRaisesRegex(FaultInjectionError, "_OtherWay does not start by fork"),
@@ -518,7 +522,7 @@ class NotFollowedTest(ProcessTestCase):
             process.start()
 
     def test_a_start_that_fails_is_none(self) -> None:
-        """The program gets its own error, and nothing is reported: there is no process."""
+        """If `start` raises, the program gets that error, and nothing is reported."""
         plan = FaultPlan.always(returns=lambda: None)
         for method in AFRESH:
             with self.subTest(method), inject_faults(string, "capwords", plan):
@@ -527,7 +531,7 @@ class NotFollowedTest(ProcessTestCase):
                     process.start()
 
     def test_another_error_is_not_hidden(self) -> None:
-        """The error of the `with` goes on, and has the message as a note."""
+        """An error of the `with` propagates, with the message as a note."""
         with (
             self.assertRaisesRegex(KeyError, "of the body") as caught,
             inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)),
@@ -535,10 +539,10 @@ class NotFollowedTest(ProcessTestCase):
             run(AFRESH[0], int)
             raise KeyError("of the body")
         (note,) = caught.exception.__notes__
-        self.assertIn("could not follow process", note)
+        self.assertIn("could not be sent to process", note)
 
     def test_a_test_fails_at_its_end(self) -> None:
-        """Also with a `with` that ends before; cleanups run, and another error is kept."""
+        """The test fails at its end, after cleanups; another error is kept."""
         ran: list[str] = []
 
         class Case(IntegrationTestCase):
@@ -578,24 +582,24 @@ class NotFollowedTest(ProcessTestCase):
             with self.subTest(name):
                 ran.clear()
                 text = outcome(Case, name)
-                self.assertEqual(1, text.count("could not follow process"))
+                self.assertEqual(1, text.count("could not be sent to process"))
                 self.assertEqual(name == "test_failing", "Error: of the test" in text)
                 self.assertEqual(name == "test_cleanup", "Error: of the cleanup" in text)
                 self.assertEqual(expected, ran)
 
     def test_many_are_cut(self) -> None:
-        """Ten are shown, and how many there are more."""
+        """The message shows ten failures, and the number of the others."""
         with (
             self.assertRaises(FaultInjectionError) as caught,
             inject_faults(string, "capwords", FaultPlan.always(returns=lambda: None)) as plan,
         ):
             for number in range(13):
-                plan.report_lost(f"message {number}")
-        self.assertTrue(str(caught.exception).startswith("13 times a fault could not follow"))
+                plan.report_failed_transfer(f"message {number}")
+        self.assertTrue(str(caught.exception).startswith("13 times a fault could not be sent"))
         self.assertTrue(str(caught.exception).endswith("message 9\n  ... and 3 more"))
 
     def test_more_plans_than_can_go(self) -> None:
-        """A process is started with a hundred plans at most; those after it are reported."""
+        """A process gets at most 100 plans; the others are reported."""
         plans = [FaultPlan.nth_call(1 + n) for n in range(103)]
         injections = [inject_faults(string, "capwords", plan) for plan in plans]
         for injection in injections:
@@ -617,7 +621,7 @@ class _ExitsWhenUnpickled:
 
 
 class _OtherWay(BaseProcess):
-    """A process class that starts in a way that nobody knows."""
+    """A process class that starts in an unknown way."""
 
     @staticmethod
     def _Popen(process: Any) -> Any:
@@ -626,7 +630,7 @@ class _OtherWay(BaseProcess):
 
 class HelpersTest(ProcessTestCase):
     def test_a_manager_has_no_faults(self) -> None:
-        """The server of a manager serves multiprocessing: no faults, and no report."""
+        """The server process of a manager gets no plans, without a report."""
         for method in METHODS:
             plan = FaultPlan.always(returns="hit")
             broken = FaultPlan.always(returns=lambda: None)
@@ -640,7 +644,7 @@ class HelpersTest(ProcessTestCase):
             self.assertEqual(0, plan.calls)
 
     def test_other_helpers_have_no_faults(self) -> None:
-        """Nor have the resource tracker and the forkserver, which the first child starts."""
+        """The resource tracker and the fork server get no plans."""
         script = """
             import multiprocessing, os, string
             from itf import FaultPlan, inject_faults
@@ -663,14 +667,14 @@ class HelpersTest(ProcessTestCase):
 
 
 class HooksTest(ProcessTestCase):
-    """What is replaced in multiprocessing, and for how long."""
+    """What itf replaces in multiprocessing, and for how long."""
 
     def state(self) -> tuple[Any, Any]:
-        """Return what may be replaced."""
+        """Return the methods that itf may replace."""
         return vars(BaseProcess)["start"], vars(ForkingPickler).get("reducer_override")
 
     def test_by_name(self) -> None:
-        """The names that are replaced, or asked for, are there in this version of Python."""
+        """The private names that itf uses exist in this Python."""
         self.assertTrue(callable(BaseProcess.start))
         self.assertTrue(hasattr(ForkingPickler, "dumps"))
         self.assertTrue(hasattr(ForkingPickler(open_buffer()), "dispatch_table"))
@@ -682,7 +686,7 @@ class HooksTest(ProcessTestCase):
         self.assertEqual("multiprocessing.managers", managers.BaseManager.start.__module__)
 
     def test_only_while_there_are_plans(self) -> None:
-        """Replaced with the first plan, put back with the last, in any order."""
+        """Replaced with the first plan, restored with the last, in any order."""
         before = self.state()
         first = inject_faults(string, "capwords", FaultPlan.always())
         second = inject_faults(os, "getcwd", FaultPlan.always())
@@ -696,14 +700,14 @@ class HooksTest(ProcessTestCase):
         self.assertEqual(before, self.state())
 
     def test_an_injection_that_fails(self) -> None:
-        """It leaves nothing."""
+        """An injection that fails leaves nothing replaced."""
         before = self.state()
         with self.assertRaises(AttributeError):
             inject_faults(string, "is_not_there", FaultPlan.always()).start()
         self.assertEqual(before, self.state())
 
-    def test_somebody_else_replaces_it_too(self) -> None:
-        """Their patch stays, inside and outside of ours; `start` is called once."""
+    def test_other_code_replaces_it_too(self) -> None:
+        """A patch by other code stays; `start` is called once."""
         calls: list[str] = []
         real = BaseProcess.start
 
@@ -727,7 +731,7 @@ class HooksTest(ProcessTestCase):
         self.assertEqual(before, self.state())
 
     def test_a_fault_in_start_itself(self) -> None:
-        """The test may inject into what is replaced."""
+        """A test may inject faults into `Process.start` itself."""
         before = self.state()
         plan = FaultPlan.always(raises=OSError("no process"))
         with (
@@ -738,7 +742,7 @@ class HooksTest(ProcessTestCase):
         self.assertEqual(before, self.state())
 
     def test_nothing_at_import(self) -> None:
-        """Importing itf leaves multiprocessing alone."""
+        """Importing itf replaces nothing in multiprocessing."""
         script = """
             import multiprocessing.process, multiprocessing.reduction
             start = multiprocessing.process.BaseProcess.start
@@ -753,7 +757,7 @@ class HooksTest(ProcessTestCase):
         self.assertEqual((0, ""), (done.returncode, done.stderr))
 
     def test_from_many_threads(self) -> None:
-        """Plans that come and go in eight threads leave everything as it was."""
+        """Eight threads that inject and undo leave everything restored."""
         before = self.state()
 
         def inject(number: int) -> None:
@@ -766,23 +770,23 @@ class HooksTest(ProcessTestCase):
         self.assertEqual("A", string.capwords("a"))
 
     def test_the_last_plan_ends_while_another_begins(self) -> None:
-        """The one that begins is followed, whenever the other thread looks."""
+        """A plan that starts while another thread removes the last one is sent."""
         before = self.state()
         injection = inject_faults(string, "capwords", FaultPlan.always())
-        real = injection_module.put
+        real = injection_module.install
 
-        def put(*arguments: Any) -> Any:
-            stop_following()  # as the thread does that finds no plan at this moment
+        def install(*arguments: Any) -> Any:
+            stop_following()  # as another thread does that finds no plan at this moment
             return real(*arguments)
 
-        with mock.patch.object(injection_module, "put", put):
+        with mock.patch.object(injection_module, "install", install):
             injection.start()
         self.assertNotEqual(before, self.state())
         injection.undo()
         self.assertEqual(before, self.state())
 
     def test_done_twice(self) -> None:
-        """To follow, or to stop, when that is done already is nothing."""
+        """A second `follow_processes` or `stop_following` does nothing."""
         before = self.state()
         follow_processes()
         follow_processes()
@@ -793,17 +797,17 @@ class HooksTest(ProcessTestCase):
 
 
 def open_buffer() -> Any:
-    """Return a file in memory."""
+    """Return an in-memory file."""
     import io
 
     return io.BytesIO()
 
 
 class ScriptTest(unittest.TestCase):
-    """A script with functions of its own, which a new process imports as its main module."""
+    """A script whose functions a new process imports as its main module."""
 
     def run_script_file(self, body: str, *flags: str) -> str:
-        """Run a script from a file, and return what it prints."""
+        """Run a script from a file, and return its output."""
         import pathlib
         import subprocess
 
@@ -861,11 +865,11 @@ class ScriptTest(unittest.TestCase):
                     process.join()
                     print(process.exitcode)
             except FaultInjectionError as error:
-                print("could not follow" in str(error))
+                print("could not be sent to" in str(error))
     """
 
     def test_main_and_what_it_defines(self) -> None:
-        """Functions and classes of the script, with errors of its own; also with -O and -X dev."""
+        """Plans on functions and classes of the script are sent, also with -O and -X dev."""
         count = len(multiprocessing.get_all_start_methods())
         expected = "3 1\n1 1\n" * count + "0\nTrue\n"
         for flags in ((), ("-O",), ("-X", "dev")):

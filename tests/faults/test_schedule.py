@@ -5,12 +5,12 @@ import threading
 import unittest
 from typing import Any
 
+from itf.faults.call_counter import EXHAUSTED, TicketIterator
 from itf.faults.schedule import ENDLESS, Every, Random, Runs, Schedule
-from itf.faults.tickets import MORE, Tickets
 from tests.support import in_threads
 
 SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {
-    # Each with those of its first twelve calls that are hit.
+    # Schedules, each with the calls it hits among its first twelve.
     "always": (Runs([(True, ENDLESS)]), list(range(1, 13))),
     "the third": (Runs.of_calls([3]), [3]),
     "the first four": (Runs([(True, 4), (False, ENDLESS)]), [1, 2, 3, 4]),
@@ -27,21 +27,21 @@ SCHEDULES: dict[str, tuple[Schedule, list[int]]] = {
 }
 
 
-def take(tickets: Tickets) -> object:
-    """Take a ticket as a plan does that no other thread uses."""
+def take(tickets: TicketIterator) -> object:
+    """Take a ticket, extending exhausted tickets, as a plan in one thread does."""
     ticket = tickets.take()
-    if ticket is MORE:
-        tickets.lay_out_more()
+    if ticket is EXHAUSTED:
+        tickets.extend()
         ticket = tickets.take()
     return ticket
 
 
 class ScheduleTest(unittest.TestCase):
     def test_tickets_and_numbers_say_the_same(self) -> None:
-        """A call that takes a ticket is hit where one that has a number is."""
+        """Tickets and numbers hit the same calls."""
         for name, (schedule, expected) in SCHEDULES.items():
             with self.subTest(name):
-                tickets = Tickets(schedule)
+                tickets = TicketIterator(schedule)
                 hits = []
                 for call in range(1, 13):
                     if not take(tickets):
@@ -51,7 +51,7 @@ class ScheduleTest(unittest.TestCase):
                 self.assertEqual(expected, [n for n in range(1, 13) if schedule.is_hit(n)])
 
     def test_hits_are_counted_from_calls(self) -> None:
-        """How many hits there were, and which calls they are, follows from the calls alone."""
+        """`hits` and `call_of` follow from the number of calls alone."""
         for name, (schedule, expected) in SCHEDULES.items():
             with self.subTest(name):
                 for calls in range(13):
@@ -62,23 +62,23 @@ class ScheduleTest(unittest.TestCase):
                 self.assertEqual(expected[0] if expected else None, schedule.first)
 
     def test_what_never_ends(self) -> None:
-        """Whether a schedule lets a call pass once it has hit."""
+        """`is_endless` is true if no call passes after the first hit."""
         endless = {name for name, (schedule, _) in SCHEDULES.items() if schedule.is_endless}
         self.assertEqual({"always", "after ten", "after none", "each", "surely"}, endless)
 
     def test_eight_threads_take_each_ticket_once(self) -> None:
-        """No ticket is lost or given twice, while one thread or another lays out more."""
+        """Eight threads that take and extend tickets lose none and take none twice."""
         for name, (schedule, _) in SCHEDULES.items():
             with self.subTest(name):
-                tickets = Tickets(schedule)
+                tickets = TicketIterator(schedule)
                 lock = threading.Lock()
 
-                def taken(_: int, tickets: Tickets = tickets, lock: Any = lock) -> int:
+                def taken(_: int, tickets: TicketIterator = tickets, lock: Any = lock) -> int:
                     hits = 0
                     for _ in range(2000):
-                        while (ticket := tickets.take()) is MORE:
+                        while (ticket := tickets.take()) is EXHAUSTED:
                             with lock:
-                                tickets.lay_out_more()
+                                tickets.extend()
                         hits += not ticket
                     return hits
 
@@ -86,18 +86,18 @@ class ScheduleTest(unittest.TestCase):
                 self.assertEqual(16_000, tickets.taken)
 
     def test_hits_that_are_far_apart(self) -> None:
-        """They are where those that are close together would be, over many pieces, too."""
+        """Widely spaced hits are exact over many pieces of tickets."""
         for n in (7, 1000, 1001, 1500):
-            tickets = Tickets(Every(n))
+            tickets = TicketIterator(Every(n))
             hits = [call for call in range(1, 100_001) if not take(tickets)]
             self.assertEqual(list(range(n, 100_001, n)), hits)
             self.assertEqual(100_000, tickets.taken)
 
-    def test_a_handler_that_lays_out_more_while_it_is_laid_out(self) -> None:
-        """What it has laid out and taken counts."""
+    def test_a_signal_handler_that_extends_during_extend(self) -> None:
+        """Tickets that a signal handler builds and takes during `extend` count."""
         schedule = Every(1)
-        tickets = Tickets(schedule)
-        while tickets.take() is not MORE:
+        tickets = TicketIterator(schedule)
+        while tickets.take() is not EXHAUSTED:
             pass
         before = tickets.taken
         parts = schedule.parts
@@ -108,11 +108,11 @@ class ScheduleTest(unittest.TestCase):
             return parts(calls)
 
         schedule.parts = interrupted  # type: ignore[method-assign]
-        tickets.lay_out_more()
+        tickets.extend()
         self.assertEqual(before + 1, tickets.taken)
 
     def test_a_seed_draws_the_same_calls_again(self) -> None:
-        """Also in another process, asked in any order, and far apart."""
+        """A seed selects the same calls after pickling, and in any order of queries."""
         one, other = Random(0.5, "seed"), pickle.loads(pickle.dumps(Random(0.5, "seed")))
         self.assertEqual(
             [one.is_hit(n) for n in range(1, 500)],
@@ -123,10 +123,10 @@ class ScheduleTest(unittest.TestCase):
         self.assertAlmostEqual(0.5, one.hits(100_000) / 100_000, delta=0.01)
 
     def test_half_a_schedule_of_many_runs(self) -> None:
-        """A thousand single calls are as exact as one."""
+        """A schedule of a thousand single calls is exact."""
         calls = list(range(1, 3000, 3))
         schedule = Runs.of_calls(calls)
-        tickets = Tickets(schedule)
+        tickets = TicketIterator(schedule)
         self.assertEqual(calls, [n for n in range(1, 3001) if not tickets.take()])
         self.assertEqual((1000, 3000), (schedule.hits(3000), tickets.taken))
 

@@ -12,10 +12,10 @@ from tests.faults import program
 
 
 class ReferenceTest(unittest.TestCase):
-    """The name under which another process finds what faults are injected into."""
+    """The name by which another process finds the target of a plan."""
 
     def test_modules_classes_and_global_objects(self) -> None:
-        """Each has one that leads back to it."""
+        """A reference to each of these resolves to the same object."""
         for target, expected in (
             (string, ("string", "")),
             (os.path, (os.path.__name__, "")),
@@ -29,14 +29,14 @@ class ReferenceTest(unittest.TestCase):
                 self.assertIs(target, Reference(*expected).resolve())
 
     def test_a_module_under_another_name(self) -> None:
-        """It is found under the name that it has in `sys.modules`."""
+        """A module is found by its name in `sys.modules`."""
         module = types.ModuleType("itf_called_so")
         self.assertIsNone(reference_to(module))
         with mock.patch.dict(sys.modules, itf_known_as=module):
             self.assertEqual(("itf_known_as", ""), reference_to(module))
 
     def test_what_has_none(self) -> None:
-        """Local classes and objects."""
+        """Local classes and objects have no reference."""
 
         class Local:
             pass
@@ -45,14 +45,14 @@ class ReferenceTest(unittest.TestCase):
             self.assertIsNone(reference_to(target))
 
     def test_a_class_that_another_has_taken_the_name_of(self) -> None:
-        """The name leads to the other one, so it is not that of this class."""
+        """A class whose name now leads to another class has no reference."""
         kept = program.Store
         with mock.patch.object(program, "Store", type("Store", (), {})):
             self.assertIsNone(reference_to(kept))
         self.assertEqual(("tests.faults.program", "Store"), reference_to(kept))
 
     def test_modules_that_load_at_their_first_use(self) -> None:
-        """The search for an object loads none."""
+        """Searching for an object loads no lazy module."""
 
         class Lazy(types.ModuleType):
             def __getattribute__(self, name: str) -> object:

@@ -1,4 +1,4 @@
-"""Callbacks in the order in which they were registered."""
+"""Callbacks, called in the order of their registration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CallbackRegistryTest(unittest.TestCase):
         return lambda event: self.calls.append(name)
 
     def test_they_are_called_in_order(self) -> None:
-        """First come, first called; one registered twice is called twice."""
+        """Callbacks are called in order; a callback registered twice is called twice."""
         again = self.note("again")
         for callback in (self.note("a"), again, self.note("b"), again):
             self.registry.register(callback, None)
@@ -33,7 +33,7 @@ class CallbackRegistryTest(unittest.TestCase):
         self.assertEqual(["a", "again", "b", "again"], self.calls)
 
     def test_a_handle_unregisters_once_or_by_with(self) -> None:
-        """A second unregister does nothing, and takes no other callback with it."""
+        """A second `unregister` does nothing, and removes no other callback."""
         callback = self.note("x")
         first = self.registry.register(callback, None)
         self.registry.register(callback, None)
@@ -46,7 +46,7 @@ class CallbackRegistryTest(unittest.TestCase):
         self.assertEqual(["x", "x", "x"], self.calls)
 
     def test_one_unregistered_while_others_are_called_is_called_no_more(self) -> None:
-        """Itself, an earlier and a later one; the rest are called."""
+        """A callback may unregister itself or others; the remaining ones are called."""
         handles: dict[str, Any] = {}
 
         def unregister(event: str) -> None:
@@ -63,7 +63,7 @@ class CallbackRegistryTest(unittest.TestCase):
         self.assertEqual(["earlier", "unregister", "rest", "rest"], self.calls)
 
     def test_one_registered_while_others_are_called_waits_for_the_next(self) -> None:
-        """No event is told to whoever came after it."""
+        """A callback registered during an event receives only later events."""
         self.registry.register(lambda event: self.registry.register(self.note("new"), None), None)
         self.call()
         self.assertEqual([], self.calls)
@@ -71,7 +71,7 @@ class CallbackRegistryTest(unittest.TestCase):
         self.assertEqual(["new"], self.calls)
 
     def test_all_are_called_though_some_fail(self) -> None:
-        """What they raised is handed back, in order."""
+        """`call_all` calls all, and returns their errors in order."""
         errors = [ValueError("1"), KeyError("2")]
 
         def fail(error: Exception) -> Any:
@@ -86,7 +86,7 @@ class CallbackRegistryTest(unittest.TestCase):
         self.assertEqual(["a", "b"], self.calls)
 
     def test_only_those_whose_key_is_wanted(self) -> None:
-        """A callback without a key hears everything."""
+        """A callback without a key receives every event."""
         self.registry.register(self.note("a"), "a")
         self.registry.register(self.note("b"), "b")
         self.registry.register(self.note("all"), None)
@@ -94,7 +94,7 @@ class CallbackRegistryTest(unittest.TestCase):
         self.assertEqual(["b", "all"], self.calls)
 
     def test_what_cannot_be_registered_is_refused(self) -> None:
-        """At once, not at the first event."""
+        """A wrong callback or key raises at registration, not at the first event."""
         for args, message in (
             (
                 ("print", None),
@@ -108,7 +108,7 @@ class CallbackRegistryTest(unittest.TestCase):
             self.assertEqual(message, str(caught.exception))
 
     def test_eight_threads_register_and_call_at_once(self) -> None:
-        """None is lost, and those unregistered are gone."""
+        """No callback is lost, and an unregistered callback is not called."""
 
         def work(number: int) -> None:
             for index in range(100):

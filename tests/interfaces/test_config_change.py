@@ -1,4 +1,4 @@
-"""Configuration that changes at run time."""
+"""Configuration changes at run time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ConfigTestCase(unittest.TestCase):
 
 class MixinTest(unittest.TestCase):
     def test_it_works_in_every_class_without_an_init(self) -> None:
-        """On a plain class, with TestCase in either base order, without super().__init__()."""
+        """It needs no __init__ call: on a plain class, and with TestCase in either base order."""
         for cls in mixed_in(ConfigChangeObserver):
             with self.subTest(cls=cls.__name__):
                 first, second = cls(), cls()
@@ -40,7 +40,7 @@ class MixinTest(unittest.TestCase):
                 self.assertEqual(1, len(seen.__self__))
 
     def test_eight_threads_change_at_once(self) -> None:
-        """Every change is recorded and told; one thread's chain is no other's circle."""
+        """Every change is recorded and observed; changes of other threads are no cycle."""
         config = ConfigChangeObserver()
         seen: list[Any] = []
         config.register_observer(lambda event: seen.append(event["new_value"]))
@@ -59,7 +59,7 @@ class MixinTest(unittest.TestCase):
 
 class ChangeTest(ConfigTestCase):
     def test_a_change_is_recorded_and_returned(self) -> None:
-        """As an event in the standard format, in the log and on the timeline."""
+        """A change is an event in the standard format, in the log and on the timeline."""
         self.config.map_config("parser_timeout", "chunker.parser")
         event = self.config.on_config_change("parser_timeout", 30, 60)
         self.assertEqual(
@@ -78,7 +78,7 @@ class ChangeTest(ConfigTestCase):
         self.assertEqual(event, told["data"])
 
     def test_events_handed_out_are_copies(self) -> None:
-        """Neither caller nor observer nor reader can change the log."""
+        """Callers, observers and readers cannot modify the log."""
         self.config.register_observer(lambda event: event["new_value"].append("observer"))
         heard: list[Any] = []
         self.config.register_observer(lambda event: heard.append(event["new_value"]))
@@ -92,13 +92,13 @@ class ChangeTest(ConfigTestCase):
         self.assertEqual([[1], [1]], heard)
 
     def test_a_key_that_is_no_text_is_refused(self) -> None:
-        """Nothing is recorded."""
+        """A key that is no str raises a TypeError, and nothing is recorded."""
         with self.assertRaisesRegex(TypeError, "^config_key must be a str, got 7$"):
             self.config.on_config_change(7, 1, 2)  # type: ignore[arg-type]
         self.assertEqual([], self.changes())
 
     def test_the_log_can_be_asked_for_a_key(self) -> None:
-        """By the same patterns as everywhere."""
+        """`get_change_log` filters by the usual patterns."""
         for key in ("a.b", "a.c", "b"):
             self.config.on_config_change(key, 0, 1)
         for pattern, keys in (("b", ["a.b", "b"]), ("a.*", ["a.b", "a.c"]), ("x", [])):
@@ -106,7 +106,7 @@ class ChangeTest(ConfigTestCase):
             self.assertEqual(keys, [event["config_path"] for event in log])
 
     def test_secrets_are_neither_in_json_nor_in_a_description(self) -> None:
-        """Of a change of a secret, and of a change of what holds one."""
+        """Secrets are redacted, also inside a changed container."""
         self.config.on_config_change("db.password", "hunter2", "hunter2")
         self.config.on_config_change("db", {"Api-Key": "hunter2"}, None)
         text = self.config.timeline.describe()
@@ -117,7 +117,7 @@ class ChangeTest(ConfigTestCase):
 
 class AffectedModulesTest(ConfigTestCase):
     def test_a_pattern_matches_a_key_a_run_of_segments_or_a_glob(self) -> None:
-        """And nothing that only looks like it."""
+        """A pattern does not match a mere substring of a key."""
         for pattern, key, matches in (
             ("chunk_types", "chunk_types", True),
             ("chunk_types", "languages.python.chunk_types", True),
@@ -139,7 +139,7 @@ class AffectedModulesTest(ConfigTestCase):
                 self.assertIs(matches, key_matches(pattern, key))
 
     def test_all_matching_patterns_count_each_module_once_in_mapping_order(self) -> None:
-        """The class's own map comes before what one object adds."""
+        """Patterns of the class precede those of the object; each module appears once."""
 
         class Mapped(ConfigChangeObserver):
             config_modules: ClassVar[Any] = {"timeout": ["c", "a"], "other": ["x"]}
@@ -151,7 +151,7 @@ class AffectedModulesTest(ConfigTestCase):
         self.assertEqual(["c", "a"], Mapped().get_affected_modules("parser.timeout"))
 
     def test_an_unknown_key_affects_the_default(self) -> None:
-        """Which is nothing unless a class sets it."""
+        """An unknown key affects the default modules; by default none."""
 
         class Defaulted(ConfigChangeObserver):
             default_affected_modules: ClassVar[Any] = ("core",)
@@ -163,7 +163,7 @@ class AffectedModulesTest(ConfigTestCase):
         self.assertEqual([], self.config.get_affected_modules("unknown"))
 
     def test_a_lone_str_of_modules_is_refused(self) -> None:
-        """It would be taken for a list of letters; the message guesses what was meant."""
+        """A str instead of a list of modules raises an error with a suggestion."""
 
         class Slip(ConfigChangeObserver):
             config_modules: ClassVar[Any] = {"a": "core"}
@@ -178,7 +178,7 @@ class AffectedModulesTest(ConfigTestCase):
             )
 
     def test_map_config_takes_names(self) -> None:
-        """A list instead of several arguments is told how to be passed."""
+        """A list instead of separate arguments raises an error with a suggestion."""
         with self.assertRaises(TypeError) as caught:
             self.config.map_config("a", ["m"])  # type: ignore[arg-type]
         self.assertEqual(
@@ -190,7 +190,7 @@ class AffectedModulesTest(ConfigTestCase):
 
 class ObserverTest(ConfigTestCase):
     def test_observers_are_called_in_order_after_the_recording(self) -> None:
-        """Each with the event; those with a key only for what it matches."""
+        """Observers receive recorded events; an observer with a key only the matching ones."""
         calls: list[Any] = []
         self.config.register_observer(lambda event: calls.append(("all", len(self.changes()))))
         self.config.register_observer(lambda event: calls.append("timeout"), key="timeout")
@@ -200,7 +200,7 @@ class ObserverTest(ConfigTestCase):
         self.assertEqual([("all", 1), "timeout", "glob", ("all", 2)], calls)
 
     def test_a_handle_ends_it(self) -> None:
-        """By ``unregister`` or at the end of its ``with``."""
+        """`unregister` or the end of the ``with`` ends a registration."""
         calls: list[str] = []
         with self.config.register_observer(lambda event: calls.append("with")):
             self.config.on_config_change("a", 1, 2)
@@ -211,7 +211,7 @@ class ObserverTest(ConfigTestCase):
         self.assertEqual(["with", "handle"], calls)
 
     def test_a_failing_observer_stops_neither_the_others_nor_the_event(self) -> None:
-        """All run, then an ExceptionGroup has what they raised."""
+        """All observers run; then an ExceptionGroup contains their errors."""
         calls: list[str] = []
         errors = [ValueError("1"), KeyError("2")]
 
@@ -236,7 +236,7 @@ class ObserverTest(ConfigTestCase):
         self.assertEqual([("k", 1, 2)], self.changes())
 
     def test_a_base_exception_of_an_observer_goes_through(self) -> None:
-        """Ctrl-C is obeyed, and leaves no change under way behind."""
+        """A KeyboardInterrupt propagates, and the change is no longer in progress."""
 
         def interrupt(event: Any) -> None:
             raise KeyboardInterrupt
@@ -245,10 +245,10 @@ class ObserverTest(ConfigTestCase):
         with self.assertRaises(KeyboardInterrupt):
             self.config.on_config_change("k", 1, 2)
         handle.unregister()
-        self.config.on_config_change("k", 1, 2)  # and no circle
+        self.config.on_config_change("k", 1, 2)  # is no cycle
 
     def test_no_lock_is_held_while_observers_run(self) -> None:
-        """Another thread may change configuration while an observer waits for it."""
+        """While an observer waits, another thread can change configuration."""
         self.config.register_observer(
             lambda event: in_threads(1, lambda _: self.config.on_config_change("inner", 1, 2)),
             key="outer",
@@ -257,7 +257,7 @@ class ObserverTest(ConfigTestCase):
         self.assertEqual(["outer", "inner"], [key for key, _, _ in self.changes()])
 
     def test_an_observer_may_change_configuration(self) -> None:
-        """Other keys, and also its own: one that clamps a value is no circle."""
+        """An observer may change other keys, and correct its own key."""
         settings: dict[str, Any] = {"size": 1, "derived": 1}
         watched = self.config.watch_config(settings)
 
@@ -282,7 +282,7 @@ class ObserverTest(ConfigTestCase):
         )
 
     def test_a_task_that_an_observer_started_is_on_its_own(self) -> None:
-        """When it changes the same key later, that is no circle."""
+        """A later change of the same key, by a task that an observer started, is no cycle."""
 
         async def main() -> None:
             tasks: list[asyncio.Task[None]] = []
@@ -303,7 +303,7 @@ class ObserverTest(ConfigTestCase):
 
 class CycleTest(ConfigTestCase):
     def circle(self, *keys: str, value: Callable[[], Any]) -> None:
-        """Let an observer of each key change the next."""
+        """Register an observer for each key that changes the next key."""
         for key, following in zip(keys, [*keys[1:], keys[0]], strict=True):
             self.config.register_observer(
                 lambda event, following=following: self.config.on_config_change(
@@ -321,8 +321,8 @@ class CycleTest(ConfigTestCase):
         numbers = iter(range(10**9))
         return lambda: next(numbers)
 
-    def test_circles_of_one_two_and_three_keys(self) -> None:
-        """A bare ConfigCycleError names the keys, the first one again at the end."""
+    def test_cycles_of_one_two_and_three_keys(self) -> None:
+        """The ConfigCycleError lists the keys, the first one again at the end."""
         for keys in (("a",), ("a", "b"), ("a", "b", "c")):
             with self.subTest(keys=keys):
                 self.config = ConfigChangeObserver()
@@ -333,14 +333,14 @@ class CycleTest(ConfigTestCase):
                 self.assertEqual(keys, turned[start:] + turned[:start])
                 self.assertEqual(error.keys[0], error.keys[-1])
                 self.assertEqual(
-                    f"configuration changes in a circle: {' -> '.join(error.keys)}; "
-                    "an observer of each of these keys changes the next: break the circle, "
+                    f"configuration changes in a cycle: {' -> '.join(error.keys)}; "
+                    "an observer of each of these keys changes the next: break the cycle, "
                     "or change a key only if its value differs",
                     str(error),
                 )
 
-    def test_circles_whose_values_never_repeat(self) -> None:
-        """A counter goes on for ever as well; one turn of it is named."""
+    def test_cycles_whose_values_never_repeat(self) -> None:
+        """A cycle that increments a value is detected too; one round is listed."""
         for keys in (("a",), ("a", "b"), ("a", "b", "c")):
             with self.subTest(keys=keys):
                 self.config = ConfigChangeObserver()
@@ -348,8 +348,8 @@ class CycleTest(ConfigTestCase):
                 self.assertEqual((*keys, "a"), self.cycle_of("a").keys)
                 self.assertLess(len(self.changes()), 50)
 
-    def test_a_large_circle_is_no_recursion_error(self) -> None:
-        """Sixty keys with values that never repeat, and a chain that never comes back."""
+    def test_a_large_cycle_is_no_recursion_error(self) -> None:
+        """Sixty keys, and an endless chain of new keys, raise a ConfigCycleError."""
         self.circle(*(f"k{n}" for n in range(60)), value=self.counter())
         error = self.cycle_of("k0")
         self.assertEqual("k0", error.keys[0])
@@ -362,8 +362,8 @@ class CycleTest(ConfigTestCase):
         )
         self.assertEqual(("start", "n0", "n1"), self.cycle_of("start").keys[:3])
 
-    def test_a_circle_with_many_observers_ends_soon(self) -> None:
-        """Four observers that each change the key do not walk 4 ** 8 ways."""
+    def test_a_cycle_with_many_observers_ends_soon(self) -> None:
+        """Four observers that each change the key do not make 4 ** 8 changes."""
         numbers = self.counter()
         for _ in range(4):
             self.circle("a", value=numbers)
@@ -377,8 +377,8 @@ class CycleTest(ConfigTestCase):
         self.cycle_of("start")
         self.assertLess(len(self.changes()), 300)
 
-    def test_a_circle_through_a_watched_mapping(self) -> None:
-        """Two settings that never agree are told, and not as a RecursionError."""
+    def test_a_cycle_through_a_watched_mapping(self) -> None:
+        """Two settings that change each other raise a ConfigCycleError, no RecursionError."""
         watched = self.config.watch_config({"a": 0, "b": 0})
 
         def bump(key: str) -> Callable[[Any], None]:
@@ -391,7 +391,7 @@ class CycleTest(ConfigTestCase):
         self.assertEqual(("a", "b", "a"), caught.exception.keys)
 
     def test_what_else_failed_on_the_way_is_the_cause(self) -> None:
-        """At every turn; nothing of it is lost."""
+        """Other failures in every round of the cycle are its cause."""
         self.circle("a", "b", value=lambda: "same")
         for key in ("a", "b"):
 
@@ -413,8 +413,8 @@ class CycleTest(ConfigTestCase):
         leaves(cause)
         self.assertEqual({"a", "b"}, set(found))
 
-    def test_two_objects_in_one_circle(self) -> None:
-        """Each changes the other's configuration; the keys of both are named."""
+    def test_two_objects_in_one_cycle(self) -> None:
+        """A cycle over two objects lists the keys of both."""
         other = ConfigChangeObserver()
         self.config.register_observer(lambda event: other.on_config_change("theirs", None, 1))
         other.register_observer(lambda event: self.config.on_config_change("ours", None, 1))
@@ -422,8 +422,8 @@ class CycleTest(ConfigTestCase):
             self.config.on_config_change("ours", None, 1)
         self.assertEqual(("ours", "theirs", "ours"), caught.exception.keys)
 
-    def test_after_a_circle_all_goes_on(self) -> None:
-        """The same key can change again when the circle is broken."""
+    def test_after_a_cycle_changes_are_possible(self) -> None:
+        """After a cycle, the same key can change again."""
         handle = self.config.register_observer(
             lambda event: self.config.on_config_change("a", None, "first")
         )
@@ -440,36 +440,36 @@ class OverrideTest(ConfigTestCase):
         self.settings: dict[str, Any] = {"size": 1, "parser": self.inner, "dotted.key": 1}
         self.before = {"size": 1, "parser": {"timeout": 30}, "dotted.key": 1}
 
-    def test_it_sets_and_puts_back_both_as_events(self) -> None:
-        """The mapping is the user's own, and comes watched."""
+    def test_it_sets_and_restores_both_as_events(self) -> None:
+        """The change and the restoration are events; the mapping is returned watched."""
         with self.config.override_config(self.settings, size=2) as watched:
             self.assertEqual(2, self.settings["size"])
             watched["size"] = 3
         self.assertEqual(self.before, self.settings)
         self.assertEqual([("size", 1, 2), ("size", 2, 3), ("size", 3, 1)], self.changes())
 
-    def test_it_puts_back_when_the_body_raises(self) -> None:
-        """The body's error goes on."""
+    def test_it_restores_when_the_body_raises(self) -> None:
+        """An error of the body restores the configuration and propagates."""
         with self.assertRaises(KeyError), self.config.override_config(self.settings, size=2):
             raise KeyError
         self.assertEqual(self.before, self.settings)
         self.assertEqual([("size", 1, 2), ("size", 2, 1)], self.changes())
 
     def test_new_keys_are_removed(self) -> None:
-        """Also where the body removed them first."""
+        """New keys are removed, unless the body has removed them."""
         with self.config.override_config(self.settings, new=1, other=2):
             del self.settings["other"]
         self.assertEqual(self.before, self.settings)
         self.assertEqual([("new", None, 1), ("other", None, 2), ("new", 1, None)], self.changes())
 
     def test_a_key_that_the_body_removed_comes_back(self) -> None:
-        """What was there before is there again."""
+        """A key that the body removed is restored."""
         with self.config.override_config(self.settings, size=2) as watched:
             del watched["size"]
         self.assertEqual(self.before, self.settings)
 
     def test_dotted_keys_reach_inside_unless_they_are_keys(self) -> None:
-        """Nested by path; a key with a dot in it by itself; one that leads nowhere is new."""
+        """A dotted key addresses nested mappings, unless that exact key exists."""
         with self.config.override_config(
             self.settings,
             **{"parser.timeout": 5, "parser.new": 1, "dotted.key": 2, "no.where": 3},
@@ -487,22 +487,22 @@ class OverrideTest(ConfigTestCase):
         self.assertEqual(("parser.timeout", 30, 5), self.changes()[0])
         self.assertEqual(("parser.timeout", 5, 30), self.changes()[-1])
 
-    def test_the_very_same_object_is_put_back(self) -> None:
-        """Not an equal copy, and not a watched view."""
+    def test_the_very_same_object_is_restored(self) -> None:
+        """The original object is restored, no copy and no view."""
         with self.config.override_config(self.settings, parser={"timeout": 1}):
             self.assertIsNot(self.inner, self.settings["parser"])
         self.assertIs(self.inner, self.settings["parser"])
 
     def test_overrides_nest(self) -> None:
-        """Each puts back what it found."""
+        """Each override restores what was there before it."""
         with self.config.override_config(self.settings, size=2):
             with self.config.override_config(self.settings, size=3, **{"parser.timeout": 4}):
                 self.assertEqual((3, 4), (self.settings["size"], self.inner["timeout"]))
             self.assertEqual((2, 30), (self.settings["size"], self.inner["timeout"]))
         self.assertEqual(self.before, self.settings)
 
-    def test_it_puts_back_though_observers_fail(self) -> None:
-        """All keys, also when the very first change was refused by an observer."""
+    def test_it_restores_though_observers_fail(self) -> None:
+        """If an observer fails on the first change, all keys are restored."""
 
         def fail(event: Any) -> None:
             raise ValueError(event["new_value"])
@@ -515,8 +515,8 @@ class OverrideTest(ConfigTestCase):
             self.fail("the body must not run")  # pragma: no cover
         self.assertEqual(self.before, self.settings)
 
-    def test_it_puts_all_back_though_observers_fail_then(self) -> None:
-        """One that fails at the end keeps no other key from being put back."""
+    def test_it_restores_all_though_observers_fail_then(self) -> None:
+        """If an observer fails on a restoration, the other keys are still restored."""
 
         def fail(event: Any) -> None:
             raise ValueError
@@ -530,13 +530,13 @@ class OverrideTest(ConfigTestCase):
         self.assertEqual(self.before, self.settings)
 
     def test_keys_may_have_the_names_of_parameters(self) -> None:
-        """``self`` and ``mapping`` are keys as any other."""
+        """``self`` and ``mapping`` can be keys."""
         with self.config.override_config(self.settings, self=1, mapping=2):
             self.assertEqual((1, 2), (self.settings["self"], self.settings["mapping"]))
         self.assertEqual(self.before, self.settings)
 
     def test_what_cannot_be_changed_is_refused(self) -> None:
-        """A mapping proxy cannot be configured."""
+        """An immutable mapping raises a TypeError."""
         with self.assertRaisesRegex(
             TypeError, "^expected a mapping that can be changed, got 'settings'$"
         ):

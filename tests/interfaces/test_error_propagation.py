@@ -1,4 +1,4 @@
-"""Errors on their way across modules."""
+"""Errors that cross from module to module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support import in_threads, mixed_in
 
 
 def fail_as(module: str, error: BaseException) -> BaseException:
-    """Return an error that was raised by ``work`` of a module of this name."""
+    """Return an error raised by the function ``work`` of a module with this name."""
     namespace: dict[str, Any] = {"__name__": module, "error": error}
     exec("def work():\n    raise error\n", namespace)
     try:
@@ -31,7 +31,7 @@ def fail_as(module: str, error: BaseException) -> BaseException:
 
 
 def chained(count: int) -> BaseException:
-    """Return an error with a chain of causes, as `raise … from …` makes it."""
+    """Return an error with a chain of causes, as ``raise ... from ...`` makes it."""
     error: BaseException = ValueError(0)
     for number in range(1, count):
         following = ValueError(number)
@@ -52,7 +52,7 @@ class ErrorTestCase(unittest.TestCase):
 
 class MixinTest(unittest.TestCase):
     def test_it_works_in_every_class_without_an_init(self) -> None:
-        """On a plain class, with TestCase in either base order, without super().__init__()."""
+        """It needs no __init__ call: on a plain class, and with TestCase in either base order."""
         for cls in mixed_in(ErrorPropagationMixin):
             with self.subTest(cls=cls.__name__):
                 first, second = cls(), cls()
@@ -63,7 +63,7 @@ class MixinTest(unittest.TestCase):
                 self.assertEqual([], second.get_error_chain())
 
     def test_eight_threads_capture_at_once(self) -> None:
-        """Nothing is lost, and every thread is named."""
+        """No capture is lost, and each has the name of its thread."""
         errors = ErrorPropagationMixin()
 
         def work(number: int) -> None:
@@ -76,14 +76,14 @@ class MixinTest(unittest.TestCase):
         self.assertEqual(
             sorted((f"m{n}", str(i)) for n in range(8) for i in range(50)), sorted(captured)
         )
-        for number in range(8):  # each thread's own are in order
+        for number in range(8):  # in order for each thread
             self.assertEqual(
                 list(map(str, range(50))),
                 [message for module, message in captured if module == f"m{number}"],
             )
 
     def test_it_works_without_asserts(self) -> None:
-        """``python -O`` changes nothing: the checks are no assert statements."""
+        """``python -O`` disables no check."""
         code = (
             "import itf\n"
             "e = itf.ErrorPropagationMixin()\n"
@@ -108,7 +108,7 @@ class MixinTest(unittest.TestCase):
 
 class CaptureTest(ErrorTestCase):
     def test_a_context_has_exactly_the_standard_keys(self) -> None:
-        """What itf adds is in ``context_data``."""
+        """Additional data is in ``context_data``."""
         error = fail_as("chunker.parser", ValueError("Parser timeout"))
         context = self.errors.capture_cross_module_error("chunker.parser", "cli.main", error)
         self.assertEqual(
@@ -136,7 +136,7 @@ class CaptureTest(ErrorTestCase):
         self.assertEqual((os.getpid(), None), (data["process"], data["task"]))
 
     def test_modules_and_operation_are_found_out(self) -> None:
-        """None takes the raising module, the caller's module and the raising function."""
+        """The defaults are the raising module, the caller's module, and the raising function."""
         context = self.errors.capture_cross_module_error(
             None, None, fail_as("chunker.parser", ValueError())
         )
@@ -146,7 +146,7 @@ class CaptureTest(ErrorTestCase):
         )
 
     def test_the_operation_is_a_qualified_name(self) -> None:
-        """A method is told with its class."""
+        """The operation of a method includes its class."""
         try:
             self.raise_error()
         except ValueError as error:
@@ -157,7 +157,7 @@ class CaptureTest(ErrorTestCase):
         raise ValueError
 
     def test_an_error_never_raised_has_the_class_for_an_operation(self) -> None:
-        """And the caller's module for its source."""
+        """For an error never raised, the class and the caller's module are the defaults."""
 
         class Pipeline(ErrorPropagationMixin):
             pass
@@ -167,12 +167,12 @@ class CaptureTest(ErrorTestCase):
         self.assertIn("test_an_error_never_raised", context["context_data"]["call_stack"][0])
 
     def test_an_operation_given_is_taken(self) -> None:
-        """The caller knows best."""
+        """A given operation replaces the default."""
         context = self.errors.capture_cross_module_error("a", "b", ValueError(), operation="load")
         self.assertEqual("load", context["operation"])
 
     def test_context_data_is_merged_in_as_a_copy(self) -> None:
-        """Also where it comes from another mapping than a dict."""
+        """``context_data`` may be any mapping, and is copied."""
         items = [1]
         context = self.errors.capture_cross_module_error(
             "a", "b", ValueError(), context_data=types.MappingProxyType({"items": items})
@@ -182,7 +182,7 @@ class CaptureTest(ErrorTestCase):
         self.assertIn("traceback", context["context_data"])
 
     def test_context_data_may_not_replace_where_it_came_from(self) -> None:
-        """``traceback`` and ``call_stack`` are itf's; nothing is captured."""
+        """``traceback`` and ``call_stack`` are reserved; then nothing is captured."""
         with self.assertRaises(ValueError) as caught:
             self.errors.capture_cross_module_error(
                 "a", "b", ValueError(), context_data={"traceback": [], "call_stack": []}
@@ -195,7 +195,7 @@ class CaptureTest(ErrorTestCase):
         self.assertEqual([], self.errors.get_error_chain())
 
     def test_what_is_no_exception_is_refused(self) -> None:
-        """The message guesses the mistake; a Mock of an exception is none either."""
+        """A class or a Mock instead of an exception raises an error with a suggestion."""
         for value, message in (
             ("oops", "expected an exception, got 'oops'"),
             (
@@ -210,18 +210,18 @@ class CaptureTest(ErrorTestCase):
             self.errors.capture_cross_module_error("a", "b", mock.Mock(spec=ValueError))
 
     def test_names_that_are_no_text_are_refused(self) -> None:
-        """The message says which."""
+        """The message names the argument."""
         with self.assertRaisesRegex(TypeError, "^target_module must be a str or None, got 7$"):
             self.errors.capture_cross_module_error("a", 7, ValueError())  # type: ignore[arg-type]
 
     def test_it_is_on_the_timeline(self) -> None:
-        """As an event of the kind ``error``."""
+        """A capture is an event of the kind ``error``."""
         self.errors.capture_cross_module_error("a", "b", ValueError("x"))
         (event,) = self.errors.timeline.events("error")
         self.assertEqual("x", event["data"]["error_message"])
 
     def test_contexts_handed_out_are_copies(self) -> None:
-        """Changing one changes neither the log nor the timeline."""
+        """Changing a returned context changes neither log nor timeline."""
         context = self.errors.capture_cross_module_error("a", "b", ValueError())
         for one in (context, self.errors.get_error_chain()[0]):
             one["source_module"] = "other"
@@ -232,7 +232,7 @@ class CaptureTest(ErrorTestCase):
         self.assertEqual("a", self.errors.timeline.events()[0]["data"]["source_module"])
 
     def test_the_newest_ten_thousand_are_kept(self) -> None:
-        """How many were dropped is told."""
+        """Older captures are dropped and counted."""
         error = ValueError()
         with mock.patch.multiple(
             "itf.interfaces.error_propagation", call_stack=lambda _: [], _format=lambda _: []
@@ -244,7 +244,7 @@ class CaptureTest(ErrorTestCase):
         self.assertEqual((10_000, 3), (len(chain), self.errors.dropped_error_count))
 
     def test_captured_frames_are_cleared(self) -> None:
-        """After a test, a captured error keeps nothing alive; its text stays."""
+        """After `forget_error_frames`, a captured error keeps its text, and no objects alive."""
 
         class Socket:
             pass
@@ -278,7 +278,7 @@ class OddErrorsTest(ErrorTestCase):
         return dict(context)
 
     def test_a_tree_is_kept_whole(self) -> None:
-        """Causes, contexts, notes and members, as a flat list."""
+        """Causes, contexts, notes and group members are a flat list."""
         member = ValueError("member")
         member.add_note("a note")
         error = ExceptionGroup("group", [member])
@@ -302,7 +302,7 @@ class OddErrorsTest(ErrorTestCase):
             )
 
     def test_a_chain_of_five_thousand_causes(self) -> None:
-        """All are kept, the traceback is text, and nothing recurses."""
+        """All causes are kept, without a RecursionError."""
         data = self.capture(chained(5000))["context_data"]
         self.assertEqual(5000, len(data["exceptions"]))
         self.assertEqual("ValueError: 4999\n", data["traceback"][-1])
@@ -311,13 +311,13 @@ class OddErrorsTest(ErrorTestCase):
         )
 
     def test_circular_contexts(self) -> None:
-        """Each is kept once."""
+        """Each error of a cycle is kept once."""
         first, second = ValueError("1"), ValueError("2")
         first.__context__, second.__context__ = second, first
         self.assertEqual(2, len(self.capture(first)["context_data"]["exceptions"]))
 
     def test_groups_in_groups(self) -> None:
-        """Five hundred levels of them."""
+        """Five hundred nested groups are kept."""
         error: Exception = ValueError("leaf")
         for _ in range(500):
             error = ExceptionGroup("g", [error])
@@ -325,7 +325,7 @@ class OddErrorsTest(ErrorTestCase):
         self.assertEqual((501, "leaf"), (len(entries), entries[-1]["message"]))
 
     def test_raise_from_none_keeps_the_context(self) -> None:
-        """What Python does not show is still there to be read."""
+        """A context hidden by ``from None`` is kept."""
         try:
             try:
                 raise KeyError("hidden")
@@ -337,7 +337,7 @@ class OddErrorsTest(ErrorTestCase):
         self.assertNotIn("hidden'", data["traceback"][-1])
 
     def test_base_exceptions(self) -> None:
-        """Also what is no Exception."""
+        """A BaseException can be captured."""
         for error in (
             SystemExit(3),
             KeyboardInterrupt(),
@@ -349,7 +349,7 @@ class OddErrorsTest(ErrorTestCase):
                 self.assertIs(error, self.capture(caught)["original_error"])
 
     def test_exceptions_that_break_their_own_text(self) -> None:
-        """A broken ``__str__``, ``__repr__`` or ``__notes__`` is told; frames stay."""
+        """A failing ``__str__``, ``__repr__`` or ``__notes__`` is reported; frames are kept."""
 
         class BrokenError(Exception):
             def __str__(self) -> str:
@@ -369,7 +369,7 @@ class OddErrorsTest(ErrorTestCase):
         self.assertIn("<exception str() failed", "".join(data["traceback"]))
 
     def test_notes_that_are_no_list_of_text(self) -> None:
-        """They are told as well as they can be."""
+        """Malformed notes are shown as well as possible."""
         for notes, told in ((["a", 7], ["a", "7"]), ("text", []), (7, []), (b"x", [])):
             error = ValueError()
             error.__notes__ = notes  # type: ignore[assignment]
@@ -393,7 +393,7 @@ class VerifyTest(ErrorTestCase):
         self.errors.verify_error_context(self.context, expected)
 
     def test_what_holds_passes(self) -> None:
-        """Values, types, patterns, anything with an ``==`` of its own, and subsets."""
+        """Values, types, patterns, custom ``==`` and subsets match."""
         self.verify({})
         self.verify(
             {
@@ -410,8 +410,8 @@ class VerifyTest(ErrorTestCase):
         self.verify({"original_error": Exception})
         self.verify({"context_data": {"exceptions": [mock.ANY]}})
 
-    def test_everything_wrong_is_told_at_once(self) -> None:
-        """A line for each missing key and each mismatch, got and expected."""
+    def test_all_mismatches_are_reported_at_once(self) -> None:
+        """The error has one line for each missing key and each mismatch."""
         self.assert_fails(
             "the error context has 6 problems:\n"
             "  source_module: got 'chunker.parser', expected 'parser'\n"
@@ -431,7 +431,7 @@ class VerifyTest(ErrorTestCase):
         )
 
     def test_one_problem_is_one(self) -> None:
-        """The message counts."""
+        """The message has singular and plural."""
         self.assert_fails(
             "the error context has 1 problem:\n"
             "  context_data['file']: got {'name': 'a.py', 'size': 3}, expected 'a.py'",
@@ -446,7 +446,7 @@ class VerifyTest(ErrorTestCase):
         )
 
     def test_the_timestamp_is_checked_but_not_by_value(self) -> None:
-        """It has to be there and a float, whether it is expected or not."""
+        """The timestamp must be a float; its value is not compared."""
         self.verify({"timestamp": 0.0})
         context: Any = dict(self.context, timestamp=1)
         self.assert_fails(
@@ -464,7 +464,7 @@ class VerifyTest(ErrorTestCase):
         )
 
     def test_a_comparison_that_fails_is_a_mismatch(self) -> None:
-        """An ``==``, a ``str`` or an isinstance that raises does not hide the other problems."""
+        """A failing ``==``, ``str`` or isinstance is a mismatch; the others are reported too."""
 
         class Broken:
             def __eq__(self, other: object) -> bool:
@@ -489,7 +489,7 @@ class VerifyTest(ErrorTestCase):
         )
 
     def test_what_is_no_dict_is_refused(self) -> None:
-        """The message says what was given instead."""
+        """The message shows the value that is no mapping."""
         for args, got in (((None, {}), "None"), ((self.context, ["a"]), r"\['a'\]")):
             with self.assertRaisesRegex(
                 TypeError,
@@ -504,7 +504,7 @@ class PathTest(ErrorTestCase):
         self.errors.capture_cross_module_error(source, target, error)
 
     def test_a_wrapped_error_has_one_path(self) -> None:
-        """The example of the issue: parser -> parallel, wrapped, parallel -> cli."""
+        """An error wrapped on its way (parser, parallel, cli) has one path."""
         inner = ValueError()
         outer = RuntimeError()
         outer.__cause__ = inner
@@ -516,7 +516,7 @@ class PathTest(ErrorTestCase):
         self.errors.assert_error_path(outer, *path)
 
     def test_the_order_of_capture_does_not_matter(self) -> None:
-        """What an error was raised from comes first, even if it was captured last."""
+        """A cause precedes the error raised from it, even if captured later."""
         inner, outer = ValueError(), RuntimeError()
         outer.__context__ = inner
         self.hop("b", "c", outer)
@@ -524,7 +524,7 @@ class PathTest(ErrorTestCase):
         self.assertEqual(["a", "b", "c"], self.errors.get_error_path(outer))
 
     def test_the_root_raised_from_again_still_comes_first(self) -> None:
-        """``raise D from A`` while handling C, which came from B, which came from A."""
+        """In ``raise D from A`` while handling C (from B, from A), A is still first."""
         a, b, c, d = (ValueError(name) for name in "abcd")
         b.__cause__, c.__cause__, d.__context__, d.__cause__ = a, b, c, a
         for source, target, error in (("3", "4", d), ("2", "3", c), ("1", "2", b), ("0", "1", a)):
@@ -532,14 +532,14 @@ class PathTest(ErrorTestCase):
         self.assertEqual(list("01234"), self.errors.get_error_path(d))
 
     def test_an_error_that_goes_on_unwrapped(self) -> None:
-        """Several hops of the same error, in order; the same crossing counts once."""
+        """Several captures of one error are one path; a repeated crossing counts once."""
         error = ValueError()
         for source, target in (("a", "b"), ("a", "b"), ("b", "c"), ("c", "c"), ("c", "d")):
             self.hop(source, target, error)
         self.assertEqual(["a", "b", "c", "d"], self.errors.get_error_path(error))
 
     def test_members_of_a_group_count(self) -> None:
-        """A group comes from its members; four workers that failed alike are one way."""
+        """Captures of members precede the group; equal paths are merged."""
         members = [ValueError(n) for n in range(4)]
         for member in members:
             self.hop("worker", "pool", member)
@@ -548,19 +548,19 @@ class PathTest(ErrorTestCase):
         self.assertEqual(["worker", "pool", "cli"], self.errors.get_error_path(group))
 
     def test_a_gap_is_shown_as_it_is(self) -> None:
-        """A hop that does not begin where the last one ended begins anew."""
+        """If a capture's source is not the previous target, both modules are listed."""
         error = ValueError()
         self.hop("a", "b", error)
         self.hop("x", "y", error)
         self.assertEqual(["a", "b", "x", "y"], self.errors.get_error_path(error))
 
     def test_another_error_has_no_path(self) -> None:
-        """Equal errors are not the same error."""
+        """An equal but different error has no path."""
         self.hop("a", "b", ValueError("x"))
         self.assertEqual([], self.errors.get_error_path(ValueError("x")))
 
     def test_a_long_or_circular_chain_has_a_path(self) -> None:
-        """Neither 5,000 causes nor a circle recurses."""
+        """Neither 5,000 causes nor a cycle raise a RecursionError."""
         error = chained(5000)
         self.hop("a", "b", error)
         first, second = ValueError("1"), ValueError("2")
@@ -569,11 +569,11 @@ class PathTest(ErrorTestCase):
         self.assertEqual(["a", "b"], self.errors.get_error_path(error))
         self.assertEqual(["c", "d"], self.errors.get_error_path(first))
 
-    def test_another_way_is_told(self) -> None:
-        """Got and expected stand one below the other."""
+    def test_another_path_is_reported(self) -> None:
+        """The message shows actual and expected path below each other."""
         error = ValueError()
         self.assert_fails(
-            "ValueError took another way:\n  got:      (nothing was captured)\n  expected: a -> b",
+            "ValueError took another path:\n  got:      (nothing was captured)\n  expected: a -> b",
             self.errors.assert_error_path,
             error,
             "a",
@@ -581,7 +581,7 @@ class PathTest(ErrorTestCase):
         )
         self.hop("a", "c", error)
         self.assert_fails(
-            "ValueError took another way:\n  got:      a -> c\n  expected: a -> b",
+            "ValueError took another path:\n  got:      a -> c\n  expected: a -> b",
             self.errors.assert_error_path,
             error,
             "a",

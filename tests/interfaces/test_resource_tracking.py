@@ -1,4 +1,4 @@
-"""Resources: who owns what, and what leaked."""
+"""Resources: ownership and leaks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TrackerTestCase(unittest.TestCase):
 
 class MixinTest(unittest.TestCase):
     def test_it_works_in_every_class_without_an_init(self) -> None:
-        """On a plain class, with TestCase in either base order, without super().__init__()."""
+        """It needs no __init__ call: on a plain class, and with TestCase in either base order."""
         for cls in mixed_in(ResourceTracker):
             with self.subTest(cls=cls.__name__):
                 first, second = cls(), cls()
@@ -48,7 +48,7 @@ class MixinTest(unittest.TestCase):
                 self.assertEqual(1, len(first.timeline))
 
     def test_a_subclass_may_use_short_private_names(self) -> None:
-        """Whatever is itf's on the object begins with ``_itf_``."""
+        """All attributes of itf on the object begin with ``_itf_``."""
         names = [
             name
             for cls in ResourceTracker.__mro__[:-1]
@@ -61,7 +61,7 @@ class MixinTest(unittest.TestCase):
         self.assertEqual([], [name for name in vars(tracker) if not name.startswith("_itf_")])
 
     def test_eight_threads_at_once(self) -> None:
-        """Nothing is lost, and of eight that track one id one may."""
+        """No resource is lost; of eight threads that track one id, one succeeds."""
         tracker = ResourceTracker()
         refused: list[int] = []
 
@@ -88,7 +88,7 @@ class MixinTest(unittest.TestCase):
 
 class TrackTest(TrackerTestCase):
     def test_a_record_has_the_standard_keys(self) -> None:
-        """``released_at`` is there once it is released."""
+        """A record has ``released_at`` once it is released."""
         record = self.tracker.track_resource("m", "process", "r", metadata={"pid": 1})
         self.assertEqual(
             {
@@ -109,15 +109,15 @@ class TrackTest(TrackerTestCase):
         self.assertGreaterEqual(released["released_at"], record["created_at"])
 
     def test_it_is_on_the_timeline(self) -> None:
-        """What is tracked, leaked and released."""
+        """Tracking, leak and release are events."""
         self.tracker.track_resource("m", "lock", "r")
         self.tracker.verify_cleanup()
-        self.tracker.verify_cleanup()  # which it was already
+        self.tracker.verify_cleanup()  # already leaked: no second event
         self.tracker.release_resource("r")
         self.assertEqual(["active", "leaked", "released"], self.states())
 
-    def test_the_timeline_tells_the_tracking_though_it_is_released_at_once(self) -> None:
-        """The event of a tracking says ``active``, whatever another thread does meanwhile."""
+    def test_the_timeline_has_the_tracking_though_it_is_released_at_once(self) -> None:
+        """The event of tracking has state ``active``, even if another thread releases at once."""
         open_life = self.tracker._itf_ledger.open
 
         def open_and_release(life: Any) -> None:
@@ -129,7 +129,7 @@ class TrackTest(TrackerTestCase):
         self.assertEqual(("active", ["active"]), (record["state"], self.states()))
 
     def test_records_handed_out_are_copies(self) -> None:
-        """Neither they nor the caller's metadata can change the account."""
+        """Changing a record or the caller's metadata changes nothing in the tracker."""
         metadata = {"items": [1]}
         records: list[Any] = [self.tracker.track_resource("m", "lock", "r", metadata=metadata)]
         metadata["items"].append(2)
@@ -142,7 +142,7 @@ class TrackTest(TrackerTestCase):
         self.assertEqual(("leaked", {"items": [1]}), (kept["state"], kept["metadata"]))
 
     def test_tracking_an_id_that_is_active_is_refused(self) -> None:
-        """The error names the id, its owner and where it was tracked; also once leaked."""
+        """The error contains the id, its owner and where it was tracked; also for a leaked id."""
         self.tracker.track_resource("m", "lock", "r")
         message = (
             r"resource 'r' is tracked already: a lock owned by m, tracked at "
@@ -155,7 +155,7 @@ class TrackTest(TrackerTestCase):
         self.assertEqual(["r"], self.ids())
 
     def test_releasing_twice_is_refused(self) -> None:
-        """The error names the id, its owner and where it was tracked."""
+        """The error contains the id, its owner and where it was tracked."""
         self.tracker.track_resource("m", "lock", "r")
         self.tracker.release_resource("r")
         self.assert_refused(
@@ -167,7 +167,7 @@ class TrackTest(TrackerTestCase):
         )
 
     def test_releasing_an_unknown_id_is_refused(self) -> None:
-        """The error shows what there is, for it may be a slip of the pen; five of them at most."""
+        """The error lists at most five tracked ids, in case of a typo."""
         message = (
             r"cannot release 'x': no resource of this id was tracked "
             r"\(not released so far: {}\); track it when it is allocated"
@@ -180,7 +180,7 @@ class TrackTest(TrackerTestCase):
         )
 
     def test_a_released_id_may_be_tracked_again(self) -> None:
-        """The earlier life stays in the history."""
+        """The earlier resource stays in the history."""
         self.tracker.track_resource("m", "lock", "r")
         self.tracker.release_resource("r")
         self.tracker.track_resource("n", "file", "r")
@@ -191,7 +191,7 @@ class TrackTest(TrackerTestCase):
         )
 
     def test_names_that_are_no_text_are_refused(self) -> None:
-        """The message says which, and what it was."""
+        """The message contains the argument and its value."""
         for args, message in (
             ((1, "t", "i"), r"^module must be a str, got 1 \(int\)$"),
             (("m", None, "i"), r"^resource_type must be a str, got None \(NoneType\)$"),
@@ -212,12 +212,12 @@ class QueryTest(TrackerTestCase):
         self.tracker.verify_cleanup("n")
 
     def test_the_state_of_one(self) -> None:
-        """None where the id is unknown."""
+        """The state of an unknown id is None."""
         states = [self.tracker.get_resource_state(name) for name in ("1", "2", "3", "4", "5")]
         self.assertEqual(["active", "leaked", "released", "leaked", None], states)
 
     def test_all_in_allocation_order(self) -> None:
-        """Of a module, in a state, or both."""
+        """Records can be filtered by module, state, or both."""
         for only, expected in (
             ({}, ["1", "2", "3", "4"]),
             ({"module": "m"}, ["1", "3"]),
@@ -236,7 +236,7 @@ class QueryTest(TrackerTestCase):
         )
 
     def test_an_unknown_state_is_refused(self) -> None:
-        """The message names the states."""
+        """The message lists the states."""
         with self.assertRaisesRegex(
             ValueError, "^unknown state 'open'; the states are active, released, leaked$"
         ):
@@ -245,7 +245,7 @@ class QueryTest(TrackerTestCase):
 
 class CleanupTest(TrackerTestCase):
     def test_what_is_active_is_returned_and_marked_as_leaked(self) -> None:
-        """Of one module or of all, in allocation order; a later release makes it released."""
+        """Leaks of one module or all, in allocation order; a later release makes them released."""
         self.assertEqual([], self.tracker.verify_cleanup())
         for module, name in (("m", "1"), ("n", "2"), ("m", "3")):
             self.tracker.track_resource(module, "lock", name)
@@ -262,14 +262,14 @@ class CleanupTest(TrackerTestCase):
         self.assertEqual([], self.tracker.verify_cleanup("unknown"))
 
     def test_no_leaks_pass(self) -> None:
-        """Of all, or of the module asked for."""
+        """The assertion passes if all resources, or those of the module, are released."""
         self.tracker.track_resource("m", "lock", "r")
         self.tracker.assert_no_leaks("other")
         self.tracker.release_resource("r")
         self.tracker.assert_no_leaks()
 
     def test_each_leak_is_named(self) -> None:
-        """Id, type, owner, age and where it was tracked."""
+        """The message has id, type, owner, age and where it was tracked."""
         with mock.patch("time.monotonic_ns", side_effect=iter(range(10**18))):
             self.tracker.track_resource("m", "lock", "r1")
             self.tracker.track_resource("n", "file", "r2")
@@ -292,7 +292,7 @@ class CleanupTest(TrackerTestCase):
 
 class TrackingTest(TrackerTestCase):
     def test_it_tracks_for_the_length_of_a_with(self) -> None:
-        """Where it was tracked is the line of the ``with``, not contextlib's."""
+        """The recorded line is that of the ``with``, not of contextlib."""
         with self.tracker.tracking("m", "lock", "r", metadata={"a": 1}) as record:
             self.assertEqual(("active", {"a": 1}), (record["state"], record["metadata"]))
             with self.assertRaisesRegex(AssertionError, r"test_resource_tracking\.py:\d+ in Tr"):
@@ -301,13 +301,13 @@ class TrackingTest(TrackerTestCase):
         self.assertEqual(["active", "leaked", "released"], self.states())
 
     def test_it_releases_when_the_body_raises(self) -> None:
-        """The body's error goes on."""
+        """An error of the body releases the resource and propagates."""
         with self.assertRaises(KeyError), self.tracker.tracking("m", "lock", "r"):
             raise KeyError
         self.assertEqual("released", self.tracker.get_resource_state("r"))
 
     def test_what_the_body_released_is_released_once(self) -> None:
-        """And a new life of the same id is not touched."""
+        """If the body released and re-tracked the id, the new resource stays active."""
         with self.tracker.tracking("m", "lock", "r"):
             self.tracker.release_resource("r")
             self.tracker.track_resource("n", "lock", "r")
@@ -315,7 +315,7 @@ class TrackingTest(TrackerTestCase):
         self.assertEqual(["active", "released", "active"], self.states())
 
     def test_what_is_tracked_already_is_refused(self) -> None:
-        """The body does not run, and the first one stays active."""
+        """The body does not run, and the first resource stays active."""
         with self.tracker.tracking("m", "lock", "r"):
             with self.assertRaises(ResourceError), self.tracker.tracking("m", "lock", "r"):
                 self.fail("the body must not run")  # pragma: no cover
@@ -324,7 +324,7 @@ class TrackingTest(TrackerTestCase):
 
 class ReentryTest(TrackerTestCase):
     def test_a_del_may_come_back_while_the_lock_is_held(self) -> None:
-        """The garbage collector runs in the thread that holds it."""
+        """A ``__del__`` that runs in the thread with the lock may use the tracker."""
         tracker = self.tracker
         for name in ("1", "2"):
             tracker.track_resource("m", "lock", name)
@@ -353,7 +353,7 @@ class ReentryTest(TrackerTestCase):
         )
 
     def test_a_del_may_come_back_at_any_allocation(self) -> None:
-        """With the collector at its busiest, no call fails and no resource is lost."""
+        """With frequent garbage collections, no call fails and no resource is lost."""
         tracker, wanted = self.tracker, 300
         numbers = iter(range(10**9))
 

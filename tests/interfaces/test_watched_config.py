@@ -1,4 +1,4 @@
-"""Configuration that tells of its changes."""
+"""Views of configuration that report changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class WatchedTestCase(unittest.TestCase):
 
 class WatchedMappingTest(WatchedTestCase):
     def test_setting_an_item(self) -> None:
-        """A new one, another value, and the same value, which is no change."""
+        """A new item or another value is a change; an equal value is not."""
         self.config["a"] = 2
         self.config["new"] = 3
         self.config["none"] = None
@@ -37,7 +37,7 @@ class WatchedMappingTest(WatchedTestCase):
         self.assertEqual((2, 3), (self.raw["a"], self.raw["new"]))
 
     def test_a_value_of_a_class_that_cannot_be_compared(self) -> None:
-        """The == of its metaclass is not called."""
+        """The ``==`` of the value's metaclass is not called."""
 
         class Meta(type):
             def __eq__(cls, other: object) -> bool:
@@ -52,7 +52,7 @@ class WatchedMappingTest(WatchedTestCase):
         self.assert_events(("new", None, value))
 
     def test_deleting_an_item(self) -> None:
-        """A key that is not there is a KeyError and no event."""
+        """Deleting a missing key is a KeyError without an event."""
         del self.config["a"]
         self.assert_events(("a", 1, None))
         with self.assertRaises(KeyError):
@@ -60,14 +60,14 @@ class WatchedMappingTest(WatchedTestCase):
         self.assert_events()
 
     def test_update_and_ior(self) -> None:
-        """An event for each item that changes."""
+        """Each changed item is one event."""
         self.config.update({"a": 2, "x": 1}, y=2)
         self.config |= {"a": 2, "z": 3}
         self.assertIsInstance(self.config, WatchedMapping)
         self.assert_events(("a", 1, 2), ("x", None, 1), ("y", None, 2), ("z", None, 3))
 
     def test_pop(self) -> None:
-        """The value comes back unwatched; a default is no change."""
+        """The value is returned unwatched; returning the default is no change."""
         self.assertEqual(1, self.config.pop("a"))
         self.assertIs(self.raw["n"], self.config["n"].raw)
         inner = self.raw["n"]
@@ -78,7 +78,7 @@ class WatchedMappingTest(WatchedTestCase):
         self.assert_events(("a", 1, None), ("n", inner, None))
 
     def test_popitem_and_clear(self) -> None:
-        """The last item goes first, as with a dict; clear is an event for each."""
+        """popitem removes the last item, as in a dict; clear is an event for each item."""
         self.assertEqual(("l", [1, {"x": 1}]), self.config.popitem())
         self.assert_events(("l", [1, {"x": 1}], None))
         self.config.clear()
@@ -88,13 +88,13 @@ class WatchedMappingTest(WatchedTestCase):
         self.assertEqual({}, self.raw)
 
     def test_setdefault(self) -> None:
-        """A change only where the key was not there; what it returns is watched."""
+        """Only a missing key is a change; the returned value is watched."""
         self.assertEqual(1, self.config.setdefault("a", 2))
         self.config.setdefault("m", {})["k"] = 1
         self.assert_events(("m", None, {"k": 1}), ("m.k", None, 1))
 
     def test_nested_changes_have_a_dotted_path(self) -> None:
-        """However it is reached: by item, get, values, items."""
+        """Nested values are watched whether read by item, get, values or items."""
         self.config["n"]["b"]["c"] = 3
         self.config.get("n")["b"]["c"] = 4
         for key, value in self.config.items():
@@ -104,7 +104,7 @@ class WatchedMappingTest(WatchedTestCase):
         self.assert_events(*(("n.b.c", value - 1, value) for value in (3, 4, 5, 6)))
 
     def test_reading_changes_nothing(self) -> None:
-        """Not even in a defaultdict."""
+        """Reading a defaultdict creates no items."""
         raw: Any = collections.defaultdict(dict, a=1)
         config = WatchedMapping(raw, "", self.note)
         self.assertNotIn("x", config)
@@ -116,7 +116,7 @@ class WatchedMappingTest(WatchedTestCase):
         self.assertEqual({"a": 1}, raw)
 
     def test_it_is_equal_to_what_is_behind_it(self) -> None:
-        """And to another view of an equal mapping; its repr shows it."""
+        """A view equals its mapping and views of equal mappings; its repr shows the mapping."""
         self.assertEqual(self.raw, self.config)
         self.assertEqual(WatchedMapping(dict(self.raw), "", self.note), self.config)
         self.assertNotEqual({}, self.config)
@@ -125,7 +125,7 @@ class WatchedMappingTest(WatchedTestCase):
             hash(self.config)
 
     def test_a_copy_is_a_plain_dict(self) -> None:
-        """Of the user's own values, no longer watched."""
+        """A copy contains the user's own values, unwatched."""
         copied = self.config.copy()
         self.assertIs(dict, type(copied))
         self.assertIs(self.raw["n"], copied["n"])
@@ -133,7 +133,7 @@ class WatchedMappingTest(WatchedTestCase):
         self.assert_events()
 
     def test_the_users_mapping_never_holds_a_view(self) -> None:
-        """What is read from it and set again is set as it was."""
+        """Setting a value that was read from a view stores the original value."""
         self.config["again"] = self.config["n"]
         self.config["dict"] = dict(self.config["n"])
         self.config["list"] = [self.config["n"]]
@@ -147,13 +147,13 @@ class WatchedMappingTest(WatchedTestCase):
         self.assertIs(inner, self.raw["l"][0])
 
     def test_keys_that_are_no_text(self) -> None:
-        """Their str is in the path."""
+        """The path contains the str of such a key."""
         config: Any = WatchedMapping({}, "root", self.note)
         config[7] = 1
         self.assert_events(("root.7", None, 1))
 
     def test_a_mapping_that_refuses_changes_nothing(self) -> None:
-        """No event of what did not happen."""
+        """A failed change is no event."""
 
         class Refusing(dict[str, Any]):
             def __setitem__(self, key: str, value: Any) -> None:
@@ -172,7 +172,7 @@ class WatchedListTest(WatchedTestCase):
         self.list: Any = self.config["l"]
 
     def test_every_change_is_one_event_of_the_whole_list(self) -> None:
-        """All methods of a list that change it."""
+        """Every mutating method of a list is one event."""
 
         def set_item(items: Any) -> None:
             items[0] = 9
@@ -218,7 +218,7 @@ class WatchedListTest(WatchedTestCase):
             self.assert_events(("l", [3, 1, 2], expected))
 
     def test_what_changes_nothing_is_no_event(self) -> None:
-        """Nor is what fails."""
+        """A call without effect, or that fails, is no event."""
         self.list.extend([])
         self.list[0] = 3
         self.list.sort(key=lambda n: 0)
@@ -232,7 +232,7 @@ class WatchedListTest(WatchedTestCase):
         self.assert_events()
 
     def test_reading(self) -> None:
-        """As from a list."""
+        """Reading works as from a list."""
         self.assertEqual([3, 1, 2], self.list)
         self.assertEqual([3, 1, 2], list(self.list))
         self.assertEqual([2, 1, 3], list(reversed(self.list)))
@@ -247,7 +247,7 @@ class WatchedListTest(WatchedTestCase):
         self.assert_events()
 
     def test_changes_inside_are_seen_under_their_place(self) -> None:
-        """By index, from the end, by slice and in a loop."""
+        """Items read by index, negative index, slice or loop report under their index."""
         self.raw["l"] = [0, {"x": 1}, [{"y": 1}]]
         items = self.config["l"]
         items[1]["x"] = 2
@@ -262,7 +262,7 @@ class WatchedListTest(WatchedTestCase):
         )
 
     def test_what_was_popped_is_no_longer_watched(self) -> None:
-        """It is no part of the configuration."""
+        """A popped value is no longer part of the configuration."""
         self.raw["l"] = [{"x": 1}]
         self.config["l"].pop()["x"] = 2
         self.assert_events(("l", [{"x": 2}], []))
@@ -270,13 +270,13 @@ class WatchedListTest(WatchedTestCase):
 
 class SameValueTest(unittest.TestCase):
     def test_equal_values_of_one_type_are_the_same(self) -> None:
-        """1, True and 1.0 are equal and yet not the same setting."""
+        """1, True and 1.0 are equal, but different settings."""
         self.assertTrue(same_value([1], [1]))
         for old, new in ((1, True), (1, 1.0), ((1,), [1]), (None, 0)):
             self.assertFalse(same_value(old, new))
 
     def test_what_cannot_be_compared_has_changed(self) -> None:
-        """An ``==`` that raises, or has no truth, stops nothing."""
+        """A failing or non-boolean ``==`` counts as a change."""
 
         class Array:
             def __eq__(self, other: object) -> Any:
@@ -296,7 +296,7 @@ class SameValueTest(unittest.TestCase):
 
 class WatchConfigTest(unittest.TestCase):
     def test_watching_twice_by_the_same_is_the_same(self) -> None:
-        """One change is not told twice."""
+        """Watching a view again does not report changes twice."""
         config = ConfigChangeObserver()
         watched = config.watch_config({"a": {"b": 1}})
         self.assertIs(watched, config.watch_config(watched))
@@ -304,7 +304,7 @@ class WatchConfigTest(unittest.TestCase):
         self.assertEqual(["a.b"], [event["config_path"] for event in config.get_change_log()])
 
     def test_two_can_watch_one_mapping(self) -> None:
-        """A view of another's view tells both, inside too."""
+        """A view of another object's view reports to both, also for nested values."""
         first, second = ConfigChangeObserver(), ConfigChangeObserver()
         raw: dict[str, Any] = {"a": {"b": 1}, "l": [{"c": 1}]}
         watched: Any = second.watch_config(first.watch_config(raw))
@@ -322,5 +322,5 @@ class WatchConfigTest(unittest.TestCase):
         self.assertIs(inner, raw["l"][1])
 
     def test_views_of_lists_are_of_their_class(self) -> None:
-        """Lists inside are watched lists."""
+        """Nested lists are watched lists."""
         self.assertIsInstance(ConfigChangeObserver().watch_config({"l": []})["l"], WatchedList)

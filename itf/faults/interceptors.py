@@ -1,4 +1,4 @@
-"""Functions that ask first whether they fail, and look like those that they stand for."""
+"""Functions that replace an original, ask a handler about each call, and look like the original."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from itf.exceptions import FaultInjectionError
 from itf.safe_repr import safe_repr
 from itf.signatures import signature_of
 
-__all__ = ["PASS_ON", "Strikes", "wrap"]
+__all__ = ["CALL_ORIGINAL", "CallHandler", "wrap"]
 
 __unittest = True
 
 _Function = Callable[..., Any]
 
 
-PASS_ON: Final = object()
-"""What `strike` returns where a call goes on to its function."""
+CALL_ORIGINAL: Final = object()
+"""The result of `handle_hit` for a call that goes on to the original function."""
 
 
-class Strikes(Protocol):
-    """Who says which calls are hit, and what becomes of them."""
+class CallHandler(Protocol):
+    """Decides which calls are hit, and carries out the hits."""
 
-    tick: Callable[[], object]
+    take_ticket: Callable[[], object]
 
-    def strike(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do what happens to a call; return its value, or PASS_ON."""
+    def handle_hit(self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out a hit; return the value of the call, or CALL_ORIGINAL."""
 
-    async def strike_async(
+    async def handle_hit_async(
         self, ticket: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Do what happens to a call in a coroutine."""
+        """Carry out a hit of a coroutine function."""
 
 
-def wrap(function: _Function, asked: types.CellType) -> Any:
-    """Return a function that stands for another one, of the same kind.
+def wrap(function: _Function, handler_cell: types.CellType) -> Any:
+    """Return a function of the same kind that asks a handler about each call.
 
-    Its name, its signature, its docstring, and what `inspect` says that it is
-    are the other's.
+    The wrapper has the name, signature and docstring of the original, and `inspect`
+    classifies both alike.
 
     Args:
-        function: The other one.
-        asked: Holds who is asked at each call; a `Strikes`.
+        function: The original.
+        handler_cell: Contains the handler, a `CallHandler`.
     """
-    wrapper: Any = _maker_of(function)(function, asked)
-    # What has no name of its own, such as a partial, goes without.
+    wrapper: Any = _maker_of(function)(function, handler_cell)
+    # Attributes that the original lacks (a partial has no __name__) are skipped.
     functools.update_wrapper(wrapper, function)
-    # What is no function may have methods, such as the `cache_clear` of a cache.
+    # A callable object may have methods, such as `cache_clear` of a cache.
     for name in set(dir(type(function))).difference(dir(wrapper)):
         if callable(getattr(type(function), name, None)):
             setattr(wrapper, name, getattr(function, name))
@@ -66,16 +66,16 @@ def _maker_of(function: _Function) -> Callable[[_Function, types.CellType], _Fun
         return _MANAGERS[code]
     called = type(function).__call__ if not inspect.isroutine(function) else function
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
-        return functools.partial(_measured, _COROUTINE)
+        return functools.partial(_with_parameters_of, _COROUTINE)
     if inspect.isasyncgenfunction(function):
         return _async_generator
     if inspect.isgeneratorfunction(function) and not _is_awaitable(code):
-        return functools.partial(_measured, _GENERATOR)
-    return functools.partial(_measured, _PLAIN)
+        return functools.partial(_with_parameters_of, _GENERATOR)
+    return functools.partial(_with_parameters_of, _PLAIN)
 
 
 def _is_awaitable(code: types.CodeType | None) -> bool:
-    """Say whether a generator function is a coroutine by `types.coroutine`."""
+    """Return whether a generator function is a coroutine made by `types.coroutine`."""
     return code is not None and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
@@ -91,19 +91,20 @@ def _itf_iterator(value: Any) -> Iterator[Any]:
 
 def _async_generator(
     function: _Function,
-    asked: types.CellType,
+    handler_cell: types.CellType,
     items_of: Callable[[Any], Iterator[Any]] = _itf_iterator,
 ) -> _Function:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        strikes: Strikes = asked.cell_contents
-        if not (ticket := strikes.tick()):
-            value = await strikes.strike_async(ticket, args, kwargs)
-            if value is not PASS_ON:
+        handler: CallHandler = handler_cell.cell_contents
+        if not (ticket := handler.take_ticket()):
+            value = await handler.handle_hit_async(ticket, args, kwargs)
+            if value is not CALL_ORIGINAL:
                 for item in items_of(value):
                     yield item
                 return
         inner = function(*args, **kwargs)
-        # There is no `yield from` for these: what comes in is handed on by hand.
+        # `yield from` does not exist for async generators, so values and exceptions are forwarded
+        # explicitly.
         step = inner.__anext__()
         while True:
             try:
@@ -123,18 +124,20 @@ def _async_generator(
     return wrapper
 
 
-def _manager(function: _Function, asked: types.CellType) -> _Function:
-    """Make a function of `contextlib.contextmanager` anew, so that its ``with`` fails."""
-    return contextlib.contextmanager(_measured(_MANAGER, _generator_of(function), asked))
+def _manager(function: _Function, handler_cell: types.CellType) -> _Function:
+    """Wrap a function of `contextlib.contextmanager`, so that a hit fails at its ``with``."""
+    return contextlib.contextmanager(
+        _with_parameters_of(_MANAGER, _generator_of(function), handler_cell)
+    )
 
 
-def _async_manager(function: _Function, asked: types.CellType) -> _Function:
-    wrapper = _async_generator(_generator_of(function), asked, lambda value: iter((value,)))
+def _async_manager(function: _Function, handler_cell: types.CellType) -> _Function:
+    wrapper = _async_generator(_generator_of(function), handler_cell, lambda value: iter((value,)))
     return contextlib.asynccontextmanager(wrapper)
 
 
 def _generator_of(function: Any) -> _Function:
-    """Return the generator function that contextlib has made a function of."""
+    """Return the generator function that a context manager function was made of."""
     generator: _Function = function.__wrapped__
     if inspect.ismethod(function):
         return types.MethodType(generator, function.__self__)
@@ -151,8 +154,8 @@ async def _some_async_manager() -> Any:
     yield
 
 
-# Every function that contextlib makes has one and the same code, which tells
-# it from others that wrap a generator function.
+# All functions that contextlib makes share one code object, which identifies them among
+# functions that wrap a generator function.
 _MANAGERS: Final[dict[Any, Callable[[_Function, types.CellType], _Function]]] = {
     _some_manager.__code__: _manager,
     _some_async_manager.__code__: _async_manager,
@@ -160,27 +163,38 @@ _MANAGERS: Final[dict[Any, Callable[[_Function, types.CellType], _Function]]] = 
 
 
 class _Kind(NamedTuple):
-    """How a wrapper of one kind is written: its beginning, how it hands on, asks, and ends."""
+    """The source of wrappers of one kind.
+
+    Attributes:
+        define: The keyword of the definition.
+        call: The call of the original; ``{}`` stands for its expression.
+        handle_hit: The call of the handler.
+        end: The expression that returns the handler's value.
+    """
 
     define: str
-    hand_on: str
-    strike: str
+    call: str
+    handle_hit: str
     end: str
 
 
-_PLAIN: Final = _Kind("def", "{}", "_itf_strikes.strike", "_itf_value")
-_COROUTINE: Final = _Kind("async def", "await {}", "await _itf_strikes.strike_async", "_itf_value")
+_PLAIN: Final = _Kind("def", "{}", "_itf_handler.handle_hit", "_itf_value")
+_COROUTINE: Final = _Kind(
+    "async def", "await {}", "await _itf_handler.handle_hit_async", "_itf_value"
+)
 _GENERATOR: Final = _Kind(
-    "def", "(yield from {})", "_itf_strikes.strike", "(yield from _itf_iterator(_itf_value))"
+    "def", "(yield from {})", "_itf_handler.handle_hit", "(yield from _itf_iterator(_itf_value))"
 )
 _MANAGER: Final = _GENERATOR._replace(end="(yield _itf_value)")
 
 
-def _measured(kind: _Kind, function: _Function, asked: types.CellType) -> _Function:
-    """Make a wrapper with the very parameters of the function, if they are known.
+def _with_parameters_of(
+    kind: _Kind, function: _Function, handler_cell: types.CellType
+) -> _Function:
+    """Return a wrapper with the exact parameters of the function, if they are known.
 
-    To hand on whatever comes in costs four times the call of a small function;
-    a wrapper made to measure costs half of that.
+    Forwarding ``*args, **kwargs`` costs four times the call of a small function; a
+    wrapper with the same parameters costs half of that.
     """
     skipped = int(inspect.ismethod(function))
     called: Any = getattr(function, "__func__", None) if skipped else function
@@ -190,8 +204,8 @@ def _measured(kind: _Kind, function: _Function, asked: types.CellType) -> _Funct
     elif isinstance(called, types.BuiltinFunctionType | types.MethodDescriptorType):
         shape = _shape_of_builtin(called)
     code = _code_of(kind, shape or _ANY_SHAPE)
-    cells = {"_itf_asked": asked, "_itf_function": types.CellType(function)}
-    # The globals are this module's, so that a new process finds them by its name.
+    cells = {"_itf_handler_cell": handler_cell, "_itf_function": types.CellType(function)}
+    # The globals of this module, so that a new process finds them by name.
     made: Any = types.FunctionType(
         code, globals(), closure=tuple(cells[name] for name in code.co_freevars)
     )
@@ -205,11 +219,17 @@ _Shape: TypeAlias = tuple[tuple[str, ...], int, tuple[str, ...], str, str]
 
 _ANY_SHAPE: Final[_Shape] = ((), 0, (), "args", "kwargs")
 
-_UNSAID: Final = inspect.Parameter.empty
+_NO_DEFAULT: Final = inspect.Parameter.empty
 
 
 def _shape_of(function: types.FunctionType, skipped: int) -> _Shape | None:
-    """Return the parameters of a function: by position, how many only so, by name, the rest."""
+    """Return the parameters of a function.
+
+    Returns:
+        The positional names, the number of positional-only names, the keyword-only
+        names, the name of ``*args``, the name of ``**kwargs``.  None if a wrapper
+        cannot have these parameters.
+    """
     code = function.__code__
     names = iter(code.co_varnames)
     positional = tuple(itertools.islice(names, code.co_argcount))
@@ -217,7 +237,7 @@ def _shape_of(function: types.FunctionType, skipped: int) -> _Shape | None:
     rest = next(names) if code.co_flags & inspect.CO_VARARGS else ""
     others = next(names) if code.co_flags & inspect.CO_VARKEYWORDS else ""
     names_in_use = (*positional, *named, rest, others)
-    # A `self` that is among *args, or has a default, cannot be left out.
+    # If `self` is part of *args or has a default, it cannot be omitted.
     missing = len(positional) - skipped < (len(function.__defaults__ or ()) if skipped else 0)
     if missing or any(map(_is_taken, names_in_use)):
         return None
@@ -226,44 +246,44 @@ def _shape_of(function: types.FunctionType, skipped: int) -> _Shape | None:
 
 
 def _shape_of_builtin(function: Any) -> _Shape | None:
-    """Return the parameters of a function in C, if it needs all of them, by position."""
+    """Return the parameters of a C function if all are positional-only and required."""
     signature = signature_of(function)
     if signature is None:
         return None
     parameters = signature.parameters.values()
     for parameter in parameters:
-        if parameter.kind is not parameter.POSITIONAL_ONLY or parameter.default is not _UNSAID:
+        if parameter.kind is not parameter.POSITIONAL_ONLY or parameter.default is not _NO_DEFAULT:
             return None
     names = tuple(parameter.name for parameter in parameters)
     return None if any(map(_is_taken, names)) else (names, len(names), (), "", "")
 
 
 def _is_taken(name: str) -> bool:
-    """Say whether a wrapper can have no parameter of this name: ours, or one of Python's own."""
+    """Return whether a wrapper cannot use this parameter name: reserved by itf or by Python."""
     return name.startswith("_itf_") or not f"{name}_".isidentifier() or keyword.iskeyword(name)
 
 
 _TEMPLATE: Final = """\
-def make(_itf_function, _itf_asked):
+def make(_itf_function, _itf_handler_cell):
     {define} wrapper({parameters}):
-        _itf_strikes = _itf_asked
-        if _itf_ticket := _itf_strikes.tick():
+        _itf_handler = _itf_handler_cell
+        if _itf_ticket := _itf_handler.take_ticket():
             return {call}
-        _itf_value = {strike}(_itf_ticket, ({positional}), {named})
-        if _itf_value is not _itf_pass_on:
+        _itf_value = {handle_hit}(_itf_ticket, ({positional}), {named})
+        if _itf_value is not _itf_call_original:
             return {end}
         return {call}
     return wrapper
 """
 
-# What the template calls them.
-_itf_pass_on: Final = PASS_ON
+# Names that the template uses.
+_itf_call_original: Final = CALL_ORIGINAL
 _itf_no_names: Final[dict[str, Any]] = {}
 
 
 @functools.lru_cache(maxsize=256)
 def _code_of(kind: _Kind, shape: _Shape) -> types.CodeType:
-    """Return the code of a wrapper of this kind and shape."""
+    """Return the code of a wrapper of this kind with these parameters."""
     positional, only, named, rest, others = shape
     stars = ([f"*{rest}"] if rest else []), ([f"**{others}"] if others else [])
     first, second = positional[:only], positional[only:]
@@ -273,7 +293,7 @@ def _code_of(kind: _Kind, shape: _Shape) -> types.CodeType:
     arguments = [*positional, *stars[0], *(f"{name}={name}" for name in named)]
     call = f"_itf_function({', '.join(arguments)})"
     if others:
-        # No more is made of names that are not there than needs be.
+        # Without keyword arguments, no empty dict is unpacked.
         full = f"_itf_function({', '.join([*arguments, *stars[1]])})"
         call = f"({full} if {others} else {call})"
     by_position = [*positional, *stars[0]]
@@ -281,8 +301,8 @@ def _code_of(kind: _Kind, shape: _Shape) -> types.CodeType:
     source = _TEMPLATE.format(
         define=kind.define,
         parameters=", ".join(parameters),
-        call=kind.hand_on.format(call),
-        strike=kind.strike,
+        call=kind.call.format(call),
+        handle_hit=kind.handle_hit,
         positional="".join(f"{name}, " for name in by_position),
         named=f"{{{', '.join(by_name)}}}" if by_name else "_itf_no_names",
         end=kind.end,
@@ -292,5 +312,5 @@ def _code_of(kind: _Kind, shape: _Shape) -> types.CodeType:
 
 
 def _inner(code: types.CodeType) -> types.CodeType:
-    """Return the code of the one function that is defined in another, or in a module."""
+    """Return the code of the only function that is defined in a function or module."""
     return next(value for value in code.co_consts if isinstance(value, types.CodeType))

@@ -53,7 +53,7 @@ class Bare:
 
 class ConstructorTest(unittest.TestCase):
     def test_a_constructor_that_is_that_of_object(self) -> None:
-        """It takes what the class's ``__new__`` takes, and what none takes it refuses as ever."""
+        """A plan on an inherited object.__init__ keeps the check of the arguments."""
         with inject_faults(MadeByNew, "__init__", FaultPlan.nth_call(2)):
             self.assertEqual(1, MadeByNew(1).value)
             with self.assertRaises(InjectedFaultError):
@@ -67,7 +67,7 @@ class ConstructorTest(unittest.TestCase):
         self.assertIsInstance(Bare(), Bare)
 
     def test_a_new_that_is_that_of_object(self) -> None:
-        """It is refused: Python would not let the class have its constructor back."""
+        """A plan on object.__new__ is refused, because it could not be undone."""
         with self.assertRaises(FaultInjectionError) as caught:
             inject_faults(Made, "__new__", FaultPlan.nth_call(9)).start()
         self.assertEqual(
@@ -80,7 +80,7 @@ class ConstructorTest(unittest.TestCase):
 
 class PlaceTest(unittest.TestCase):
     def test_where_it_has_to_be_injected_instead(self) -> None:
-        """What is there, but cannot be replaced there, is not said to be missing."""
+        """An attribute that cannot be replaced raises an error that names the right target."""
         evaluated = []
 
         class Cached:
@@ -123,7 +123,7 @@ class PlaceTest(unittest.TestCase):
         self.assertEqual("real", Made.read())
 
     def test_a_patch_between_two_injections(self) -> None:
-        """Each is undone, whichever of the places that the patch made is the present one."""
+        """Two injections with a patch in between can be undone in any order."""
         module = types.SimpleNamespace(function=lambda: "real")
         original = module.function
         below = inject_faults(module, "function", FaultPlan.always(returns="below"))
@@ -139,8 +139,8 @@ class PlaceTest(unittest.TestCase):
         self.assertEqual(["above", "patched", "below", "real"], seen)
         self.assertIs(original, module.function)
 
-    def test_somebody_has_put_it_back(self) -> None:
-        """Nothing is kept of a target that is as it was before the plan was taken out."""
+    def test_other_code_has_restored_it(self) -> None:
+        """If other code restored the target before `undo`, no reference to the target is kept."""
         gone: list[str] = []
         target = Made(1)
         weakref.finalize(target, gone.append, "target")
@@ -170,19 +170,19 @@ class LazyImportTest(unittest.TestCase):
         self.addCleanup(sys.modules.pop, "itf_lazy_program")
 
     def test_a_name_that_is_imported_lazily(self) -> None:
-        """The import is carried out, and its function is replaced and put back."""
+        """A lazy import is carried out; its function is replaced and restored."""
         with inject_faults(self.program, "capwords", FaultPlan.always(returns="fault")):
             self.assertEqual("fault", self.program.capwords("a"))
             self.assertEqual("A", string.capwords("a"))
         self.assertIs(string.capwords, self.program.capwords)
 
     def test_a_module_that_is_imported_lazily(self) -> None:
-        """It is refused for what it is, not for being lazy."""
+        """A lazily imported module is refused as a module, which is no function."""
         with self.assertRaisesRegex(FaultInjectionError, "<module 'json'.*, which is no function"):
             inject_faults(self.program, "json", FaultPlan.always()).start()
 
     def test_all_imports_lazy(self) -> None:
-        """With all of itf's own imports lazy a fault works, follows a process, and ends well."""
+        """With all imports of itf lazy, a fault works, reaches a process, and is undone."""
         script = """
             import multiprocessing, string
             from itf import FaultPlan, inject_faults

@@ -15,26 +15,27 @@ from unittest import mock
 from itf import FaultPlan, inject_faults, mock_parser_factory
 from itf.descriptors import Descriptor
 from itf.exceptions import ItfError
-from itf.faults import counting
-from itf.faults.counting import SharedPage
+from itf.faults import shared_count
+from itf.faults.shared_count import SharedPage
 from itf.fixtures.parallel_environment import parallel_test_environment
-from tests.faults.waiting_support import watch
+from tests.faults.waiters_support import watch
 from tests.fixtures.parallel_support import DEADLINE, METHODS
 from tests.support import fork, in_threads, run_script
 from tests.workers.worker_support import descriptors
 
 
 def call(times: int) -> int:
-    """Call a function that has a plan in it, and return how many calls were hit."""
+    """Call the function under test, and return how many calls were hit."""
     return [string.capwords("x") for _ in range(times)].count("hit")
 
 
 class LeftoverTestCase(unittest.TestCase):
-    """A test after which no descriptor is left."""
+    """Checks that each test closes its descriptors."""
 
     @classmethod
     def setUpClass(cls) -> None:
-        # What multiprocessing starts once for ever; no test is to be blamed for it.
+        # Starts the helpers of multiprocessing, which run until the end; no test must be blamed
+        # for their descriptors.
         for method in METHODS:
             with parallel_test_environment(method) as env:
                 worker = env.create_worker_process(int)
@@ -47,14 +48,14 @@ class LeftoverTestCase(unittest.TestCase):
         self.addCleanup(self.check_descriptors, before)
 
     def check_descriptors(self, before: object) -> None:
-        """Fail if a descriptor is open that was not there before."""
+        """Fail if a descriptor is open that was not open before."""
         gc.collect()
         self.assertEqual(before, descriptors())
 
 
 class WorkersTest(LeftoverTestCase):
     def test_one_plan_for_all(self) -> None:
-        """Test and workers count together, exactly, under each start method."""
+        """Test and workers share one exact count, under each start method."""
         for method in METHODS:
             plan = FaultPlan.every(5, returns="hit")
             with (
@@ -77,14 +78,14 @@ class WorkersTest(LeftoverTestCase):
                 self.assertEqual((1600, 320, 320), (plan.calls, plan.hits, hits))
 
     def test_exactly_one_worker_is_hit(self) -> None:
-        """The n-th call of all is one call, whoever makes it."""
+        """The n-th call of all workers is hit, and no other."""
         for method in METHODS:
             plan = FaultPlan.nth_call(77, returns="hit")
             later = FaultPlan.first(2, returns="hit")
             plans = (plan, FaultPlan.nth_call(5, returns="hit", then=later))
             for each in plans:
                 with self.subTest(method, plan=str(each)), parallel_test_environment(method) as env:
-                    # Put in by the workers, not by the test.
+                    # Injected by the workers, not by the test.
                     def work(plan: FaultPlan = each) -> int:
                         with inject_faults(string, "capwords", plan):
                             return call(100)
@@ -98,7 +99,7 @@ class WorkersTest(LeftoverTestCase):
             self.assertEqual((295, 2), (later.calls, later.hits))
 
     def test_a_seed_is_the_same_everywhere(self) -> None:
-        """Which calls are hit depends on their numbers, in whichever process they are made."""
+        """The number of a call decides whether it is hit, in every process."""
         plan = FaultPlan.probability(0.3, seed=4, returns="hit")
         alone = FaultPlan.probability(0.3, seed=4, returns="hit")
         with inject_faults(string, "capwords", alone):
@@ -118,7 +119,7 @@ class WorkersTest(LeftoverTestCase):
                 self.assertEqual((expected, expected), (hits, plan.hits))
 
     def test_hang_and_release_across_processes(self) -> None:
-        """The test sees that a worker hangs, and lets it go."""
+        """The test can wait for a hang in a worker, and release it."""
         for method in METHODS:
             plan = FaultPlan.nth_call(1, hang=True, returns="hit")
             with self.subTest(method), parallel_test_environment(method) as env:
@@ -134,8 +135,8 @@ class WorkersTest(LeftoverTestCase):
                 plan.release()
                 self.assertEqual("hit", worker.result(DEADLINE))
 
-    def test_undoing_lets_a_forked_worker_go(self) -> None:
-        """The plan is in the worker only because it was in the test."""
+    def test_undoing_releases_a_forked_worker(self) -> None:
+        """`undo` in the test releases a forked worker, which inherited the plan."""
         plan = FaultPlan.always(hang=True)
         with parallel_test_environment("fork") as env:
             with inject_faults(string, "capwords", plan):
@@ -145,7 +146,7 @@ class WorkersTest(LeftoverTestCase):
             self.assertEqual("A B", worker.result(DEADLINE))
 
     def test_a_worker_releases_the_test(self) -> None:
-        """It works in the other direction, too, for a thread and for a coroutine."""
+        """A worker can release a thread or coroutine that hangs in the test."""
         plan = FaultPlan.first(2, hang=True)
 
         async def fetch() -> str:
@@ -176,8 +177,8 @@ class WorkersTest(LeftoverTestCase):
             worker.result(DEADLINE)
             self.assertEqual(["A B", "fetched"], [thread.result(DEADLINE) for thread in threads])
 
-    def test_hits_in_workers_are_told(self) -> None:
-        """They are one event when the plan is taken out; those of this process are one each."""
+    def test_hits_in_workers_are_recorded(self) -> None:
+        """At `undo`, one event reports all hits of other processes; own hits are one event each."""
         plan = FaultPlan.every(2, returns="hit")
         injection = inject_faults(string, "capwords", plan)
         with parallel_test_environment("fork") as env, injection:
@@ -202,7 +203,7 @@ class WorkersTest(LeftoverTestCase):
         )
 
     def test_workers_killed_at_any_instant(self) -> None:
-        """Each call that returned was counted, each kill costs one count at most, nobody waits."""
+        """A kill loses no completed call, adds at most one count, and blocks nobody."""
         kills = 12
         plan = FaultPlan.every(3, returns="hit")
         with (
@@ -236,11 +237,11 @@ class WorkersTest(LeftoverTestCase):
             self.assertEqual((before + 1, (before + 1) // 3), (plan.calls, plan.hits))
 
     def test_a_worker_killed_while_it_counts(self) -> None:
-        """The lock goes with it."""
+        """A worker killed while it holds the lock releases the lock."""
         plan = FaultPlan.every(2, returns="hit")
 
         def work() -> None:
-            with plan.share().alone():
+            with plan.share().locked():
                 os.kill(os.getpid(), signal.SIGKILL)
 
         with parallel_test_environment() as env, inject_faults(string, "capwords", plan):
@@ -250,7 +251,7 @@ class WorkersTest(LeftoverTestCase):
             self.assertEqual(5, call(10))
 
     def test_a_worker_killed_while_it_has_the_plan_in(self) -> None:
-        """Its use of the plan goes with it: who hangs is let go when the test takes it out."""
+        """A killed worker no longer uses the plan, so `undo` in the test ends a hang."""
         for method in METHODS:
             plan = FaultPlan.always(hang=True)
             with self.subTest(method), parallel_test_environment(method) as env:
@@ -266,7 +267,7 @@ class WorkersTest(LeftoverTestCase):
                     thread = env.create_worker_thread(string.capwords, ("x",))
                     thread.start()
                     plan.wait_until_hit(DEADLINE, hits=2)
-                # The worker still has it, which is why nobody goes on.
+                # The worker still uses the plan, so the call still hangs.
                 self.assertTrue(plan.share().is_used())
                 self.assertTrue(thread.is_alive())
                 os.kill(worker.pid or 0, signal.SIGKILL)
@@ -274,7 +275,7 @@ class WorkersTest(LeftoverTestCase):
                 self.assertEqual("X", thread.result(DEADLINE))
 
     def test_plain_fork(self) -> None:
-        """Whoever forks without us counts with us."""
+        """A process forked by os.fork counts together with the test."""
         plan = FaultPlan.every(2, returns="hit")
         with inject_faults(string, "capwords", plan):
             call(3)
@@ -286,13 +287,14 @@ class WorkersTest(LeftoverTestCase):
             self.assertEqual((7, 3), (plan.calls, plan.hits))
 
     def test_a_fork_while_others_call(self) -> None:
-        """No call of eight threads is lost or counted twice by the change to counting together."""
+        """A fork while eight threads call neither loses a call nor counts one twice."""
         plan = FaultPlan.every(7, returns="hit")
 
         def work(number: int) -> int:
             hits = call(500)
             if number == 0:
-                # Not os.fork: a worker of theirs would run on.
+                # What a fork does to the plan; not os.fork itself, whose child would go on as a
+                # test.
                 plan.share()
             return hits + call(500)
 
@@ -301,13 +303,13 @@ class WorkersTest(LeftoverTestCase):
         self.assertEqual((8000, 8000 // 7, 8000 // 7), (plan.calls, plan.hits, hits))
 
     def test_a_wait_that_was_begun_before(self) -> None:
-        """Who waits for a hit sees one of a process that was not there when it began to."""
+        """A wait for a hit notices a hit in a process started later."""
         plan = FaultPlan.always(returns="hit")
-        wait_for_sleepers = watch(plan.watchers)
+        wait_for_waiters = watch(plan.hit_waiters)
         with parallel_test_environment("fork") as env, inject_faults(string, "capwords", plan):
             waiting = threading.Thread(target=plan.wait_until_hit, args=(DEADLINE,))
             waiting.start()
-            wait_for_sleepers(1)
+            wait_for_waiters(1)
             worker = env.create_worker_process(call, (1,))
             worker.start()
             worker.result(DEADLINE)
@@ -315,7 +317,7 @@ class WorkersTest(LeftoverTestCase):
             self.assertFalse(waiting.is_alive())
 
     def test_a_plan_comes_back_as_itself(self) -> None:
-        """What a worker returns, and what is pickled and loaded here, is the plan that went."""
+        """A plan in the result of a worker is the original object."""
         plan = FaultPlan.always(raises=KeyError("k"))
         for method in METHODS:
             with self.subTest(method), parallel_test_environment(method) as env:
@@ -325,7 +327,7 @@ class WorkersTest(LeftoverTestCase):
                 self.assertTrue(all(each is plan for each in given))
 
     def test_a_message_to_a_worker_that_runs(self) -> None:
-        """A worker that has never heard of the plan counts with the test from then on."""
+        """A running worker that receives a plan by a queue counts together with the test."""
         for method in METHODS:
             with self.subTest(method), parallel_test_environment(method) as env:
                 data = env.create_queue("data")
@@ -336,14 +338,14 @@ class WorkersTest(LeftoverTestCase):
 
                 worker = env.create_worker_process(work)
                 worker.start()
-                # Only now, so that no fork has brought it there.
+                # Sent only now, so that no fork has copied it to the worker.
                 plan = FaultPlan.every(2, returns="hit")
                 data.put(plan)
                 self.assertEqual(5, worker.result(DEADLINE))
                 self.assertEqual((10, 5), (plan.calls, plan.hits))
 
     def test_two_messages_are_one_plan(self) -> None:
-        """A worker that gets the same plan by two ways has one."""
+        """A worker that receives a plan twice has one object."""
         plan = FaultPlan.nth_call(2, returns="hit")
         for method in METHODS:
             with self.subTest(method), parallel_test_environment(method) as env:
@@ -359,10 +361,10 @@ class WorkersTest(LeftoverTestCase):
 
 
 class FaultsOfTheTestTest(LeftoverTestCase):
-    """What the test has put in is in its workers, too, under each start method."""
+    """Plans of the test apply in its workers, under each start method."""
 
     def results(self, work: Any) -> dict[str, Any]:
-        """Return what a worker gives under each start method, by that."""
+        """Return the result of a worker for each start method."""
         results = {}
         for method in METHODS:
             with parallel_test_environment(method) as env:
@@ -372,7 +374,7 @@ class FaultsOfTheTestTest(LeftoverTestCase):
         return results
 
     def test_on_a_module_and_a_class(self) -> None:
-        """Several at one place, in their order; a class of a module that can be imported."""
+        """Several plans on one function keep their order; importable classes keep theirs."""
         with (
             inject_faults(string, "capwords", FaultPlan.always(returns="first")),
             inject_faults(string, "capwords", FaultPlan.nth_call(2, returns="second")),
@@ -392,7 +394,7 @@ class FaultsOfTheTestTest(LeftoverTestCase):
         )
 
     def test_on_an_object(self) -> None:
-        """It goes with the object that a worker captures."""
+        """A plan on an object is sent with the object that a worker captures."""
 
         class Store:
             def read(self, name: str) -> str:
@@ -406,7 +408,7 @@ class FaultsOfTheTestTest(LeftoverTestCase):
         self.assertEqual((6, 3), (plan.calls, plan.hits))
 
     def test_a_mock_parser(self) -> None:
-        """A worker that captures a parser fails as configured, counted with the others."""
+        """A captured parser fails as configured, with a shared count."""
         with mock_parser_factory() as factory:
             factory.configure_failure("python", "nth_call", n=2)
             parser = factory.get_parser("python")
@@ -422,14 +424,14 @@ class FaultsOfTheTestTest(LeftoverTestCase):
         self.assertEqual(["module", failure, "module"][: len(results)], results)
 
     def test_what_cannot_be_imported_is_left_out(self) -> None:
-        """A module that the test has made is none of a new process's business."""
+        """A plan on a module that a new process cannot import is not sent."""
         module = types.ModuleType("made by the test")
         module.function = len  # type: ignore[attr-defined]
         with inject_faults(module, "function", FaultPlan.always(returns=-1)):
             self.assertEqual(dict.fromkeys(METHODS, 0), self.results(int))
 
     def test_what_was_undone_is_gone(self) -> None:
-        """A worker that is started after the end has nothing of it."""
+        """A worker started after `undo` has no plan."""
         with inject_faults(string, "capwords", FaultPlan.always(returns="fault")):
             self.assertEqual("fault", string.capwords("a"))
         self.assertEqual(dict.fromkeys(METHODS, "A"), self.results(lambda: string.capwords("a")))
@@ -437,7 +439,7 @@ class FaultsOfTheTestTest(LeftoverTestCase):
 
 class PageTest(unittest.TestCase):
     def test_nothing_until_it_is_needed(self) -> None:
-        """A plan of one process has no descriptor; a shared one gives its own back."""
+        """A plan of one process has no descriptor; a shared plan closes its own."""
         gc.collect()
         before = descriptors()
         plan = FaultPlan.always()
@@ -451,7 +453,7 @@ class PageTest(unittest.TestCase):
         self.assertEqual(before, descriptors())
 
     def test_what_was_before_is_kept(self) -> None:
-        """Calls, uses and a release are the same after the change as before it."""
+        """Moving the count to shared memory keeps calls, uses and a release."""
         plan = FaultPlan.every(2, returns="hit")
         with inject_faults(string, "capwords", plan):
             call(5)
@@ -464,7 +466,7 @@ class PageTest(unittest.TestCase):
         self.assertEqual((6, False), (page.calls, page.is_used()))
 
     def test_a_plan_that_cannot_be_shared(self) -> None:
-        """A fork that finds no descriptor warns: the processes will count for themselves."""
+        """A fork without a free descriptor warns that the processes count separately."""
         script = """
 import errno, os, string, sys, warnings
 from unittest import mock
@@ -472,7 +474,7 @@ from itf import FaultPlan
 warnings.simplefilter("default")
 plan = FaultPlan.always()
 error = OSError(errno.EMFILE, "Too many open files")
-with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
+with mock.patch("itf.faults.shared_count.anonymous_file", side_effect=error):
     pid = os.fork()
     if not pid:
         os._exit(0)
@@ -486,7 +488,7 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         )
 
     def test_a_plan_in_what_it_counts_with(self) -> None:
-        """Only the calls of others are counted, and hit."""
+        """Plans on functions that counting uses hit only calls of other code."""
         for module, name, arguments in (
             (fcntl, "lockf", (0, fcntl.LOCK_UN)),
             (os, "ftruncate", (0, 0)),
@@ -501,12 +503,12 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
                     self.assertEqual(1, plan.calls)
                 self.assertEqual(0, plan._uses)
 
-    def test_somebody_is_stopped_while_counting(self) -> None:
-        """Nobody waits for ever for one who is paused with the lock."""
+    def test_a_process_is_stopped_while_counting(self) -> None:
+        """Waiting for a stopped process that holds the lock ends with an error."""
         page = SharedPage.create()
         with (
-            mock.patch.object(SharedPage, "_try", lambda *_: False),
-            mock.patch.object(counting, "_PATIENCE", 0.01),
+            mock.patch.object(SharedPage, "_try_lock_byte", lambda *_: False),
+            mock.patch.object(shared_count, "_LOCK_TIMEOUT", 0.01),
             self.assertRaises(ItfError) as caught,
         ):
             page.next_call()
@@ -517,22 +519,22 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         self.assertEqual(1, page.next_call())
 
     def test_a_handler_that_calls_while_a_call_is_counted(self) -> None:
-        """It counts, and does not let others in before the call that it interrupts is through."""
+        """A signal handler that counts does not release the lock of the call it interrupts."""
         page = SharedPage.create()
 
         def another_may_count() -> bool:
             pid = fork()
             if not pid:
-                os._exit(page._try(fcntl.LOCK_EX, 0))
+                os._exit(page._try_lock_byte(fcntl.LOCK_EX, 0))
             return bool(os.waitpid(pid, 0)[1])
 
-        with page.alone():
+        with page.locked():
             self.assertEqual(1, page.next_call())
             self.assertFalse(another_may_count())
         self.assertTrue(another_may_count())
 
     def test_a_second_copy_does_not_drop_the_lock(self) -> None:
-        """Closing a second descriptor of the page waits until nobody here counts."""
+        """Closing another descriptor of the page waits until no thread counts."""
         plan = FaultPlan.always()
         page = plan.share()
         copy = Descriptor(os.dup(page._file.number))
@@ -542,7 +544,7 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
             page.drop(copy)
             closed.set()
 
-        with page.alone():
+        with page.locked():
             thread = threading.Thread(target=drop)
             thread.start()
             self.assertFalse(closed.wait(0.01))
@@ -550,14 +552,14 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
         self.assertEqual((True, -1), (closed.is_set(), copy.number))
 
     def test_a_sender_that_is_gone(self) -> None:
-        """Who gets a plan from a process that does not run any more is told what to do."""
+        """Receiving a plan from a process that has ended raises an error with advice."""
         page = SharedPage.create()
-        way_in = page.way_in()
-        self.assertEqual(page.uid, SharedPage.enter(way_in, page.uid, "the plan").uid)
-        for wrong in (way_in, f"{way_in}0"):
-            uid = b"another" if wrong is way_in else page.uid
+        address = page.address()
+        self.assertEqual(page.uid, SharedPage.open_at(address, page.uid, "the plan").uid)
+        for wrong in (address, f"{address}0"):
+            uid = b"another" if wrong is address else page.uid
             with self.assertRaises(ItfError) as caught:
-                SharedPage.enter(wrong, uid, "FaultPlan.always()")
+                SharedPage.open_at(wrong, uid, "FaultPlan.always()")
             self.assertEqual(
                 "FaultPlan.always() cannot be reached in the process that has sent it; let the "
                 "function of the worker capture it, or pass it as an argument of the worker",
@@ -565,7 +567,7 @@ with mock.patch("itf.faults.counting.anonymous_file", side_effect=error):
             )
 
     def test_pickling_outside_a_start(self) -> None:
-        """A plan can be pickled at any time; loaded here it is itself."""
+        """A plan can be pickled at any time, and unpickles to itself here."""
         plan = FaultPlan.always()
         self.assertIs(plan, pickle.loads(pickle.dumps(plan)))
 

@@ -15,7 +15,7 @@ class WrapperTest(unittest.TestCase):
         self.module = types.SimpleNamespace()
 
     def inject(self, function: Any, plan: FaultPlan) -> Any:
-        """Return what stands for a function that has a plan in it, to the end of the test."""
+        """Return the wrapper of a function that has a plan until the test ends."""
         self.module.function = function
         injection = inject_faults(self.module, "function", plan)
         injection.start()
@@ -23,7 +23,7 @@ class WrapperTest(unittest.TestCase):
         return self.module.function
 
     def test_methods_of_what_is_no_function(self) -> None:
-        """A cache can be cleared, and a mock can be asked, while there are plans on them."""
+        """Methods of a wrapped cache or mock stay available."""
         cache = functools.lru_cache(lambda: 1)
         cached = self.inject(cache, FaultPlan.nth_call(2, returns="fault"))
         self.assertEqual([1, "fault", 1], [cached() for _ in range(3)])
@@ -34,19 +34,19 @@ class WrapperTest(unittest.TestCase):
         self.assertEqual([1, "fault"], [mocked("first"), mocked("second")])
         mocked.assert_called_once_with("first")
 
-    def test_parameters_with_the_names_of_ours(self) -> None:
-        """They are handed on as all others."""
+    def test_parameters_with_reserved_names(self) -> None:
+        """Parameters with the names of the wrapper's variables are passed on."""
 
         def function(
-            PASS_ON: int, _itf_function: int = 2, *, _itf_ticket: int = 3, self: int = 4
+            CALL_ORIGINAL: int, _itf_function: int = 2, *, _itf_ticket: int = 3, self: int = 4
         ) -> list[int]:
-            return [PASS_ON, _itf_function, _itf_ticket, self]
+            return [CALL_ORIGINAL, _itf_function, _itf_ticket, self]
 
         call = self.inject(function, FaultPlan.nth_call(2, delay=0))
         self.assertEqual([[1, 2, 3, 4]] * 3, [call(1) for _ in range(3)])
 
     def test_a_self_that_has_a_default(self) -> None:
-        """A bound method of such a function is called as ever."""
+        """A bound method whose ``self`` has a default is called as usual."""
 
         class Odd:
             def read(self=None, more=0) -> int:  # type: ignore[no-untyped-def,misc]
@@ -61,7 +61,7 @@ class WrapperTest(unittest.TestCase):
                 self.assertEqual([1, "fault", 1], [getattr(odd, name)() for _ in range(3)])
 
     def test_functions_in_c(self) -> None:
-        """Those that need all arguments, those that do not, and those that do not say."""
+        """C functions with required, optional and unknown parameters are called as usual."""
         for function, arguments, named in (
             (len, ([1],), {}),
             (divmod, (7, 2), {}),

@@ -1,4 +1,4 @@
-"""Counting where threads may switch at any instruction, as they may without a GIL."""
+"""Counting while threads switch at any instruction, as they may without a GIL."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from typing import Any
 from unittest import mock
 
 from itf import FaultPlan, inject_faults
-from itf.faults.counted import CountedPlan
+from itf.faults.applied_plan import NO_PLAN
+from itf.faults.base_plan import BasePlan
+from itf.faults.call_counter import CallCounter, TicketIterator
 from itf.faults.known_plans import all_plans
-from itf.faults.layer import NO_PLAN
-from itf.faults.tickets import Numbers, Tickets
 from itf.gil import gil_is_enabled
 from tests.support import in_threads
 
-# An action that waits for a lock of the traced thread is left to end later.
+# Seconds to wait for the action. An action that waits for a lock of the traced thread
+# ends later.
 BLOCKED = 0.02
 DEADLINE = 30.0
 
 
 def call(times: int = 1) -> int:
-    """Call a function that has a plan in it, and return how many calls were hit."""
+    """Call the function under test, and return how many calls were hit."""
     return [string.capwords("x") for _ in range(times)].count("hit")
 
 
 def without_gil() -> Any:
-    """Return what lets plans count as they do without a GIL."""
+    """Return a patch that makes plans count as they do without a GIL."""
     return mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True)
 
 
 class Switch:
-    """Runs an action in another thread at one instruction of this one."""
+    """Runs an action in another thread before one chosen instruction of this thread."""
 
     def __init__(self, codes: list[CodeType], at: int, action: Callable[[], Any]) -> None:
         self.codes = codes
@@ -49,7 +50,7 @@ class Switch:
         self.thread = threading.Thread(target=lambda: self.results.append(action()))
 
     def trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        """Count instructions, and hand over at the one that is meant."""
+        """Count instructions, and run the action before the chosen one."""
         if frame.f_code not in self.codes:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
@@ -61,7 +62,7 @@ class Switch:
         return self.trace
 
     def run(self, function: Callable[[], Any]) -> Any:
-        """Call a function, and return its result, after the action has ended as well."""
+        """Call a function, wait for the action, and return the function's result."""
         before = sys.gettrace()
         sys.settrace(self.trace)
         try:
@@ -80,8 +81,8 @@ def at_each_instruction(
     set_up: Callable[[], None],
     clean_up: Callable[[], object],
 ) -> Generator[tuple[int, Any, Any]]:
-    """Run a function as often as it has instructions, with the action at another one each time."""
-    # Newer Pythons trace the instructions of a function from its second call on.
+    """Run a function repeatedly, each time with the action before another instruction."""
+    # From Python 3.12 on, instructions of a function are traced from its second call on.
     set_up()
     Switch(codes(), -1, action).run(function)
     clean_up()
@@ -99,12 +100,12 @@ def at_each_instruction(
 
 
 class SwitchTest(unittest.TestCase):
-    """No call is lost or counted twice, whichever instruction another thread comes in at."""
+    """No call is lost or counted twice, whatever instruction another thread interrupts."""
 
     plan: FaultPlan
 
     def set_up(self, **how: Any) -> None:
-        """Make a plan that counts as without a GIL, and put it in."""
+        """Make a plan that counts as without a GIL, and inject it."""
         with without_gil():
             self.plan = FaultPlan.nth_call(2, returns="hit", **how)
         injection = inject_faults(string, "capwords", self.plan)
@@ -112,52 +113,52 @@ class SwitchTest(unittest.TestCase):
         self.addCleanup(injection.undo)
 
     def codes(self) -> list[CodeType]:
-        """Return the code that counts, from the function that the plan is in on."""
-        tick = CountedPlan.tick.__code__
-        share = CountedPlan.share.__code__
-        return [string.capwords.__code__, tick, share, Numbers.take.__code__]
+        """Return the code objects that count, starting with the wrapper."""
+        take_ticket = BasePlan.take_ticket.__code__
+        share = BasePlan.share.__code__
+        return [string.capwords.__code__, take_ticket, share, CallCounter.take.__code__]
 
     def check(self, function: Callable[[], Any], action: Callable[[], Any], calls: int) -> None:
-        """Check the counts after each way in which the two can be interleaved."""
-        ways = 0
+        """Check the counts for each interleaving of the function and the action."""
+        interleavings = 0
         for at, hits, hits_there in at_each_instruction(
             self.codes, function, action, self.set_up, self.doCleanups
         ):
-            ways += 1
+            interleavings += 1
             with self.subTest(at):
                 self.assertEqual((calls, 1), (self.plan.calls, self.plan.hits))
                 self.assertEqual(1, hits + hits_there)
-        self.assertGreater(ways, 10)
+        self.assertGreater(interleavings, 10)
 
     def test_two_calls(self) -> None:
-        """Each has a number of its own."""
+        """Each call gets its own number."""
         self.check(call, call, 2)
 
     def test_a_call_while_the_plan_is_shared(self) -> None:
-        """The call is counted before the change or after it."""
+        """A call while the count moves to shared memory is counted exactly once."""
         self.check(lambda: call(2), lambda: self.plan.share() and 0, 2)
 
     def test_the_plan_is_shared_while_it_is_called(self) -> None:
-        """So it is where the other thread is the one that counts."""
+        """Sharing the count while another thread calls loses no call."""
         self.check(lambda: self.plan.share() and 0, lambda: call(2), 2)
 
-    def test_told_hits(self) -> None:
-        """Hits that two threads tell are two, and none is told again as another process's."""
-        announce = [CountedPlan.announce.__code__, Numbers.take.__code__]
+    def test_recorded_hits(self) -> None:
+        """Hits that two threads record are not reported as hits of another process."""
+        notify_hit = [BasePlan.notify_hit.__code__, CallCounter.take.__code__]
 
         def set_up() -> None:
             self.plan = FaultPlan.always(returns="hit")
             self.plan.share()
             injection = inject_faults(string, "capwords", self.plan)
             injection.start()
-            self.addCleanup(injection.take_out)
+            self.addCleanup(injection.remove_plan)
 
-        for at, *_ in at_each_instruction(lambda: announce, call, call, set_up, self.doCleanups):
+        for at, *_ in at_each_instruction(lambda: notify_hit, call, call, set_up, self.doCleanups):
             with self.subTest(at):
-                self.assertEqual((2, 0), (self.plan.hits, self.plan.untold_hits()))
+                self.assertEqual((2, 0), (self.plan.hits, self.plan.unreported_hits()))
 
     def test_plans_that_are_made_while_the_process_forks(self) -> None:
-        """A fork looks at all plans; it finds them also while another thread makes one."""
+        """A fork lists all plans, also while another thread makes one."""
         looks = [weakref.WeakSet.__iter__.__code__]
         ways = at_each_instruction(
             lambda: looks, all_plans.all, FaultPlan.always, self.set_up, self.doCleanups
@@ -175,7 +176,7 @@ class ThreadsTest(unittest.TestCase):
         sys.setswitchinterval(1e-6)
 
     def test_exact_with_eight_threads(self) -> None:
-        """With and without a GIL, before and after the count is shared, with a plan after it."""
+        """Counts are exact with and without a GIL, before and after sharing, and with ``then``."""
         for gil in (True, False):
             for then in (None, FaultPlan.always(returns="hit")):
                 with (
@@ -183,7 +184,7 @@ class ThreadsTest(unittest.TestCase):
                     mock.patch.object(sys, "_is_gil_enabled", lambda gil=gil: gil, create=True),
                     warnings.catch_warnings(),
                 ):
-                    # The warning that itf is untested without the GIL.
+                    # The warning that itf is untested without the GIL is expected.
                     warnings.simplefilter("ignore", RuntimeWarning)
                     plan = FaultPlan.nth_call(10, returns="hit", then=then)
                     with inject_faults(string, "capwords", plan):
@@ -199,8 +200,8 @@ class ThreadsTest(unittest.TestCase):
                     self.assertEqual(1 if then is None else 1591, hits)
 
     def test_numbers(self) -> None:
-        """Eight threads get different numbers, and none after the end."""
-        numbers = Numbers()
+        """Eight threads get different numbers, and 0 after `close`."""
+        numbers = CallCounter()
         taken = in_threads(8, lambda _: [numbers.take() for _ in range(500)])
         self.assertEqual(list(range(1, 4001)), sorted(functools.reduce(operator.iadd, taken, [])))
         self.assertEqual((4000, 4000), (numbers.taken, numbers.close()))
@@ -209,7 +210,7 @@ class ThreadsTest(unittest.TestCase):
 
 class GilTest(unittest.TestCase):
     def test_by_name(self) -> None:
-        """The function that tells is there from 3.13 on; where it is not, there is a GIL."""
+        """`sys._is_gil_enabled` exists from 3.13 on; without it there is a GIL."""
         self.assertEqual(sys.version_info >= (3, 13), hasattr(sys, "_is_gil_enabled"))
         with mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True):
             self.assertFalse(gil_is_enabled())
@@ -217,13 +218,13 @@ class GilTest(unittest.TestCase):
             self.assertTrue(gil_is_enabled())
 
     def test_tickets_need_a_gil(self) -> None:
-        """Values of a shared iterator are taken only where that is one step."""
+        """Tickets are used only with a GIL, which makes taking one atomic."""
         with mock.patch.object(sys, "_is_gil_enabled", lambda: True, create=True):
-            self.assertIsInstance(FaultPlan.always()._tickets, Tickets)
+            self.assertIsInstance(FaultPlan.always()._tickets, TicketIterator)
         with without_gil():
-            self.assertIsInstance(FaultPlan.always()._tickets, Numbers)
+            self.assertIsInstance(FaultPlan.always()._tickets, CallCounter)
 
     def test_no_plan(self) -> None:
-        """Where no plan is any more, each call passes, and threads share no state."""
-        self.assertIs(True, NO_PLAN.tick())
-        self.assertIs(True, NO_PLAN.tick())
+        """Without a plan each call passes, and threads share no state."""
+        self.assertIs(True, NO_PLAN.take_ticket())
+        self.assertIs(True, NO_PLAN.take_ticket())

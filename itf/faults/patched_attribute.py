@@ -1,4 +1,4 @@
-"""One attribute of a module, a class or an object, and the plans that are on it."""
+"""One attribute of a module, class or object that plans are applied to."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from itf.exceptions import FaultInjectionError
-from itf.faults.layer import NO_PLAN, Layer, Stack
+from itf.faults.applied_plan import NO_PLAN, AppliedPlan, PlanStack
+from itf.faults.interceptors import wrap
 from itf.faults.targets import find, is_imported, label_of, namespace
-from itf.faults.wrapping import wrap
 from itf.fork_safety import fork_safe_lock
 from itf.safe_repr import safe_repr
 
 __all__ = [
-    "Site",
-    "active_sites",
+    "PatchedAttribute",
+    "active_attributes",
     "disable_all",
-    "layers_of_modules",
-    "put",
-    "site_of",
-    "take",
+    "install",
+    "patched_attribute_of",
+    "plans_on_importable_targets",
+    "remove",
 ]
 
 __unittest = True
@@ -30,20 +30,20 @@ __unittest = True
 _MISSING: Final = object()
 
 
-class Site:
-    """One attribute, which is replaced as long as there are plans on it.
+class PatchedAttribute:
+    """One attribute, replaced as long as plans are applied to it.
 
     Attributes:
-        target: Whose attribute.
-        name: Its name.
+        target: The owner of the attribute.
+        name: The name of the attribute.
         key: The id of the target, and the name.
-        layers: The plans, the last one put in at the end.
-        original: The function that stood there before.
+        applied_plans: The plans, in the order of their installation.
+        original: The function that was there before.
         wrapper: The function that asks the plans first.
 
     Raises:
         AttributeError: The target has no such attribute.
-        FaultInjectionError: It cannot be replaced, or not by a function.
+        FaultInjectionError: The attribute cannot be replaced, or is no function.
     """
 
     original: Callable[..., Any]
@@ -53,26 +53,26 @@ class Site:
         self.target = target
         self.name = name
         self.key = id(target), name
-        self.layers: tuple[Layer, ...] = ()
-        # Who is asked at each call, in a cell that the function there looks into.
-        self._asked = types.CellType(NO_PLAN)
+        self.applied_plans: tuple[AppliedPlan, ...] = ()
+        # The handler that the wrapper asks at each call, in a closure cell of the wrapper.
+        self._handler_cell = types.CellType(NO_PLAN)
         found = find(target, name)
         self.own = namespace(target).get(name, _MISSING)
-        self._installed = self._replacement(found)
-        self._set(self._installed)
+        self._replacement_value = self._replacement(found)
+        self._set(self._replacement_value)
 
-    def add(self, layer: Layer) -> None:
-        """Put a plan on top of those that are there."""
-        self._show((*self.layers, layer))
+    def add(self, applied: AppliedPlan) -> None:
+        """Add a plan; it receives calls before the others."""
+        self._set_plans((*self.applied_plans, applied))
 
-    def remove(self, layer: Layer) -> bool:
-        """Take a plan away; say whether everything is now as it was before the first one.
+    def remove(self, applied: AppliedPlan) -> bool:
+        """Remove a plan; return whether the attribute is as it was before the first plan.
 
-        If somebody else has replaced the attribute meanwhile, it is theirs.
-        What they put back in the end is ours, which lets every call pass.
+        If other code has replaced the attribute since, that replacement stays.  Such code
+        may later restore the wrapper, which passes every call once no plan is left.
         """
-        self._show(tuple(other for other in self.layers if other is not layer))
-        if self.layers or not self.is_in_place:
+        self._set_plans(tuple(other for other in self.applied_plans if other is not applied))
+        if self.applied_plans or not self.is_in_place:
             return namespace(self.target).get(self.name, _MISSING) is self.own
         if self.own is _MISSING:
             _setter(self.target).__delattr__(self.target, self.name)
@@ -80,30 +80,32 @@ class Site:
             self._set(self.own)
         return True
 
-    def _show(self, layers: tuple[Layer, ...]) -> None:
-        self.layers = layers
-        match layers:
+    def _set_plans(self, applied_plans: tuple[AppliedPlan, ...]) -> None:
+        self.applied_plans = applied_plans
+        match applied_plans:
             case ():
-                self._asked.cell_contents = NO_PLAN
-            case (layer,):
-                self._asked.cell_contents = layer
+                self._handler_cell.cell_contents = NO_PLAN
+            case (applied,):
+                self._handler_cell.cell_contents = applied
             case _:
-                self._asked.cell_contents = Stack(layers)
+                self._handler_cell.cell_contents = PlanStack(applied_plans)
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the attribute is now what we have put there."""
-        return namespace(self.target).get(self.name) is self._installed
+        """Whether the attribute still has the replacement."""
+        return namespace(self.target).get(self.name) is self._replacement_value
 
     @property
     def has_own(self) -> bool:
-        """Whether the target had the attribute itself, not by its class or base."""
+        """Whether the target itself had the attribute, not only its class or a base."""
         return self.own is not _MISSING
 
     @property
     def is_function(self) -> bool:
-        """Whether the attribute, looked up on a module or class, is the function itself."""
-        return not isinstance(self._installed, classmethod | property | functools.cached_property)
+        """Whether a look-up on the module or class returns the function itself."""
+        return not isinstance(
+            self._replacement_value, classmethod | property | functools.cached_property
+        )
 
     def _set(self, value: Any) -> None:
         target, name = self.target, self.name
@@ -155,8 +157,8 @@ class Site:
             made.__set_name__(self.target, self.name)
             return made
         if found is vars(object)["__new__"]:
-            # CPython never notices that a class has it no more, and would
-            # refuse the arguments of every later constructor call.
+            # Refused, because CPython does not notice when __new__ is deleted from the class again:
+            # every later constructor call with arguments would fail.
             raise FaultInjectionError(
                 f"{label_of(self.target, self.name)} is that of object; inject into its "
                 f"constructor: inject_faults({self.target.__qualname__}, '__init__', plan)"
@@ -164,12 +166,12 @@ class Site:
         if found is vars(object)["__init__"]:
             found = _object_init
         wrapper = self._wrap(found)
-        # What binds no `self` is not to be given one.
+        # A callable that is no descriptor gets no `self`, so neither may its wrapper.
         return wrapper if _binds(found) else staticmethod(wrapper)
 
     def _wrap(self, found: Any) -> Callable[..., Any]:
         self.original = self._function(found)
-        self.wrapper = wrap(self.original, self._asked)
+        self.wrapper = wrap(self.original, self._handler_cell)
         return self.wrapper
 
     def _function(self, found: Any) -> Callable[..., Any]:
@@ -189,78 +191,82 @@ class Site:
 
 
 def _binds(found: Any) -> bool:
-    """Say whether what a class has becomes a method of its objects."""
+    """Return whether a class attribute becomes a method of the instances."""
     if isinstance(found, functools.partial):
         return sys.version_info >= (3, 14)
     return hasattr(type(found), "__get__")
 
 
 def _object_init(self: Any, /, *args: Any, **kwargs: Any) -> None:
-    """Stand for that of object, which allows arguments only to a class that has no other."""
+    """Replace object.__init__, which would reject all arguments once a class defines __init__."""
     if (args or kwargs) and type(self).__new__ is vars(object)["__new__"]:
         raise TypeError(f"{type(self).__name__}() takes no arguments")
 
 
 def _setter(target: Any) -> Any:
-    """Return the class whose way to set attributes leaves aside what the target's own may do."""
+    """Return object or type, to bypass a ``__setattr__`` that the target's class defines."""
     return type if isinstance(target, type) else object
 
 
-class _Sites:
-    """Where plans are now, by target and name; a lock, held while that changes."""
+class _PatchedAttributes:
+    """All patched attributes of this process; the lock protects every change."""
 
     def __init__(self) -> None:
-        self.places: dict[tuple[int, str], Site] = {}
+        self.by_key: dict[tuple[int, str], PatchedAttribute] = {}
 
 
-_sites = _Sites()
+_patched_attributes = _PatchedAttributes()
 
 
-def active_sites() -> list[Site]:
-    """Return the sites that have plans, in the order in which they were made."""
-    with fork_safe_lock(_sites):
-        return [site for site in _sites.places.values() if site.layers]
-
-
-def site_of(target: Any, name: str) -> Site | None:
-    """Return the site of an attribute that has, or had, plans; None if it never had any."""
-    return _sites.places.get((id(target), name))
-
-
-def disable_all() -> None:
-    """Let every call pass from now on, in this process."""
-    with fork_safe_lock(_sites):
-        for site in active_sites():
-            for layer in site.layers:
-                site.remove(layer)
-        _sites.places.clear()
-
-
-def layers_of_modules() -> list[tuple[Any, str, Layer]]:
-    """Return the plans that are on modules and classes which a new process imports afresh."""
-    with fork_safe_lock(_sites):
+def active_attributes() -> list[PatchedAttribute]:
+    """Return the attributes that plans are applied to, in the order of the first plan."""
+    with fork_safe_lock(_patched_attributes):
         return [
-            (site.target, site.name, layer)
-            for site in _sites.places.values()
-            if is_imported(site.target)
-            for layer in site.layers
+            attribute
+            for attribute in _patched_attributes.by_key.values()
+            if attribute.applied_plans
         ]
 
 
-def put(target: Any, name: str, layer: Layer) -> Site:
-    """Put a plan on an attribute; what is undone with `take`."""
-    with fork_safe_lock(_sites):
-        site = _sites.places.get((id(target), name))
-        if site is None or not site.is_in_place:
-            site = Site(target, name)
-            _sites.places[site.key] = site
-        site.add(layer)
-        return site
+def patched_attribute_of(target: Any, name: str) -> PatchedAttribute | None:
+    """Return the patched attribute of a target; None if it is not patched."""
+    return _patched_attributes.by_key.get((id(target), name))
 
 
-def take(site: Site, layer: Layer) -> None:
-    """Take a plan from an attribute again."""
-    with fork_safe_lock(_sites):
-        # Another site may have taken its place: that of a patch which was over it.
-        if site.remove(layer) and _sites.places.get(site.key) is site:
-            del _sites.places[site.key]
+def disable_all() -> None:
+    """Remove all plans of this process."""
+    with fork_safe_lock(_patched_attributes):
+        for attribute in active_attributes():
+            for applied in attribute.applied_plans:
+                attribute.remove(applied)
+        _patched_attributes.by_key.clear()
+
+
+def plans_on_importable_targets() -> list[tuple[Any, str, AppliedPlan]]:
+    """Return the plans on modules and classes that a new process imports by name."""
+    with fork_safe_lock(_patched_attributes):
+        return [
+            (attribute.target, attribute.name, applied)
+            for attribute in _patched_attributes.by_key.values()
+            if is_imported(attribute.target)
+            for applied in attribute.applied_plans
+        ]
+
+
+def install(target: Any, name: str, applied: AppliedPlan) -> PatchedAttribute:
+    """Apply a plan to an attribute; `remove` undoes that."""
+    with fork_safe_lock(_patched_attributes):
+        attribute = _patched_attributes.by_key.get((id(target), name))
+        if attribute is None or not attribute.is_in_place:
+            attribute = PatchedAttribute(target, name)
+            _patched_attributes.by_key[attribute.key] = attribute
+        attribute.add(applied)
+        return attribute
+
+
+def remove(attribute: PatchedAttribute, applied: AppliedPlan) -> None:
+    """Remove a plan from an attribute."""
+    with fork_safe_lock(_patched_attributes):
+        # A patch by other code may have led to a second PatchedAttribute with this key.
+        if attribute.remove(applied) and _patched_attributes.by_key.get(attribute.key) is attribute:
+            del _patched_attributes.by_key[attribute.key]

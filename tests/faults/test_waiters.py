@@ -12,12 +12,12 @@ from typing import Any
 
 from itf import FaultPlan, FaultTimeoutError, inject_faults
 from itf.faults.injection import Injection
-from tests.faults.waiting_support import DEADLINE, watch
+from tests.faults.waiters_support import DEADLINE, watch
 from tests.support import in_threads
 
 
 class Calls:
-    """Calls of a function that has a plan in it, in threads of their own."""
+    """Calls of a function with a plan, each in its own thread."""
 
     def __init__(self, function: Callable[[], object], count: int = 1) -> None:
         self.results: list[object] = []
@@ -32,7 +32,7 @@ class Calls:
             self.results.append(type(error).__name__)
 
     def end(self) -> list[object]:
-        """Wait for all of them, and return what they gave."""
+        """Wait for all calls, and return their results."""
         for thread in self.threads:
             thread.join(DEADLINE)
             if thread.is_alive():
@@ -45,23 +45,23 @@ class WaitingTestCase(unittest.TestCase):
         self.module = types.SimpleNamespace(function=lambda: "ok")
 
     def inject(self, plan: FaultPlan, name: str = "function") -> Injection:
-        """Put a plan in, to the end of the test at the latest."""
+        """Inject a plan until the test ends, at the latest."""
         injection = inject_faults(self.module, name, plan)
         injection.start()
         self.addCleanup(injection.undo)
         return injection
 
     def hanging(self, plan: FaultPlan, count: int = 1) -> Calls:
-        """Return calls that hang."""
-        wait_for_sleepers = watch(plan._sleepers)
+        """Return calls that hang already."""
+        wait_for_waiters = watch(plan._waiters)
         calls = Calls(self.module.function, count)
-        wait_for_sleepers(count)
+        wait_for_waiters(count)
         return calls
 
 
 class HangTest(WaitingTestCase):
     def test_release(self) -> None:
-        """All who hang go on, to what the plan says or to the function; later calls do not hang."""
+        """`release` makes all hanging calls go on; later calls do not hang."""
         for how, expected in (({}, "ok"), ({"returns": 3}, 3), ({"raises": OSError}, "OSError")):
             plan = FaultPlan.always(hang=True, **how)  # type: ignore[arg-type]
             injection = self.inject(plan)
@@ -72,14 +72,14 @@ class HangTest(WaitingTestCase):
             injection.undo()
 
     def test_release_before_the_call(self) -> None:
-        """It is not lost: nobody hangs at all."""
+        """After `release`, no call hangs."""
         plan = FaultPlan.always(hang=True)
         plan.release()
         self.inject(plan)
         self.assertEqual("ok", self.module.function())
 
-    def test_undoing_lets_go(self) -> None:
-        """Who hangs goes on when the plan is taken out; put in again, it hangs again."""
+    def test_undoing_releases_calls(self) -> None:
+        """`undo` makes hanging calls go on; injected again, the plan hangs again."""
         plan = FaultPlan.always(hang=True)
         injection = self.inject(plan)
         for number in (1, 2):
@@ -90,7 +90,7 @@ class HangTest(WaitingTestCase):
             injection.start()
 
     def test_a_plan_at_two_places(self) -> None:
-        """Who hangs is let go when it is taken out of the last of them."""
+        """Calls hang until the plan is removed from its last place."""
         self.module.other = lambda: "other"
         plan = FaultPlan.always(hang=True)
         first, second = self.inject(plan), self.inject(plan, "other")
@@ -102,7 +102,7 @@ class HangTest(WaitingTestCase):
         self.assertEqual(["ok"], calls.end())
 
     def test_a_plan_that_comes_after(self) -> None:
-        """A release is for those who hang in it, too; so is its end."""
+        """`release` and `undo` also affect calls that hang in ``then``."""
         for let_go in (FaultPlan.release, None):
             later = FaultPlan.always(hang=True)
             plan = FaultPlan.first(1, returns=0, then=later)
@@ -116,15 +116,15 @@ class HangTest(WaitingTestCase):
             self.assertEqual(["ok"], calls.end())
             injection.undo()
 
-    def test_never_for_ever(self) -> None:
-        """A call that nobody lets go fails after its time, and says what to do; 60 s by default."""
+    def test_a_hang_ends_at_its_timeout(self) -> None:
+        """A hanging call raises FaultTimeoutError after its timeout; the default is 60 s."""
         plan = FaultPlan.always(hang=True, timeout=0.01)
         self.inject(plan)
         with self.assertRaises(FaultTimeoutError) as caught:
             self.module.function()
         self.assertEqual(
-            "types.SimpleNamespace.function hung for 0.01 s, as FaultPlan.always() has it, and "
-            "nobody let it go; call plan.release(), or give the plan another timeout=",
+            "types.SimpleNamespace.function hung for 0.01 s and was not released "
+            "(FaultPlan.always()); call plan.release(), or pass the plan another timeout=",
             str(caught.exception),
         )
         self.assertIsInstance(caught.exception, TimeoutError)
@@ -132,7 +132,7 @@ class HangTest(WaitingTestCase):
         self.assertIsNone(FaultPlan.always(hang=True, timeout=None).outcomes[0].timeout)
 
     def test_a_delay_ends_early(self) -> None:
-        """An hour is over when the plan is taken out, or released."""
+        """`undo` and `release` end a delay early."""
         for let_go in (FaultPlan.release, None):
             plan = FaultPlan.always(delay=3600, returns=1)
             injection = self.inject(plan)
@@ -145,7 +145,7 @@ class HangTest(WaitingTestCase):
             injection.undo()
 
     def test_generators_and_context_managers(self) -> None:
-        """They hang where they begin."""
+        """Generators and context managers hang at their beginning."""
         plan = FaultPlan.always(hang=True)
 
         def generate() -> Any:
@@ -161,10 +161,10 @@ class HangTest(WaitingTestCase):
 
 
 class OwnNeedsTest(WaitingTestCase):
-    """What itf itself calls may have a plan in it: it does not run into that."""
+    """Faults in functions that itf itself uses do not affect itf."""
 
     def test_time(self) -> None:
-        """A clock that stands still, and sleeps that take none, do not stop a wait from ending."""
+        """Faults in time.monotonic and time.sleep do not keep a wait from ending."""
         plan = FaultPlan.always(hang=True, timeout=0.01)
         self.inject(plan)
         with (
@@ -178,7 +178,7 @@ class OwnNeedsTest(WaitingTestCase):
             self.assertEqual((1, 0), (clock.calls, event.calls))
 
     def test_asyncio_wait(self) -> None:
-        """It hangs as any other coroutine function."""
+        """asyncio.wait hangs as any other coroutine function."""
         plan = FaultPlan.always(hang=True, timeout=0.01)
 
         async def use() -> None:
@@ -204,7 +204,7 @@ class AsyncHangTest(WaitingTestCase):
     def run_beside(
         self, plan: FaultPlan, let_go: Callable[[], object], count: int = 1
     ) -> list[Any]:
-        """Return the results of calls that hang until the loop, which goes on, lets them go."""
+        """Return the results of hanging calls, released by a function that runs in the loop."""
 
         async def use() -> list[Any]:
             tasks = [asyncio.create_task(self.module.function()) for _ in range(count)]
@@ -218,33 +218,33 @@ class AsyncHangTest(WaitingTestCase):
         return asyncio.run(use())
 
     def test_the_loop_goes_on(self) -> None:
-        """Twenty coroutines hang, and the one that lets them go runs."""
+        """While twenty coroutines hang, the loop runs the task that releases them."""
         plan = FaultPlan.always(hang=True)
         self.inject(plan)
         self.assertEqual(["ok"] * 20, self.run_beside(plan, plan.release, 20))
 
     def test_release_from_a_thread(self) -> None:
-        """It wakes the loop."""
+        """A release from another thread wakes the loop."""
         plan = FaultPlan.always(hang=True, returns=0)
         self.inject(plan)
         self.assertEqual(
             [0], self.run_beside(plan, lambda: in_threads(1, lambda _: plan.release()))
         )
 
-    def test_undoing_lets_go(self) -> None:
-        """As with threads; a delay, too."""
+    def test_undoing_releases_calls(self) -> None:
+        """`undo` makes hanging and delayed coroutines go on."""
         for plan in (FaultPlan.always(hang=True), FaultPlan.always(delay=3600)):
             self.assertEqual(["ok"], self.run_beside(plan, self.inject(plan).undo))
 
-    def test_never_for_ever(self) -> None:
-        """The time is that of the loop."""
+    def test_a_hang_ends_at_its_timeout(self) -> None:
+        """In a coroutine, the timeout is measured by the clock of the loop."""
         plan = FaultPlan.always(hang=True, timeout=0.01)
         self.inject(plan)
         with self.assertRaisesRegex(FaultTimeoutError, "function hung for 0.01 s"):
             asyncio.run(self.module.function())
 
     def test_cancelled(self) -> None:
-        """A task that hangs can be cancelled, and nothing of it is left."""
+        """A hanging task can be cancelled, and leaves nothing behind."""
         plan = FaultPlan.always(hang=True)
         self.inject(plan)
 
@@ -258,11 +258,11 @@ class AsyncHangTest(WaitingTestCase):
             return asyncio.all_tasks() - {asyncio.current_task()}
 
         self.assertEqual(set(), asyncio.run(use()))
-        self.assertFalse(plan._sleepers.wakers)
+        self.assertFalse(plan._waiters.wake_callbacks)
         plan.release()
 
     def test_a_loop_that_was_closed(self) -> None:
-        """A release does not stumble over a task that was left behind in it."""
+        """A release ignores a task that hangs in a closed loop."""
         plan = FaultPlan.always(hang=True)
         self.inject(plan)
         loop = asyncio.new_event_loop()
@@ -272,35 +272,35 @@ class AsyncHangTest(WaitingTestCase):
         self.assertEqual(1, plan.hits)
         plan.release()
         self.assertFalse(task.done())
-        with self.assertLogs("asyncio", "ERROR"):  # it has something to say of such a task
+        with self.assertLogs("asyncio", "ERROR"):  # about the pending task
             del task
-            plan._sleepers.forget()
+            plan._waiters.clear()
             gc.collect()
 
 
 class UntilHitTest(WaitingTestCase):
     def test_a_hit_that_was(self) -> None:
-        """It returns at once."""
+        """`wait_until_hit` returns at once if the hit has happened."""
         plan = FaultPlan.nth_call(1, returns=0)
         self.inject(plan)
         self.module.function()
         plan.wait_until_hit(0)
 
     def test_hits_that_come(self) -> None:
-        """It waits for as many as it is told, whichever thread makes them."""
+        """`wait_until_hit` waits for the given number of hits, from any thread."""
         plan = FaultPlan.every(2, returns=0)
-        wait_for_sleepers = watch(plan.watchers)
+        wait_for_waiters = watch(plan.hit_waiters)
         self.inject(plan)
         waiting = Calls(lambda: plan.wait_until_hit(DEADLINE, hits=3))
-        wait_for_sleepers(1)
+        wait_for_waiters(1)
         for _ in range(5):
             self.module.function()
         self.assertTrue(waiting.threads[0].is_alive())
         self.module.function()
         self.assertEqual([None], waiting.end())
 
-    def test_in_vain(self) -> None:
-        """The error says what there was; a wait without end is the caller's choice."""
+    def test_a_timeout_of_the_wait(self) -> None:
+        """The timeout error contains the counts; ``timeout=None`` waits without end."""
         plan = FaultPlan.nth_call(3)
         self.inject(plan)
         self.module.function()
@@ -316,7 +316,7 @@ class UntilHitTest(WaitingTestCase):
         self.assertEqual(60.0, signature.parameters["timeout"].default)
 
     def test_mistakes(self) -> None:
-        """A timeout is seconds; hits are a number from 1 on."""
+        """The timeout must be seconds, and ``hits`` a number from 1 on."""
         plan = FaultPlan.always()
         for arguments, kind, text in (
             ({"timeout": "1"}, TypeError, "timeout must be a number of seconds, got '1'"),
