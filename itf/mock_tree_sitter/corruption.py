@@ -1,0 +1,64 @@
+"""Trees that are wrong on purpose."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Final
+
+from itf.mock_tree_sitter.node_table import NodeTable
+from itf.mock_tree_sitter.tree import Tree, tree_of
+
+__all__ = ["corrupt"]
+
+__unittest = True
+
+# How far behind the end of the source a node may reach, at most.
+_BEYOND: Final = 1000
+# Of so many nodes one is moved, and one at least.
+_ONE_IN: Final = 20
+
+
+def corrupt(tree: Tree, seed: int = 0) -> Tree:
+    """Return a tree like another, but with nodes that overlap or lie outside the source.
+
+    To be told from a sound one, one must look: types, fields and the number of
+    nodes are what they were, no method raises an error, and there may well be
+    nodes that are where they should be.
+
+    Example:
+        >>> from itf.mock_tree_sitter import Language, Parser
+        >>> tree = Parser(Language("python")).parse(b"x = 1")
+        >>> corrupt(tree, seed=3).root_node.children[0].byte_range
+        (383, 612)
+
+    Args:
+        tree: The one to begin with; it stays as it is.
+        seed: Which nodes, and where to: the same seed does the same to the same tree.
+    """
+    chance = random.Random(seed)
+    table = copy.copy(tree._table)
+    table.starts, table.ends = table.starts[:], table.ends[:]
+    count = len(table.kinds)
+    for _ in range(1 + count // _ONE_IN):
+        number = chance.randrange(count)
+        previous = table.previous_sibling(number)
+        is_wide = previous is not None and table.starts[previous] < table.ends[previous]
+        if previous is not None and is_wide and chance.choice((True, False)):
+            _overlap(table, number, previous, chance)
+        else:
+            _leave(table, number, chance)
+    return tree_of(table, tree._language, tree._ranges)
+
+
+def _overlap(table: NodeTable, number: int, previous: int, chance: random.Random) -> None:
+    """Let a node begin inside the one before it."""
+    table.starts[number] = chance.randrange(table.starts[previous], table.ends[previous])
+
+
+def _leave(table: NodeTable, number: int, chance: random.Random) -> None:
+    """Let a node end outside of the source; it may begin there, too."""
+    size = len(table.source)
+    table.ends[number] = size + chance.randrange(1, _BEYOND)
+    if chance.choice((True, False)):
+        table.starts[number] = chance.randrange(size, table.ends[number])

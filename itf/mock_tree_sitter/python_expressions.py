@@ -1,0 +1,343 @@
+"""Python's expressions, as tree-sitter-python's nodes."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from itf.mock_tree_sitter.grammar import words
+from itf.mock_tree_sitter.python_brackets import BracketParser
+from itf.mock_tree_sitter.python_grammar import PYTHON
+from itf.mock_tree_sitter.python_reader import NAMES, DamageError, Steps
+
+__all__ = ["ExpressionParser"]
+
+__unittest = True
+
+# How tightly operators bind, as in tree-sitter's grammar: there "^" binds more
+# tightly than "&", other than in Python, and "await" less so than "**".
+_NAMED, _LAMBDA, _CONDITION, _OR, _AND, _NOT, _COMPARE, _BIT_OR, _BIT_AND, _XOR = range(1, 11)
+_SHIFT, _PLUS, _TIMES, _UNARY, _POWER = range(11, 16)
+
+_BINARY: Final = {
+    "or": _OR,
+    "and": _AND,
+    "|": _BIT_OR,
+    "&": _BIT_AND,
+    "^": _XOR,
+    "<<": _SHIFT,
+    ">>": _SHIFT,
+    "+": _PLUS,
+    "-": _PLUS,
+    "*": _TIMES,
+    "/": _TIMES,
+    "//": _TIMES,
+    "%": _TIMES,
+    "@": _TIMES,
+    "**": _POWER,
+    "<": _COMPARE,
+    "<=": _COMPARE,
+    "==": _COMPARE,
+    "!=": _COMPARE,
+    "<>": _COMPARE,
+    ">": _COMPARE,
+    ">=": _COMPARE,
+    "in": _COMPARE,
+    "is": _COMPARE,
+    "not": _COMPARE,
+    "if": _CONDITION,
+    ":=": _NAMED,
+}
+_PREFIXES: Final = {
+    "-": (_UNARY, "unary_operator"),
+    "+": (_UNARY, "unary_operator"),
+    "~": (_UNARY, "unary_operator"),
+    "not": (_NOT, "not_operator"),
+    "await": (_UNARY, "await"),
+}
+# What the operand after an operator is to the node that they make.
+_LAST_FIELDS: Final = {
+    "binary_operator": "right",
+    "boolean_operator": "right",
+    "unary_operator": "argument",
+    "not_operator": "argument",
+    "lambda": "body",
+    "named_expression": "value",
+}
+_SIMPLE: Final = NAMES | {"integer", "float", "true", "false", "none", "ellipsis"}
+_BRACKETS: Final = frozenset({"(", "[", "{", "string_start"})
+_BEGINS: Final = _SIMPLE | _BRACKETS | _PREFIXES.keys() | {"lambda", "*"}
+# What a simple operand is followed by, if it is the whole expression.
+_FOLLOWS: Final = frozenset({",", ")", "]", "}", "end", "=", ":", "format:"})
+
+# Of a tuple, a list and their like, what they are as a target of an assignment.
+_PATTERNS: Final = {
+    PYTHON.ids["tuple"]: "tuple_pattern",
+    PYTHON.ids["parenthesized_expression"]: "tuple_pattern",
+    PYTHON.ids["list"]: "list_pattern",
+    PYTHON.ids["list_splat"]: "list_splat_pattern",
+}
+_TARGETS: Final = frozenset(
+    {PYTHON.ids[kind] for kind in ("identifier", "subscript", "attribute")}
+    | {PYTHON.token_ids[token] for token in "()[],*"}
+    | {PYTHON.ids[extra] for extra in ("comment", "line_continuation")}
+)
+
+
+class _Open(NamedTuple):
+    """An operator that waits for its last operand."""
+
+    precedence: int
+    kind: str
+    low: int
+
+
+class ExpressionParser(BracketParser):
+    """Makes nodes of expressions.
+
+    Operators and their operands are sorted out on a list of open operators;
+    what stands in brackets is a part of its own.
+
+    Thread safety: one thread.
+    """
+
+    def expression(  # noqa: PLR0912 - all operators in one loop, for it is the hottest
+        self, *, conditional: bool = True, within: bool = True
+    ) -> Steps:
+        """Parse one expression.
+
+        Args:
+            conditional: Whether an ``if`` after it belongs to it.
+            within: Whether an ``in`` after it does.
+        """
+        builder = self.builder
+        opened: list[_Open] = []
+        ifs = 0
+        while True:
+            low = builder.mark()
+            kind = self.kind
+            if kind in _SIMPLE:
+                node = self.shift()
+            elif kind in _PREFIXES:
+                self._open_prefix(opened, low)
+                continue
+            elif kind == "lambda":
+                yield self._lambda_head()
+                opened.append(_Open(_LAMBDA, "lambda", low))
+                continue
+            elif kind in _BRACKETS:
+                node = yield _ATOMS[kind](self)
+            else:
+                raise DamageError
+            while True:
+                kind = self.kind
+                if kind == ".":
+                    node = self._attribute(low, node)
+                elif kind == "(":
+                    builder.set_field(node, "function")
+                    arguments = yield self.arguments()
+                    builder.set_field(arguments, "arguments")
+                    node = builder.node("call", low)
+                elif kind == "[":
+                    node = yield self.subscript(low, node)
+                else:
+                    break
+            precedence = _BINARY.get(kind, 0)
+            if precedence and self._ends_here(kind, conditional, within):
+                precedence = 0
+            limit = precedence - 1 if kind in _LEFT else precedence
+            while opened and opened[-1].precedence > limit and opened[-1].kind != "if":
+                low = opened[-1].low
+                node = self._reduce(opened.pop(), node)
+            if kind == "else" and ifs:
+                self.shift()
+                opened[-1] = opened[-1]._replace(kind="conditional_expression")
+                ifs -= 1
+            elif precedence:
+                ifs += kind == "if"
+                self._open_operator(opened, precedence, low, node)
+            elif opened:
+                raise DamageError  # an `if` without its `else`
+            else:
+                return node
+
+    def _ends_here(self, kind: str, conditional: bool, within: bool) -> bool:
+        if kind == "if":
+            return not conditional
+        if kind == "in":
+            return not within
+        return kind == "not" and self.following() != "in"
+
+    def _open_prefix(self, opened: list[_Open], low: int) -> None:
+        precedence, kind = _PREFIXES[self.kind]
+        if kind == "not_operator" and opened and opened[-1].precedence > _NOT:
+            raise DamageError  # `a + not b`
+        operator = self.shift()
+        if kind == "unary_operator":
+            self.builder.set_field(operator, "operator")
+        opened.append(_Open(precedence, kind, low))
+
+    def _open_operator(self, opened: list[_Open], precedence: int, low: int, node: int) -> None:
+        builder, kind = self.builder, self.kind
+        if precedence == _COMPARE:
+            # One node, however many are compared.
+            if not opened or opened[-1].precedence < _COMPARE:
+                opened.append(_Open(_COMPARE, "comparison_operator", low))
+            self._comparison()
+        elif kind == "if":
+            self.shift()
+            opened.append(_Open(precedence, "if", low))
+        elif kind == ":=":
+            if opened or builder.kind_of(node) != PYTHON.ids["identifier"]:
+                raise DamageError
+            builder.set_field(node, "name")
+            self.shift()
+            opened.append(_Open(precedence, "named_expression", low))
+        else:
+            builder.set_field(node, "left")
+            builder.set_field(self.shift(), "operator")
+            boolean = precedence in (_OR, _AND)
+            opened.append(
+                _Open(precedence, "boolean_operator" if boolean else "binary_operator", low)
+            )
+
+    def _comparison(self) -> None:
+        builder, low, first = self.builder, self.builder.mark(), self.kind
+        operator = self.shift()
+        second = {"not": "in", "is": "not"}.get(first)
+        if second is not None and self.kind == second:
+            self.shift()
+            operator = builder.token_node(f"{first} {second}", low)
+        builder.set_field(operator, "operators")
+
+    def _reduce(self, opened: _Open, node: int) -> int:
+        field = _LAST_FIELDS.get(opened.kind)
+        if field is not None:
+            self.builder.set_field(node, field)
+        return self.builder.node(opened.kind, opened.low)
+
+    def _attribute(self, low: int, node: int) -> int:
+        builder = self.builder
+        builder.set_field(node, "object")
+        self.shift()
+        builder.set_field(self.identifier(), "attribute")
+        return builder.node("attribute", low)
+
+    def _lambda_head(self) -> Steps:
+        self.shift()
+        if self.kind != ":":
+            parameters = yield self.lambda_parameters()
+            self.builder.set_field(parameters, "parameters")
+        # In a replacement field, this colon looks like that of a format.
+        return self.expect(":")
+
+    @abc.abstractmethod
+    def lambda_parameters(self) -> Steps:
+        """Parse the parameters of a lambda, of which there is at least one."""
+
+    def element(self) -> Steps:
+        """Parse an expression, or one with a star, as there may be in a list."""
+        if self.kind == "*":
+            low = self.builder.mark()
+            self.shift()
+            yield self.expression()
+            return self.builder.node("list_splat", low)
+        if self.kind in _SIMPLE and self.following() in _FOLLOWS:
+            return self.shift()
+        return (yield self.expression())
+
+    def alias(self, low: int) -> Steps:
+        """Parse the name that is given to what has been parsed from a mark on."""
+        builder = self.builder
+        self.shift()
+        start = builder.mark()
+        yield self.expression()
+        builder.set_field(builder.node("as_pattern_target", start), "alias")
+        return builder.node("as_pattern", low)
+
+    @property
+    def begins_expression(self) -> bool:
+        """Whether an expression, or one with a star, begins here."""
+        return self.kind in _BEGINS
+
+    def expressions(self, kind: str | None = "expression_list") -> Steps:
+        """Parse one expression, or several with commas.
+
+        Args:
+            kind: The node that several are made to; None if they stay as they are.
+        """
+        low = self.builder.mark()
+        node = yield self.element()
+        if self.kind != ",":
+            return node
+        while self.kind == ",":
+            self.shift()
+            if not self.begins_expression:
+                break
+            node = yield self.element()
+        return node if kind is None else self.builder.node(kind, low)
+
+    def values(self) -> Steps:
+        """Parse what is assigned, or stands in a replacement field."""
+        return (yield self.yielding() if self.kind == "yield" else self.expressions())
+
+    def yielding(self) -> Steps:
+        """Parse a ``yield``."""
+        low = self.builder.mark()
+        self.shift()
+        if self.kind == "from":
+            self.shift()
+            yield self.expression()
+        elif self.begins_expression:
+            yield self.expressions()
+        return self.builder.node("yield", low)
+
+    def targets(self) -> Steps:
+        """Parse what a loop assigns to."""
+        builder, low = self.builder, self.builder.mark()
+        several = False
+        while True:
+            star = builder.mark()
+            if self.kind == "*":
+                self.shift()
+                yield self.expression(within=False)
+                node = builder.node("list_splat", star)
+            else:
+                node = yield self.expression(within=False)
+            self.to_pattern(node)
+            if self.kind != ",":
+                break
+            several = True
+            self.shift()
+            if not self.begins_expression:
+                break
+        return builder.node("pattern_list", low) if several else node
+
+    def to_pattern(self, node: int) -> None:
+        """Turn an expression into what is assigned to.
+
+        Raises:
+            DamageError: Nothing can be assigned to it.
+        """
+        builder = self.builder
+        waiting = [node]
+        while waiting:
+            node = waiting.pop()
+            kind = builder.kind_of(node)
+            if kind in _PATTERNS:
+                builder.change(node, _PATTERNS[kind])
+                waiting.extend(builder.children(node))
+            elif kind not in _TARGETS:
+                raise DamageError
+
+
+# Left-associative: of two that bind as tightly, the first one is done first.
+_LEFT: Final = frozenset(words("or and | & ^ << >> + - * / // % @"))
+
+_ATOMS: Final[dict[str, Callable[[ExpressionParser], Steps]]] = {
+    "(": ExpressionParser.parenthesized,
+    "[": ExpressionParser.list_display,
+    "{": ExpressionParser.braces,
+    "string_start": ExpressionParser.strings,
+}

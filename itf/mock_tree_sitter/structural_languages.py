@@ -1,0 +1,384 @@
+"""What JavaScript, Rust, C and languages of their kind look like from afar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from itf.mock_tree_sitter.grammar import Grammar, words
+
+__all__ = ["Rule", "Structure", "structure_of"]
+
+__unittest = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a statement is that has a certain keyword.
+
+    Attributes:
+        kind: The node that it becomes.
+        name: The kind of the name that follows the keyword; None if it has none.
+        parameters: The kind of its first parentheses; None if they are nothing special.
+        parameters_field: What those are to it.
+        body: The kind of its braces; None if they are nothing special.
+        members: Whether its body is made of statements.
+        declares: Whether it ends with its body, whatever comes next.
+        without_body: The node that it becomes if it ends without a body.
+        may_modify: Whether another keyword may follow that says what it really
+            is, as in ``const fn``.
+    """
+
+    kind: str
+    name: str | None = None
+    parameters: str | None = None
+    parameters_field: str = "parameters"
+    body: str | None = None
+    members: bool = True
+    declares: bool = False
+    without_body: str | None = None
+    may_modify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A language, as far as a scan of its structure needs it.
+
+    Attributes:
+        grammar: Its kinds of nodes.
+        root: The node of the whole source.
+        token: Finds the next token; the names of its groups say what it is.
+        rules: The statements, by their keywords.
+        specifiers: Types that a declaration may define on its way, by their keywords.
+        block: The kind of braces with statements in them.
+        group: The kind of other braces.
+        parentheses: The kind of parentheses.
+        names: The words that are nodes of a kind of their own.
+        blocks_after: The tokens after which braces in a value are a block.
+        braces: The kind of the next braces in a value, by the token that tells.
+        continues: The keywords that go on with a statement after its block.
+        ends_at_newline: Whether a line's end may end a statement.
+        method: A statement right inside ``method_in`` that is a name and parentheses.
+        method_in: The kind of braces that holds methods.
+        declarator: The kind of a name with parentheses, where that declares a function.
+    """
+
+    grammar: Grammar
+    root: str
+    token: re.Pattern[bytes]
+    rules: Mapping[bytes, Rule]
+    block: str
+    group: str
+    parentheses: str
+    specifiers: Mapping[bytes, Rule] = field(default_factory=dict)
+    names: Mapping[bytes, str] = field(default_factory=dict)
+    blocks_after: frozenset[bytes] = frozenset({b"=>", b")", b"else", b"do", b"try", b"finally"})
+    braces: Mapping[bytes, str] = field(default_factory=dict)
+    continues: frozenset[bytes] = frozenset()
+    ends_at_newline: bool = False
+    method: Rule | None = None
+    method_in: str = ""
+    declarator: str = ""
+
+
+_NUMBER: Final = (
+    rb"(?P<number>(?:0[xX][\da-fA-F_]+|\d[\d_]*+(?:\.\d[\d_]*+)?(?:[eE][+-]?\d+)?)\w*+)"
+)
+_LINE_COMMENT: Final = rb"(?P<line>//[^\r\n]*+)"
+_BLOCK_COMMENT: Final = rb"(?P<block>/\*[\s\S]*?(?:\*/|\Z))"
+_DOUBLE: Final = rb'(?P<string>"(?:[^"\\\n]++|\\[\s\S]?)*+"?)'
+_OPERATORS: Final = words(
+    ">>>= ... === !== **= <<= >>= >>> &&= ||= ??= ..= => -> :: == != <= >= && || ?? ?. ++ -- += -= "
+    "*= /= %= &= |= ^= << >> ** .. ( ) [ ] { } , ; : . = < > + - * / % & | ^ ~ ! ? @ # $ ` ' \" \\"
+)
+
+
+def _structure(
+    name: str,
+    *,
+    root: str,
+    lexemes: Iterable[bytes],
+    rules: dict[str, Rule],
+    specifiers: dict[str, Rule] | None = None,
+    keywords: str = "",
+    kinds: str = "",
+    names: dict[str, str] | None = None,
+    prefix: bytes = b"",
+    **options: object,
+) -> Structure:
+    method = options.get("method")
+    specifiers = specifiers or {}
+    used = [*rules.values(), *specifiers.values(), *([method] if isinstance(method, Rule) else [])]
+    made = {root, "identifier", "number", "string", "char", "comment", "block", *words(kinds)}
+    made.update(str(value) for key, value in options.items() if key in _KINDS and value)
+    made.update((names or {}).values())
+    for rule in used:
+        made.update(
+            kind
+            for kind in (rule.kind, rule.name, rule.parameters, rule.body, rule.without_body)
+            if kind is not None
+        )
+    extras = [kind for kind in made if kind.endswith("comment")]
+    keys = {*words(keywords), *rules, *specifiers}
+    word = rb"(?P<word>" + prefix + rb"[A-Za-z_$\x80-\xff][\w$\x80-\xff]*+)"
+    operators = b"|".join(re.escape(operator.encode()) for operator in _OPERATORS)
+    pattern = b"|".join([*lexemes, _NUMBER, word, b"(?P<operator>" + operators + b")"])
+    grammar = Grammar(
+        name,
+        tokens=[*_OPERATORS, *sorted(keys), "#include", "#define"],
+        kinds=sorted(made),
+        fields=words(
+            "alternative arguments body declaration declarator name parameters path type value"
+        ),
+        extras=extras,
+    )
+    return Structure(
+        grammar=grammar,
+        root=root,
+        token=re.compile(rb"[\s\x00]*+(?:" + pattern + rb"|(?P<end>\Z)|(?P<stray>[\s\S]))"),
+        rules={key.encode(): rule for key, rule in rules.items()},
+        specifiers={key.encode(): rule for key, rule in specifiers.items()},
+        names={key.encode(): kind for key, kind in (names or {}).items()},
+        **options,  # type: ignore[arg-type]
+    )
+
+
+_KINDS: Final = ("block", "group", "parentheses", "method_in", "declarator")
+
+
+def _javascript() -> Structure:
+    function = Rule(
+        "function_declaration",
+        name="identifier",
+        parameters="formal_parameters",
+        body="statement_block",
+        declares=True,
+    )
+    return _structure(
+        "javascript",
+        root="program",
+        lexemes=[
+            _LINE_COMMENT,
+            _BLOCK_COMMENT,
+            _DOUBLE,
+            rb"(?P<single>'(?:[^'\\\n]++|\\[\s\S]?)*+'?)",
+            rb"(?P<template>`)",
+            rb"(?P<hash_bang_line>\A\#![^\r\n]*+)",
+        ],
+        rules={
+            "function": function,
+            "class": Rule("class_declaration", "identifier", body="class_body", declares=True),
+            "import": Rule("import_statement"),
+            "const": Rule("lexical_declaration"),
+            "let": Rule("lexical_declaration"),
+            "var": Rule("variable_declaration"),
+            "return": Rule("return_statement"),
+            "throw": Rule("throw_statement"),
+            "break": Rule("break_statement"),
+            "continue": Rule("continue_statement"),
+            "if": Rule("if_statement", body="statement_block"),
+            "for": Rule("for_statement", body="statement_block"),
+            "while": Rule("while_statement", body="statement_block"),
+            "do": Rule("do_statement", body="statement_block"),
+            "try": Rule("try_statement", body="statement_block"),
+            "switch": Rule("switch_statement", body="switch_body"),
+        },
+        keywords=(
+            "async await case catch default delete else export extends finally from get in "
+            "instanceof new of set static typeof void with yield"
+        ),
+        kinds="generator_function_declaration export_statement expression_statement regex "
+        "template_string empty_statement property_identifier private_property_identifier "
+        "hash_bang_line",
+        prefix=rb"\#?",
+        names={word: word for word in words("this super true false null undefined")},
+        block="statement_block",
+        group="object",
+        parentheses="arguments",
+        continues=frozenset({b"else", b"catch", b"finally", b"while"}),
+        ends_at_newline=True,
+        method=Rule(
+            "method_definition",
+            name="property_identifier",
+            parameters="formal_parameters",
+            body="statement_block",
+            declares=True,
+            without_body="field_definition",
+        ),
+        method_in="class_body",
+    )
+
+
+def _rust() -> Structure:
+    def item(kind: str, body: str | None, name: str | None = "type_identifier") -> Rule:
+        return Rule(kind, name, body=body, declares=True)
+
+    fields = "field_declaration_list"
+    return _structure(
+        "rust",
+        root="source_file",
+        lexemes=[
+            _LINE_COMMENT.replace(b"line", b"line_comment"),
+            rb"(?P<block_comment>/\*)",
+            rb'(?P<raw>[bc]?r(?P<hashes>#*+)"[\s\S]*?(?:"(?P=hashes)|\Z))',
+            rb'(?P<string>[bc]?"(?:[^"\\]++|\\[\s\S]?)*+"?)',
+            rb"(?P<char>b?'(?:[^'\\\n]|\\[^\n]{1,9}?|[\xc0-\xff][\x80-\xbf]+)')",
+            rb"(?P<lifetime>'\w++)",
+        ],
+        rules={
+            "fn": Rule(
+                "function_item",
+                "identifier",
+                parameters="parameters",
+                body="block",
+                declares=True,
+                without_body="function_signature_item",
+            ),
+            "struct": Rule(
+                "struct_item",
+                "type_identifier",
+                parameters="ordered_field_declaration_list",
+                parameters_field="body",
+                body=fields,
+                members=False,
+                declares=True,
+            ),
+            "union": Rule(
+                "union_item", "type_identifier", body=fields, members=False, declares=True
+            ),
+            "enum": Rule(
+                "enum_item",
+                "type_identifier",
+                body="enum_variant_list",
+                members=False,
+                declares=True,
+            ),
+            "trait": item("trait_item", "declaration_list"),
+            "impl": item("impl_item", "declaration_list", None),
+            "mod": item("mod_item", "declaration_list", "identifier"),
+            "macro_rules": Rule(
+                "macro_definition", body="token_tree", members=False, declares=True
+            ),
+            "use": Rule("use_declaration"),
+            "extern": Rule(
+                "foreign_mod_item",
+                body="declaration_list",
+                declares=True,
+                without_body="extern_crate_declaration",
+                may_modify=True,
+            ),
+            "let": Rule("let_declaration"),
+            "const": Rule("const_item", "identifier", may_modify=True),
+            "static": Rule("static_item", "identifier"),
+            "type": Rule("type_item", "type_identifier"),
+            "if": Rule("expression_statement", body="block"),
+            "match": Rule("expression_statement", body="match_block", members=False),
+            "loop": Rule("expression_statement", body="block"),
+            "while": Rule("expression_statement", body="block"),
+            "for": Rule("expression_statement", body="block"),
+            "unsafe": Rule("expression_statement", body="block", may_modify=True),
+        },
+        keywords="as async await break continue dyn else in move mut pub ref return where yield",
+        kinds="visibility_modifier attribute_item inner_attribute_item empty_statement "
+        "string_literal raw_string_literal char_literal integer_literal line_comment block_comment "
+        "lifetime",
+        names={
+            **dict.fromkeys(
+                words("i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 bool char str"),
+                "primitive_type",
+            ),
+            "self": "self",
+            "crate": "crate",
+            "super": "super",
+            "true": "boolean_literal",
+            "false": "boolean_literal",
+        },
+        block="block",
+        group="field_initializer_list",
+        parentheses="arguments",
+        prefix=rb"(?:r\#)?",
+        blocks_after=frozenset({b"=>", b")", b"else", b"|", b"||", b"="}),
+        braces={
+            **dict.fromkeys((b"if", b"while", b"for", b"loop", b"unsafe", b"async"), "block"),
+            b"->": "block",
+            b"match": "match_block",
+        },
+        continues=frozenset({b"else"}),
+    )
+
+
+def _c() -> Structure:
+    fields = "field_declaration_list"
+    prefix = rb"(?:u8|[LuU])?"
+    return _structure(
+        "c",
+        root="translation_unit",
+        lexemes=[
+            # A backslash at its end takes the next line in.
+            rb"(?P<line>//(?:[^\n\\\r]++|\\\r?\n|\\)*+)",
+            _BLOCK_COMMENT,
+            rb"(?P<directive>\#[ \t]*+\w++(?:[^\n\\/]+|\\\r?\n|\\|/(?![/*]))*)",
+            _DOUBLE.replace(b'"', prefix + b'"', 1),
+            rb"(?P<char>" + prefix + rb"'(?:[^'\\\n]++|\\[^\n]?)*+'?)",
+        ],
+        specifiers={
+            "struct": Rule("struct_specifier", "type_identifier", body=fields),
+            "union": Rule("union_specifier", "type_identifier", body=fields),
+            "enum": Rule(
+                "enum_specifier", "type_identifier", body="enumerator_list", members=False
+            ),
+        },
+        rules={
+            "typedef": Rule("type_definition"),
+            "return": Rule("return_statement"),
+            "break": Rule("break_statement"),
+            "continue": Rule("continue_statement"),
+            "goto": Rule("goto_statement"),
+            "if": Rule("if_statement", body="compound_statement"),
+            "for": Rule("for_statement", body="compound_statement"),
+            "while": Rule("while_statement", body="compound_statement"),
+            "do": Rule("do_statement", body="compound_statement"),
+            "switch": Rule("switch_statement", body="compound_statement"),
+        },
+        keywords="case const default else extern inline register restrict sizeof static volatile",
+        kinds="function_definition pointer_declarator parameter_list declaration "
+        "expression_statement preproc_include preproc_def preproc_call preproc_function_def "
+        "preproc_arg preproc_directive system_lib_string string_literal char_literal "
+        "number_literal empty_statement field_declaration",
+        names=dict.fromkeys(
+            words("void char short int long float double signed unsigned bool size_t"),
+            "primitive_type",
+        ),
+        block="compound_statement",
+        group="initializer_list",
+        parentheses="argument_list",
+        continues=frozenset({b"else", b"while"}),
+        declarator="function_declarator",
+    )
+
+
+@lru_cache(maxsize=64)
+def structure_of(language: str) -> Structure:
+    """Return how a language looks; one that is not known has strings, brackets and semicolons."""
+    known = {"javascript": _javascript, "rust": _rust, "c": _c}.get(language)
+    if known is not None:
+        return known()
+    return _structure(
+        language,
+        root="program",
+        lexemes=[
+            _LINE_COMMENT,
+            _BLOCK_COMMENT,
+            _DOUBLE,
+            rb"(?P<single>'(?:[^'\\\n]++|\\[^\n]?)*+'?)",
+        ],
+        rules={},
+        kinds="expression_statement empty_statement",
+        block="block",
+        group="block",
+        parentheses="arguments",
+        ends_at_newline=True,
+    )

@@ -1,0 +1,54 @@
+"""Where two trees differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from itf.mock_tree_sitter.node_table import NodeTable
+
+__all__ = ["changed_spans"]
+
+__unittest = True
+
+
+def changed_spans(old: NodeTable, new: NodeTable) -> list[tuple[int, int]]:
+    """Return the bytes of a source whose nodes differ between two trees, in order.
+
+    A byte differs if the nodes around it, from the root on downwards, are not of
+    the same kinds in both trees; what the text of a name is makes no difference.
+    """
+    kinds = [dict(_steps(table)) for table in (old, new)]
+    places = sorted({*kinds[0], *kinds[1]})
+    found: list[tuple[int, int]] = []
+    current = [0, 0]
+    for place, following in pairwise(places):
+        current = [known.get(place, before) for known, before in zip(kinds, current, strict=True)]
+        if current[0] == current[1]:
+            continue
+        if found and found[-1][1] == place:
+            found[-1] = (found[-1][0], following)
+        else:
+            found.append((place, following))
+    return found
+
+
+def _steps(table: NodeTable) -> Iterator[tuple[int, int]]:
+    """Yield bytes, in order, with a number that stands for the nodes around what follows."""
+    kind_of, kinds = table.grammar.kind, table.kinds
+    # Open nodes: where each ends, and the number for it.
+    opened = [(table.span(0)[1], hash(kind_of(kinds[0])))]
+    yield 0, 0
+    yield table.span(0)[0], opened[0][1]
+    for number in range(1, len(kinds)):
+        start, end = table.span(number)
+        while len(opened) > 1 and opened[-1][0] <= start:
+            place, _ = opened.pop()
+            yield place, opened[-1][1]
+        path = hash((opened[-1][1], kind_of(kinds[number])))
+        if start < end:
+            opened.append((end, path))
+            yield start, path
+    while opened:
+        place, _ = opened.pop()
+        yield place, opened[-1][1] if opened else 0
