@@ -1,38 +1,39 @@
-"""Parsers and trees with the Python API of tree-sitter, from the standard library alone.
+"""Parsers and syntax trees with the Python API of tree-sitter, in pure Python.
 
-Code that is written for ``tree_sitter`` runs on the classes here unchanged; the
-parsers of `itf.mock_parser_factory` give them, and fail as a test wants.
+Code written for ``tree_sitter`` runs on these classes unchanged.  The parsers of
+`itf.mock_parser_factory` create such trees, and fail when a test asks for it.
 """
 
-# parser.py  tree.py  node.py  cursor.py  language.py  places.py
-#                            what a user sees
-# table.py                   all nodes of a tree, in columns of numbers
-# building.py                how a tree grows
-# grammar.py  grammars.py    what nodes are called, and who makes them
-# lookup.py  comparing.py    where a node is; where two trees differ
-# damage.py                  trees that are wrong on purpose
+# Public API of py-tree-sitter:
+#   parser.py  tree.py  node.py  language.py  points.py
+#   node_base.py  cursor_base.py   the larger part of Node and of TreeCursor
+#   corruption.py                  trees with wrong positions, for tests
 #
-# Python is parsed in full:
+# Storage:
+#   node_table.py                  all nodes of a tree, in arrays of numbers
+#   tree_builder.py                fills a table while a parser reads
+#   grammar.py                     numbers and names of node kinds and fields
+#   grammars.py                    chooses grammar and parser for a language
+#   lookup.py                      finds nodes by position; S-expressions
+#   tree_comparison.py             where two trees differ
 #
-# python_lines.py            bytes to tokens, a logical line at a time
-# python_names.py            which words are names
-# python_reader.py           one token after the other; parts that wait for others
-# python_strings.py  python_brackets.py  python_expressions.py  python_types.py
-# python_simple.py  python_statements.py
-#                            tokens to nodes, each on top of the one before
-# python_grammar.py          tree-sitter-python's names
+# Parser for Python, complete; each of these classes inherits from the one before:
+#   python_lines.py                tokenizer, one logical line at a time
+#   python_names.py                identifiers of newer Unicode versions
+#   python_reader.py               current token, lookahead, error recovery
+#   python_strings.py  python_brackets.py  python_expressions.py  python_types.py
+#   python_simple.py  python_statements.py
+#   python_grammar.py              node kinds of tree-sitter-python
 #
-# Of other languages there is the structure:
-#
-# structural.py              functions, classes, blocks; structural_state.py, where it is
-# structural_lexemes.py      comments and templates that have others inside
-# preprocessor.py            lines that begin with a number sign, in C
-# structural_languages.py    what these look like in JavaScript, Rust and C
+# Parser for all other languages; recognizes functions, classes, blocks and statements:
+#   structural.py                  the parser; structural_state.py has its state
+#   structural_lexemes.py          nested comments, template strings
+#   structural_languages.py        tables for JavaScript, Rust and C
+#   preprocessor.py                preprocessor lines of C
 
 from itf.mock_tree_sitter.corruption import corrupt
-from itf.mock_tree_sitter.cursor import TreeCursor
 from itf.mock_tree_sitter.language import Language
-from itf.mock_tree_sitter.node import Node
+from itf.mock_tree_sitter.node import Node, TreeCursor
 from itf.mock_tree_sitter.parser import Parser
 from itf.mock_tree_sitter.points import Point, Range
 from itf.mock_tree_sitter.tree import Tree

@@ -14,9 +14,9 @@ __all__ = ["corrupt"]
 __unittest = True
 
 # How far behind the end of the source a node may reach, at most.
-_BEYOND: Final = 1000
+_MAX_OVERSHOOT: Final = 1000
 # Of so many nodes one is moved, and one at least.
-_ONE_IN: Final = 20
+_NODES_PER_CHANGE: Final = 20
 
 
 def corrupt(tree: Tree, seed: int = 0) -> Tree:
@@ -36,29 +36,29 @@ def corrupt(tree: Tree, seed: int = 0) -> Tree:
         tree: The one to begin with; it stays as it is.
         seed: Which nodes, and where to: the same seed does the same to the same tree.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     table = copy.copy(tree._table)
     table.starts, table.ends = table.starts[:], table.ends[:]
     count = len(table.kinds)
-    for _ in range(1 + count // _ONE_IN):
-        number = chance.randrange(count)
+    for _ in range(1 + count // _NODES_PER_CHANGE):
+        number = rng.randrange(count)
         previous = table.previous_sibling(number)
         is_wide = previous is not None and table.starts[previous] < table.ends[previous]
-        if previous is not None and is_wide and chance.choice((True, False)):
-            _overlap(table, number, previous, chance)
+        if previous is not None and is_wide and rng.choice((True, False)):
+            _make_overlap(table, number, previous, rng)
         else:
-            _leave(table, number, chance)
+            _move_outside(table, number, rng)
     return tree_of(table, tree._language, tree._ranges)
 
 
-def _overlap(table: NodeTable, number: int, previous: int, chance: random.Random) -> None:
+def _make_overlap(table: NodeTable, number: int, previous: int, rng: random.Random) -> None:
     """Let a node begin inside the one before it."""
-    table.starts[number] = chance.randrange(table.starts[previous], table.ends[previous])
+    table.starts[number] = rng.randrange(table.starts[previous], table.ends[previous])
 
 
-def _leave(table: NodeTable, number: int, chance: random.Random) -> None:
+def _move_outside(table: NodeTable, number: int, rng: random.Random) -> None:
     """Let a node end outside of the source; it may begin there, too."""
     size = len(table.source)
-    table.ends[number] = size + chance.randrange(1, _BEYOND)
-    if chance.choice((True, False)):
-        table.starts[number] = chance.randrange(size, table.ends[number])
+    table.ends[number] = size + rng.randrange(1, _MAX_OVERSHOOT)
+    if rng.choice((True, False)):
+        table.starts[number] = rng.randrange(size, table.ends[number])

@@ -32,7 +32,7 @@ def bytes_of(table: NodeTable, number: int) -> tuple[int, int]:
 
 def points_of(table: NodeTable, number: int) -> tuple[Point, Point]:
     """Return the points at which a node begins and ends."""
-    (_, start), (_, end) = table.places(number)
+    (_, start), (_, end) = table.positions(number)
     return start, end
 
 
@@ -94,12 +94,12 @@ def s_expression(table: NodeTable, number: int) -> str:
             continue
         field = grammar.fields[table.fields[place]] if place != number else ""
         label = f" {field}: " if field else " " if parts else ""
-        parts.append(f"{label}({_written(table, place, named=named, missing=missing)}")
+        parts.append(f"{label}({_label(table, place, named=named, missing=missing)}")
         ends.append(place + table.sizes[place])
     return "".join(parts) + ")" * len(ends)
 
 
-def _written(table: NodeTable, number: int, *, named: bool, missing: bool) -> str:
+def _label(table: NodeTable, number: int, *, named: bool, missing: bool) -> str:
     kind = table.grammar.kind(table.kinds[number])
     if missing:
         return f"MISSING {kind}" if named else f'MISSING "{kind}"'

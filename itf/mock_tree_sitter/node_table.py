@@ -17,7 +17,7 @@ __unittest = True
 # A node with more children than this remembers where they are, once somebody
 # has asked for one of them by its place: asking for each would else take the
 # square of their number.
-_MANY = 16
+_CACHE_CHILDREN_ABOVE = 16
 
 
 class NodeTable:
@@ -39,12 +39,12 @@ class NodeTable:
         self.parents = array("I")
         self.fields = array("B")
         # The numbers of nodes that are an ERROR or missing, in order.
-        self.damaged = array("I")
+        self.error_nodes = array("I")
         self.missing: set[int] = set()
         # What happened to the source since; the columns stay as they are.
         self.edits: tuple[Edit, ...] = ()
         # Whether the nodes lie where the source has them.
-        self.shift: Edit | None = None
+        self.offset: Edit | None = None
         self._line_starts: array[int] | None = None
         self._children: dict[int, array[int]] = {}
 
@@ -70,20 +70,20 @@ class NodeTable:
         other.edits = (*self.edits, edit)
         return other
 
-    def shifted(self, shift: Edit) -> NodeTable:
+    def with_offset(self, offset: Edit) -> NodeTable:
         """Return the same nodes further on, as if something stood before them."""
         other = copy.copy(self)
-        other.shift = shift
+        other.offset = offset
         return other
 
     def span(self, number: int) -> tuple[int, int]:
         """Return the bytes at which a node begins and ends."""
-        if not self.edits and self.shift is None:
+        if not self.edits and self.offset is None:
             return self.starts[number], self.ends[number]
-        (start, _), (end, _) = self.places(number)
+        (start, _), (end, _) = self.positions(number)
         return start, end
 
-    def places(self, number: int, edits: int | None = None) -> tuple[tuple[int, Point], ...]:
+    def positions(self, number: int, edits: int | None = None) -> tuple[tuple[int, Point], ...]:
         """Return where a node begins and ends, each as a byte and a point.
 
         Args:
@@ -94,23 +94,23 @@ class NodeTable:
         first, last = (start, self.point(start)), (end, self.point(end))
         for edit in self.edits[:edits]:
             behind = first[0] >= edit.old_end_byte or last[0] >= edit.old_end_byte
-            last = edit.moved(*last) if behind else edit.place(*last)
-            first = edit.place(*first)
-        if self.shift is not None:
-            first, last = self.shift.moved(*first), self.shift.moved(*last)
+            last = edit.shift(*last) if behind else edit.apply(*last)
+            first = edit.apply(*first)
+        if self.offset is not None:
+            first, last = self.offset.shift(*first), self.offset.shift(*last)
         return first, last
 
     def has_changes(self, number: int) -> bool:
         """Say whether an edit touched a node, or the space before it."""
         for count, edit in enumerate(self.edits):
-            end = self.places(number, count)[1][0]
+            end = self.positions(number, count)[1][0]
             if end < edit.start_byte:
                 continue
             node, previous = number, self.previous_sibling(number)
             while previous is None and node:
                 node = self.parents[node]
                 previous = self.previous_sibling(node)
-            left = 0 if previous is None else self.places(previous, count)[1][0]
+            left = 0 if previous is None else self.positions(previous, count)[1][0]
             if left < edit.old_end_byte or (left == edit.old_end_byte and node != number):
                 return True
             if previous is None:
@@ -145,7 +145,7 @@ class NodeTable:
         while child < end:
             found.append(child)
             child += sizes[child]
-        if len(found) > _MANY:
+        if len(found) > _CACHE_CHILDREN_ABOVE:
             self._children[number] = found
         return found
 
@@ -167,7 +167,9 @@ class NodeTable:
             previous = self.parents[previous]
         return previous
 
-    def has_damage(self, number: int) -> bool:
+    def has_error_below(self, number: int) -> bool:
         """Say whether a node or one below it is an ERROR or missing."""
-        place = bisect_left(self.damaged, number)
-        return place < len(self.damaged) and self.damaged[place] < number + self.sizes[number]
+        place = bisect_left(self.error_nodes, number)
+        return (
+            place < len(self.error_nodes) and self.error_nodes[place] < number + self.sizes[number]
+        )

@@ -27,7 +27,7 @@ _ENCODINGS: Final = {
     "utf16be": "utf-16-be",
 }
 # The columns of a tree count in 32 bits, as tree-sitter's do.
-_LARGEST: Final = 2**32 - 1
+_MAX_SOURCE_BYTES: Final = 2**32 - 1
 
 
 class Parser:
@@ -137,9 +137,9 @@ class Parser:
         if self._language is None:
             raise ValueError("Parsing failed: the parser has no language; set its `language` first")
         code = _read(source) if callable(source) else bytes(source)
-        if len(code) > _LARGEST:
+        if len(code) > _MAX_SOURCE_BYTES:
             raise ValueError(
-                f"Parsing failed: the source has {len(code)} bytes, and there may be {_LARGEST}"
+                f"Parsing failed: the source has {len(code)} bytes, and there may be {_MAX_SOURCE_BYTES}"
             )
         return code
 
@@ -157,13 +157,13 @@ class Parser:
 
 
 def _parse(source: bytes, language: str, codec: str | None, ranges: tuple[Range, ...]) -> NodeTable:
-    text = source if ranges == (WHOLE,) else _blanked(source, ranges, codec)
+    text = source if ranges == (WHOLE,) else _blank_outside(source, ranges, codec)
     if codec is None:
         table = table_of(text, language)
     else:
         decoded = text.decode(codec, "replace")
         table = table_of(decoded.encode(), language)
-        _count_in(table, decoded, len(source))
+        _convert_offsets(table, decoded, len(source))
         table.newline = "\n".encode(codec)
     if ranges != (WHOLE,):
         table.ends[0] = min(ranges[-1].end_byte, len(source))
@@ -172,7 +172,7 @@ def _parse(source: bytes, language: str, codec: str | None, ranges: tuple[Range,
     return table
 
 
-def _count_in(table: NodeTable, text: str, size: int) -> None:
+def _convert_offsets(table: NodeTable, text: str, size: int) -> None:
     """Let nodes that count the bytes of UTF-8 count those of UTF-16, of which there are so many."""
     offsets = array("I", [0])
     for character in text:
@@ -185,7 +185,7 @@ def _count_in(table: NodeTable, text: str, size: int) -> None:
             column[number] = min(offsets[offset], size)
 
 
-def _blanked(source: bytes, ranges: tuple[Range, ...], codec: str | None) -> bytes:
+def _blank_outside(source: bytes, ranges: tuple[Range, ...], codec: str | None) -> bytes:
     """Return a source with nothing but white space outside of some ranges."""
     parts, end = [], 0
     for piece in ranges:

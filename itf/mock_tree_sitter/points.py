@@ -25,7 +25,7 @@ class Edit(NamedTuple):
         """Return one, its points being as somebody gave them."""
         return cls(start, old_end, new_end, *map(point_of, points))
 
-    def moved(self, byte: int, point: Point) -> tuple[int, Point]:
+    def shift(self, byte: int, point: Point) -> tuple[int, Point]:
         """Return where a place is that lay behind the old piece."""
         row, column = point.row, point.column
         if row == self.old_end_point.row:
@@ -33,10 +33,10 @@ class Edit(NamedTuple):
         row += self.new_end_point.row - self.old_end_point.row
         return byte + self.new_end_byte - self.old_end_byte, Point(row, column)
 
-    def place(self, byte: int, point: Point) -> tuple[int, Point]:
+    def apply(self, byte: int, point: Point) -> tuple[int, Point]:
         """Return where a place is now; one in the old piece is at the end of the new one."""
         if byte >= self.old_end_byte:
-            return self.moved(byte, point)
+            return self.shift(byte, point)
         if byte > self.start_byte:
             return self.new_end_byte, self.new_end_point
         return byte, point
@@ -81,7 +81,7 @@ class Point(tuple[int, int]):
         edit = Edit.of(
             start_byte, old_end_byte, new_end_byte, start_point, old_end_point, new_end_point
         )
-        byte, point = edit.place(start_byte, self)
+        byte, point = edit.apply(start_byte, self)
         return point, byte
 
     def __getnewargs__(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 
-from itf.mock_tree_sitter.python_reader import NAMES, DamageError, Steps
+from itf.mock_tree_sitter.python_reader import NAMES, Steps, UnexpectedSyntaxError
 from itf.mock_tree_sitter.python_strings import StringParser
 
 __all__ = ["BracketParser"]
@@ -125,7 +125,7 @@ class BracketParser(StringParser):
             self.shift()
         self.expect("}")
         if pairs and others:
-            raise DamageError
+            raise UnexpectedSyntaxError
         return builder.node("set" if others else "dictionary", low)
 
     def _clauses(self) -> Steps:
@@ -159,7 +159,7 @@ class BracketParser(StringParser):
                 self.shift()
                 yield self.expression()
                 builder.node("dictionary_splat", start)
-            elif self.kind in NAMES and self.following() == "=":
+            elif self.kind in NAMES and self.peek() == "=":
                 builder.set_field(self.shift(), "name")
                 self.shift()
                 builder.set_field((yield self.expression()), "value")

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from itf.mock_tree_sitter.grammar import words
 from itf.mock_tree_sitter.python_brackets import BracketParser
 from itf.mock_tree_sitter.python_grammar import PYTHON
-from itf.mock_tree_sitter.python_reader import NAMES, DamageError, Steps
+from itf.mock_tree_sitter.python_reader import NAMES, Steps, UnexpectedSyntaxError
 
 __all__ = ["ExpressionParser"]
 
@@ -69,7 +69,7 @@ _SIMPLE: Final = NAMES | {"integer", "float", "true", "false", "none", "ellipsis
 _BRACKETS: Final = frozenset({"(", "[", "{", "string_start"})
 _BEGINS: Final = _SIMPLE | _BRACKETS | _PREFIXES.keys() | {"lambda", "*"}
 # What a simple operand is followed by, if it is the whole expression.
-_FOLLOWS: Final = frozenset({",", ")", "]", "}", "end", "=", ":", "format:"})
+_ENDS_SIMPLE: Final = frozenset({",", ")", "]", "}", "end", "=", ":", "format:"})
 
 # Of a tuple, a list and their like, what they are as a target of an assignment.
 _PATTERNS: Final = {
@@ -85,7 +85,7 @@ _TARGETS: Final = frozenset(
 )
 
 
-class _Open(NamedTuple):
+class _PendingOperator(NamedTuple):
     """An operator that waits for its last operand."""
 
     precedence: int
@@ -112,7 +112,7 @@ class ExpressionParser(BracketParser):
             within: Whether an ``in`` after it does.
         """
         builder = self.builder
-        opened: list[_Open] = []
+        pending: list[_PendingOperator] = []
         ifs = 0
         while True:
             low = builder.mark()
@@ -120,16 +120,16 @@ class ExpressionParser(BracketParser):
             if kind in _SIMPLE:
                 node = self.shift()
             elif kind in _PREFIXES:
-                self._open_prefix(opened, low)
+                self._open_prefix(pending, low)
                 continue
             elif kind == "lambda":
                 yield self._lambda_head()
-                opened.append(_Open(_LAMBDA, "lambda", low))
+                pending.append(_PendingOperator(_LAMBDA, "lambda", low))
                 continue
             elif kind in _BRACKETS:
                 node = yield _ATOMS[kind](self)
             else:
-                raise DamageError
+                raise UnexpectedSyntaxError
             while True:
                 kind = self.kind
                 if kind == ".":
@@ -144,62 +144,66 @@ class ExpressionParser(BracketParser):
                 else:
                     break
             precedence = _BINARY.get(kind, 0)
-            if precedence and self._ends_here(kind, conditional, within):
+            if precedence and self._ends_expression(kind, conditional, within):
                 precedence = 0
-            limit = precedence - 1 if kind in _LEFT else precedence
-            while opened and opened[-1].precedence > limit and opened[-1].kind != "if":
-                low = opened[-1].low
-                node = self._reduce(opened.pop(), node)
+            limit = precedence - 1 if kind in _LEFT_ASSOCIATIVE else precedence
+            while pending and pending[-1].precedence > limit and pending[-1].kind != "if":
+                low = pending[-1].low
+                node = self._reduce(pending.pop(), node)
             if kind == "else" and ifs:
                 self.shift()
-                opened[-1] = opened[-1]._replace(kind="conditional_expression")
+                pending[-1] = pending[-1]._replace(kind="conditional_expression")
                 ifs -= 1
             elif precedence:
                 ifs += kind == "if"
-                self._open_operator(opened, precedence, low, node)
-            elif opened:
-                raise DamageError  # an `if` without its `else`
+                self._open_operator(pending, precedence, low, node)
+            elif pending:
+                raise UnexpectedSyntaxError  # an `if` without its `else`
             else:
                 return node
 
-    def _ends_here(self, kind: str, conditional: bool, within: bool) -> bool:
+    def _ends_expression(self, kind: str, conditional: bool, within: bool) -> bool:
         if kind == "if":
             return not conditional
         if kind == "in":
             return not within
-        return kind == "not" and self.following() != "in"
+        return kind == "not" and self.peek() != "in"
 
-    def _open_prefix(self, opened: list[_Open], low: int) -> None:
+    def _open_prefix(self, pending: list[_PendingOperator], low: int) -> None:
         precedence, kind = _PREFIXES[self.kind]
-        if kind == "not_operator" and opened and opened[-1].precedence > _NOT:
-            raise DamageError  # `a + not b`
+        if kind == "not_operator" and pending and pending[-1].precedence > _NOT:
+            raise UnexpectedSyntaxError  # `a + not b`
         operator = self.shift()
         if kind == "unary_operator":
             self.builder.set_field(operator, "operator")
-        opened.append(_Open(precedence, kind, low))
+        pending.append(_PendingOperator(precedence, kind, low))
 
-    def _open_operator(self, opened: list[_Open], precedence: int, low: int, node: int) -> None:
+    def _open_operator(
+        self, pending: list[_PendingOperator], precedence: int, low: int, node: int
+    ) -> None:
         builder, kind = self.builder, self.kind
         if precedence == _COMPARE:
             # One node, however many are compared.
-            if not opened or opened[-1].precedence < _COMPARE:
-                opened.append(_Open(_COMPARE, "comparison_operator", low))
+            if not pending or pending[-1].precedence < _COMPARE:
+                pending.append(_PendingOperator(_COMPARE, "comparison_operator", low))
             self._comparison()
         elif kind == "if":
             self.shift()
-            opened.append(_Open(precedence, "if", low))
+            pending.append(_PendingOperator(precedence, "if", low))
         elif kind == ":=":
-            if opened or builder.kind_of(node) != PYTHON.ids["identifier"]:
-                raise DamageError
+            if pending or builder.kind_of(node) != PYTHON.ids["identifier"]:
+                raise UnexpectedSyntaxError
             builder.set_field(node, "name")
             self.shift()
-            opened.append(_Open(precedence, "named_expression", low))
+            pending.append(_PendingOperator(precedence, "named_expression", low))
         else:
             builder.set_field(node, "left")
             builder.set_field(self.shift(), "operator")
             boolean = precedence in (_OR, _AND)
-            opened.append(
-                _Open(precedence, "boolean_operator" if boolean else "binary_operator", low)
+            pending.append(
+                _PendingOperator(
+                    precedence, "boolean_operator" if boolean else "binary_operator", low
+                )
             )
 
     def _comparison(self) -> None:
@@ -211,11 +215,11 @@ class ExpressionParser(BracketParser):
             operator = builder.token_node(f"{first} {second}", low)
         builder.set_field(operator, "operators")
 
-    def _reduce(self, opened: _Open, node: int) -> int:
-        field = _LAST_FIELDS.get(opened.kind)
+    def _reduce(self, pending: _PendingOperator, node: int) -> int:
+        field = _LAST_FIELDS.get(pending.kind)
         if field is not None:
             self.builder.set_field(node, field)
-        return self.builder.node(opened.kind, opened.low)
+        return self.builder.node(pending.kind, pending.low)
 
     def _attribute(self, low: int, node: int) -> int:
         builder = self.builder
@@ -243,7 +247,7 @@ class ExpressionParser(BracketParser):
             self.shift()
             yield self.expression()
             return self.builder.node("list_splat", low)
-        if self.kind in _SIMPLE and self.following() in _FOLLOWS:
+        if self.kind in _SIMPLE and self.peek() in _ENDS_SIMPLE:
             return self.shift()
         return (yield self.expression())
 
@@ -318,7 +322,7 @@ class ExpressionParser(BracketParser):
         """Turn an expression into what is assigned to.
 
         Raises:
-            DamageError: Nothing can be assigned to it.
+            UnexpectedSyntaxError: Nothing can be assigned to it.
         """
         builder = self.builder
         waiting = [node]
@@ -326,14 +330,14 @@ class ExpressionParser(BracketParser):
             node = waiting.pop()
             kind = builder.kind_of(node)
             if kind in _PATTERNS:
-                builder.change(node, _PATTERNS[kind])
+                builder.set_kind(node, _PATTERNS[kind])
                 waiting.extend(builder.children(node))
             elif kind not in _TARGETS:
-                raise DamageError
+                raise UnexpectedSyntaxError
 
 
 # Left-associative: of two that bind as tightly, the first one is done first.
-_LEFT: Final = frozenset(words("or and | & ^ << >> + - * / // % @"))
+_LEFT_ASSOCIATIVE: Final = frozenset(words("or and | & ^ << >> + - * / // % @"))
 
 _ATOMS: Final[dict[str, Callable[[ExpressionParser], Steps]]] = {
     "(": ExpressionParser.parenthesized,

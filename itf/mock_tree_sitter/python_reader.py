@@ -10,7 +10,7 @@ from itf.mock_tree_sitter.python_grammar import PYTHON
 from itf.mock_tree_sitter.python_lines import Comment, PythonLines
 from itf.mock_tree_sitter.tree_builder import TreeBuilder
 
-__all__ = ["NAMES", "DamageError", "PythonReader", "Steps", "run"]
+__all__ = ["NAMES", "PythonReader", "Steps", "UnexpectedSyntaxError", "run"]
 
 __unittest = True
 
@@ -41,14 +41,14 @@ _CLOSERS: Final = frozenset(")]}")
 _BEFORE_COLON: Final = frozenset({"[", ",", ":"})
 _AFTER_COLON: Final = frozenset({"]", ","})
 # Where something ends that should have been closed before.
-_ENDS: Final = frozenset({"end", "string_end"})
+_BROKEN_OFF_AT: Final = frozenset({"end", "string_end"})
 
 # A part of the parser: it yields other parts that are to be run before it goes
 # on, is sent what they return, and returns the number of the node it made.
 Steps: TypeAlias = Generator[Any, int, int]
 
 
-class DamageError(Exception):
+class UnexpectedSyntaxError(Exception):
     """What stands here cannot stand here; never seen outside the parser."""
 
 
@@ -60,24 +60,24 @@ def run(steps: Steps) -> int:
     """
     waiting: list[Steps] = []
     value: Any = None
-    damage: DamageError | None = None
+    failure: UnexpectedSyntaxError | None = None
     while True:
         try:
-            inner = steps.send(value) if damage is None else steps.throw(damage)
+            inner = steps.send(value) if failure is None else steps.throw(failure)
         except StopIteration as stop:
             if not waiting:
                 return stop.value  # type: ignore[no-any-return]
-            steps, value, damage = waiting.pop(), stop.value, None
-        except DamageError as error:
+            steps, value, failure = waiting.pop(), stop.value, None
+        except UnexpectedSyntaxError as error:
             if not waiting:
                 raise
-            steps, damage = waiting.pop(), error
+            steps, failure = waiting.pop(), error
         else:
             waiting.append(steps)
-            steps, value, damage = inner, None, None
+            steps, value, failure = inner, None, None
 
 
-class _Brackets(NamedTuple):
+class _BracketIndex(NamedTuple):
     """What is known of the brackets of a logical line, by the index of the opening one."""
 
     closers: dict[int, int]
@@ -99,21 +99,21 @@ class PythonReader:
         self.source = source
         self.builder = TreeBuilder(source, PYTHON, "module")
         self._lines = PythonLines(source)
-        self._own_comments: list[Comment] = []
+        self._line_comments: list[Comment] = []
         self.next_line()
 
     def next_line(self) -> None:
         """Go on to the next logical line."""
         line = self.line = self._lines.next_line()
-        self._own_comments.extend(line.comments)
+        self._line_comments.extend(line.comments)
         self._kinds, self._starts, self._ends = line.kinds, line.starts, line.ends
-        self._brackets: _Brackets | None = None
+        self._brackets: _BracketIndex | None = None
         self._at = -1
         self._advance()
 
     def end_line(self) -> None:
         """Go on to the next logical line; what waits at the end of this one lies there."""
-        self.builder.settle()
+        self.builder.flush_extras()
         self.next_line()
 
     @property
@@ -126,7 +126,7 @@ class PythonReader:
         self._at += 1
         self.kind = kinds[self._at]
         while self.kind in _EXTRAS:
-            self.builder.wait(self.kind, self._starts[self._at], self._ends[self._at])
+            self.builder.defer_extra(self.kind, self._starts[self._at], self._ends[self._at])
             self._at += 1
             self.kind = kinds[self._at]
 
@@ -149,26 +149,26 @@ class PythonReader:
     def shift_keyword(self, text: str) -> int:
         """Make a leaf of a name that is a keyword here."""
         leaf = self.shift()
-        self.builder.change_token(leaf, text)
+        self.builder.set_token_kind(leaf, text)
         return leaf
 
     def expect(self, kind: str) -> int:
         """Make a leaf of the current token, which is to be this one.
 
         Raises:
-            DamageError: It is another, and this one is not just missing where
+            UnexpectedSyntaxError: It is another, and this one is not just missing where
                 something ends.
         """
         if self.kind == kind:
             return self.shift()
-        if kind in _MAY_BE_MISSING and self.kind in _ENDS:
+        if kind in _MAY_BE_MISSING and self.kind in _BROKEN_OFF_AT:
             return self.builder.missing(kind, self.builder.last_end())
-        raise DamageError
+        raise UnexpectedSyntaxError
 
     def identifier(self) -> int:
         """Make a leaf of the current token, which is to be a name."""
         if self.kind not in NAMES:
-            raise DamageError
+            raise UnexpectedSyntaxError
         return self.shift()
 
     def text(self) -> bytes:
@@ -179,7 +179,7 @@ class PythonReader:
         """Return where the current token begins and ends."""
         return self._starts[self._at], self._ends[self._at]
 
-    def following(self, distance: int = 1) -> str:
+    def peek(self, distance: int = 1) -> str:
         """Return the kind of the token after the current one, or after that."""
         kinds, at = self._kinds, self._at
         while distance and at + 1 < len(kinds):
@@ -212,11 +212,11 @@ class PythonReader:
 
     def has_open_slice(self) -> bool:
         """Say whether a slice in the brackets that open next lacks a bound: ``[:]``, ``[a:]``."""
-        return self._next_opener() in self._known_brackets().open_slices
+        return self._next_opener() in self._bracket_index().open_slices
 
     def _closer(self, opener: int) -> int:
         """Return where the brackets close that open at some place; if nowhere, the line's end."""
-        return self._known_brackets().closers.get(opener, len(self._kinds) - 1)
+        return self._bracket_index().closers.get(opener, len(self._kinds) - 1)
 
     def _next_opener(self) -> int:
         """Return where the bracket after the current token is."""
@@ -225,10 +225,10 @@ class PythonReader:
             at += 1
         return at
 
-    def _known_brackets(self) -> _Brackets:
+    def _bracket_index(self) -> _BracketIndex:
         if self._brackets is None:
             # All at once: to look for each would take the square of their number.
-            self._brackets = _brackets(self._kinds)
+            self._brackets = _index_brackets(self._kinds)
         return self._brackets
 
     def _beyond(self, at: int) -> list[str]:
@@ -247,23 +247,23 @@ class PythonReader:
             self.builder.leaf(PYTHON.token_ids["."], dot, dot + 1)
         self.skip()
 
-    def settle_comments(self, indent: int | None = None) -> None:
+    def flush_comments(self, indent: int | None = None) -> None:
         """Put down the comments that stand on lines of their own before this line.
 
         Args:
             indent: Of the block that they may belong to: if it ends here, those
                 from the first on that is less far to the right do not.
         """
-        comments = self._own_comments
+        comments = self._line_comments
         ends = indent is not None and (self.is_over or self.line.indent < indent)
         taken = 0
         for comment in comments:
             if ends and indent is not None and comment.indent < indent:
                 break
-            self.builder.wait("comment", comment.start, comment.end)
+            self.builder.defer_extra("comment", comment.start, comment.end)
             taken += 1
         del comments[:taken]
-        self.builder.settle()
+        self.builder.flush_extras()
 
     def recover(self, low: int) -> None:
         """Make an ERROR of all from a mark on, up to the end of the line."""
@@ -275,14 +275,14 @@ class PythonReader:
                 # Not a token of Python's.
                 builder.leaf(ERROR, *self.span())
                 self.skip()
-        for node in builder.top(low):
+        for node in builder.roots(low):
             builder.clear_field(node)
         builder.node("ERROR", low)
 
 
-def _brackets(kinds: list[str]) -> _Brackets:
+def _index_brackets(kinds: list[str]) -> _BracketIndex:
     """Return what is known of a line's brackets; broken ones have no closing one."""
-    found = _Brackets({}, set())
+    found = _BracketIndex({}, set())
     waiting: list[int] = []
     lambdas: list[int] = []  # of each that has no colon yet, how many brackets are open
     last = ""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from itf.mock_tree_sitter.grammar import words
-from itf.mock_tree_sitter.python_reader import NAMES, DamageError, Steps
+from itf.mock_tree_sitter.python_reader import NAMES, Steps, UnexpectedSyntaxError
 from itf.mock_tree_sitter.python_types import TypeParser
 
 __all__ = ["AUGMENTED", "SimpleParser"]
@@ -33,9 +33,9 @@ class SimpleParser(TypeParser):
         builder, low = self.builder, self.builder.mark()
         if self._is_alias():
             return (yield self._type_alias())
-        if self.kind == "print" and self.following() in _PRINTED:
+        if self.kind == "print" and self.peek() in _PRINTED:
             return (yield self._print())
-        if self.kind == "exec" and self.following() in _EXECUTED:
+        if self.kind == "exec" and self.peek() in _EXECUTED:
             return (yield self._exec())
         if self.kind == "yield":
             yield self.yielding()
@@ -66,7 +66,7 @@ class SimpleParser(TypeParser):
                 break
             node = yield self.expressions(None)
             if self.kind != "=":
-                if not builder.is_one(low, node):
+                if not builder.is_single(low, node):
                     node = builder.node("expression_list", low)
                 break
         for low in reversed(lows):
@@ -77,17 +77,17 @@ class SimpleParser(TypeParser):
     def _target(self, low: int, node: int) -> int:
         """Turn what has been parsed from a mark on into a target of an assignment."""
         builder = self.builder
-        if builder.is_one(low, node):
+        if builder.is_single(low, node):
             self.to_pattern(node)
             return node
-        for child in builder.top(low):
+        for child in builder.roots(low):
             self.to_pattern(child)
         return builder.node("pattern_list", low)
 
     def _annotated(self, low: int, node: int) -> Steps:
         builder = self.builder
-        if not builder.is_one(low, node):
-            raise DamageError
+        if not builder.is_single(low, node):
+            raise UnexpectedSyntaxError
         self.to_pattern(node)
         builder.set_field(node, "left")
         self.shift()
@@ -101,13 +101,13 @@ class SimpleParser(TypeParser):
                 right = yield self.expressions(None)
                 if self.kind == "=":
                     right = yield self._assignment(start, right)
-                elif not builder.is_one(start, right):
+                elif not builder.is_single(start, right):
                     right = builder.node("expression_list", start)
             builder.set_field(right, "right")
         return builder.node("assignment", low)
 
     def _is_alias(self) -> bool:
-        return self.kind == "type" and self.following() in NAMES and self.following(2) in ("=", "[")
+        return self.kind == "type" and self.peek() in NAMES and self.peek(2) in ("=", "[")
 
     def _type_alias(self) -> Steps:
         builder, low = self.builder, self.builder.mark()
@@ -195,7 +195,7 @@ class SimpleParser(TypeParser):
 
     def _lazy(self) -> Steps:
         """Parse a statement that begins with the name ``lazy``, or with the keyword."""
-        parse = {"import": self._import, "from": self._import_from}.get(self.following())
+        parse = {"import": self._import, "from": self._import_from}.get(self.peek())
         return (yield self._expression_statement() if parse is None else parse())
 
     def _import(self) -> Steps:
@@ -233,7 +233,7 @@ class SimpleParser(TypeParser):
         self.shift()
         if self.kind == "identifier" and self.text() == b"__future__":
             if lazy:
-                raise DamageError  # an error of syntax to Python, too
+                raise UnexpectedSyntaxError  # an error of syntax to Python, too
             kind = "future_import_statement"
             self.shift_keyword("__future__")
         else:

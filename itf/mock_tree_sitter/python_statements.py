@@ -7,7 +7,7 @@ from typing import Final
 
 from itf.mock_tree_sitter.grammar import words
 from itf.mock_tree_sitter.node_table import NodeTable
-from itf.mock_tree_sitter.python_reader import DamageError, Steps, run
+from itf.mock_tree_sitter.python_reader import Steps, UnexpectedSyntaxError, run
 from itf.mock_tree_sitter.python_simple import AUGMENTED, SimpleParser
 
 __all__ = ["python_table"]
@@ -33,8 +33,8 @@ class _StatementParser(SimpleParser):
         while not self.is_over:
             yield self._statement(0)
             # Nothing that follows is a part of what has been parsed so far.
-            self.builder.store()
-        self.settle_comments()
+            self.builder.store_when_full()
+        self.flush_comments()
         return 0
 
     def _statement(self, indent: int) -> Steps:
@@ -43,7 +43,7 @@ class _StatementParser(SimpleParser):
         Args:
             indent: Of the block that the line stands in.
         """
-        self.settle_comments()
+        self.flush_comments()
         low = self.builder.mark()
         try:
             compound = _COMPOUND.get(self.kind)
@@ -52,16 +52,16 @@ class _StatementParser(SimpleParser):
             else:
                 yield self._simple_statements()
                 self.end_line()
-        except DamageError:
+        except UnexpectedSyntaxError:
             self.recover(low)
             self.end_line()
-        self.settle_comments(indent)
+        self.flush_comments(indent)
         return low
 
     def _is_compound(self) -> bool:
         if self.kind != "match":
             return True
-        return self.following() not in _NO_SUBJECT and self.ends_with(":")
+        return self.peek() not in _NO_SUBJECT and self.ends_with(":")
 
     def _block(self, indent: int) -> Steps:
         """Parse what stands after the colon of a header, on its line or indented below it.
@@ -78,7 +78,7 @@ class _StatementParser(SimpleParser):
         self.next_line()
         if self.is_over or self.line.indent <= indent:
             return builder.empty("block")
-        self.settle_comments()
+        self.flush_comments()
         low = builder.mark()
         own = self.line.indent
         while not self.is_over and self.line.indent >= own:
@@ -95,8 +95,8 @@ class _StatementParser(SimpleParser):
                 if self.kind == ";":
                     self.shift()
                 elif self.kind != "end":
-                    raise DamageError
-            except DamageError:
+                    raise UnexpectedSyntaxError
+            except UnexpectedSyntaxError:
                 self.recover(low)
         return builder.mark()
 
@@ -115,7 +115,7 @@ class _StatementParser(SimpleParser):
         """Say whether the line is a further clause of a statement, and if so, put down comments."""
         if self.is_over or self.line.indent < indent or self.kind not in kinds:
             return False
-        self.settle_comments()
+        self.flush_comments()
         return True
 
     def _clause(self, parse: Callable[[int], Steps], indent: int, field: str | None) -> Steps:
@@ -123,7 +123,7 @@ class _StatementParser(SimpleParser):
         low = self.builder.mark()
         try:
             node = yield parse(indent)
-        except DamageError:
+        except UnexpectedSyntaxError:
             self.recover(low)
             self.end_line()
             return -1
@@ -270,20 +270,20 @@ class _StatementParser(SimpleParser):
     def _cases(self, indent: int) -> Steps:
         builder = self.builder
         if self.kind != "end":
-            raise DamageError
+            raise UnexpectedSyntaxError
         self.next_line()
         if self.is_over or self.line.indent <= indent:
             return builder.empty("block")
         # tree-sitter's grammar has this block begin with its indentation, right
         # behind the colon.
-        builder.settle()
+        builder.flush_extras()
         begin, low = builder.last_end(), builder.mark()
-        self.settle_comments()
+        self.flush_comments()
         own = self.line.indent
         while not self.is_over and self.line.indent >= own:
             if self.kind == "identifier" and self.text() == b"case":
                 yield self._clause(self._case, self.line.indent, "alternative")
-                self.settle_comments(own)
+                self.flush_comments(own)
             else:
                 yield self._statement(own)
         return builder.span("block", low, begin, builder.last_end())
@@ -342,25 +342,25 @@ class _StatementParser(SimpleParser):
             self.shift()
             yield self.expression()
             if self.kind != "end":
-                raise DamageError
-            builder.settle()
+                raise UnexpectedSyntaxError
+            builder.flush_extras()
             builder.node("decorator", start)
             self.next_line()
-            self.settle_comments()
+            self.flush_comments()
         if self.kind == "class":
             definition = yield self._class()
-        elif self.kind == "def" or (self.kind == "async" and self.following() == "def"):
+        elif self.kind == "def" or (self.kind == "async" and self.peek() == "def"):
             definition = yield self._function()
         else:
-            raise DamageError
+            raise UnexpectedSyntaxError
         builder.set_field(definition, "definition")
         return builder.node("decorated_definition", low)
 
     def _async(self) -> Steps:
         following = {"def": self._function, "for": self._for, "with": self._with}
-        parse = following.get(self.following())
+        parse = following.get(self.peek())
         if parse is None:
-            raise DamageError
+            raise UnexpectedSyntaxError
         return (yield parse())
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from itf.mock_tree_sitter.python_grammar import PYTHON
-from itf.mock_tree_sitter.python_reader import DamageError, PythonReader, Steps
+from itf.mock_tree_sitter.python_reader import PythonReader, Steps, UnexpectedSyntaxError
 
 __all__ = ["StringParser"]
 
@@ -64,7 +64,7 @@ class StringParser(PythonReader):
             else:
                 break
         if self.kind != "string_end":
-            raise DamageError
+            raise UnexpectedSyntaxError
         self.shift()
         return builder.node("string", low)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from itf.mock_tree_sitter.python_expressions import ExpressionParser
 from itf.mock_tree_sitter.python_grammar import PYTHON
-from itf.mock_tree_sitter.python_reader import NAMES, DamageError, Steps
+from itf.mock_tree_sitter.python_reader import NAMES, Steps, UnexpectedSyntaxError
 
 __all__ = ["TypeParser"]
 
@@ -33,7 +33,7 @@ class TypeParser(ExpressionParser):
         """
         builder, low = self.builder, self.builder.mark()
         splat = self.kind in ("*", "**")
-        if splat and self.following() in NAMES and self.following(2) in _AFTER_GENERIC:
+        if splat and self.peek() in NAMES and self.peek(2) in _AFTER_GENERIC:
             self.shift()
             self.shift()
             builder.node("splat_type", low)
@@ -66,7 +66,7 @@ class TypeParser(ExpressionParser):
 
         An expression such as `a[b](c)` is a type to Python, too.
         """
-        if self.kind not in NAMES or self.following() != "[" or self.has_open_slice():
+        if self.kind not in NAMES or self.peek() != "[" or self.has_open_slice():
             return False
         after = self.after_brackets()
         return after[0] in _AFTER_GENERIC or (after[0] == "." and after[-1] in NAMES)
@@ -156,7 +156,7 @@ class TypeParser(ExpressionParser):
     def case_pattern(self) -> Steps:
         """Parse what may stand after ``case``, between two commas."""
         builder, low = self.builder, self.builder.mark()
-        if self.kind in NAMES and self.following() == "=":
+        if self.kind in NAMES and self.peek() == "=":
             self.identifier()
             self.shift()
             yield self._union_pattern()
@@ -209,7 +209,7 @@ class TypeParser(ExpressionParser):
         return builder.node("class_pattern", low)
 
     def _is_wildcard(self) -> bool:
-        return self.kind == "identifier" and self.text() == b"_" and self.following() != "."
+        return self.kind == "identifier" and self.text() == b"_" and self.peek() != "."
 
     def _captured(self) -> int:
         if self._is_wildcard():
@@ -230,13 +230,13 @@ class TypeParser(ExpressionParser):
         if self.kind in _SIGNS:
             self.shift()
         if self.kind not in _NUMBERS:
-            raise DamageError
+            raise UnexpectedSyntaxError
         number = self.shift()
         if self.kind not in _SIGNS:
             return number
         self.shift()
         if self.kind not in _NUMBERS:
-            raise DamageError
+            raise UnexpectedSyntaxError
         self.shift()
         return builder.node("complex_pattern", low)
 
@@ -262,7 +262,7 @@ class TypeParser(ExpressionParser):
             start = builder.mark()
             key = yield self._simple_pattern()
             if builder.kind_of(key) != PYTHON.ids["splat_pattern"]:
-                for part in builder.top(start):  # a sign and its number are two nodes
+                for part in builder.roots(start):  # a sign and its number are two nodes
                     builder.set_field(part, "key")
                 self.expect(":")
                 builder.set_field((yield self.case_pattern()), "value")

@@ -42,7 +42,7 @@ _COMMENTS: Final = {
 # Those whose end is looked for.
 _NESTED: Final = {"block_comment": comment_end, "template": template_end}
 
-_DOCUMENTS: Final = re.compile(rb"//(?:!|/(?!/))")
+_DOC_COMMENT: Final = re.compile(rb"//(?:!|/(?!/))")
 
 # After one of these, a slash in JavaScript begins a regular expression, a brace
 # an object, and a line that follows goes on with this one.
@@ -52,7 +52,7 @@ _REGEX: Final = re.compile(
     rb"/(?![*/])(?:[^\\/\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n]){0,500}\]){1,1000}/\w*"
 )
 # What begins a line that goes on with the one before.
-_GOES_ON: Final = re.compile(
+_CONTINUATION_START: Final = re.compile(
     rb"[-+*/%&|^?=<>:,.)(\[]|in\b|of\b|instanceof\b|else\b|catch\b|finally\b"
 )
 
@@ -100,10 +100,10 @@ class _Scanner:
                 end = _NESTED[group](source, start)
             if self._structure.ends_at_newline and b"\n" in source[position:start]:
                 self._newline(start)
-            self._take(group, start, end)
+            self._handle_token(group, start, end)
             position = end
             if len(self._frames) == 1 and self._frames[0].statement is None:
-                self._builder.store()
+                self._builder.store_when_full()
         while len(self._frames) > 1:
             self._close_missing()
         self._finish()
@@ -120,16 +120,16 @@ class _Scanner:
         if statement is None or statement.has_body or _OPERATOR_END.search(self._last):
             return
         opens_body = statement.rule is not None and self._source[start : start + 1] == b"{"
-        if not opens_body and not _GOES_ON.match(self._source, start):
+        if not opens_body and not _CONTINUATION_START.match(self._source, start):
             self._finish()
 
-    def _take(self, group: str, start: int, end: int) -> None:
+    def _handle_token(self, group: str, start: int, end: int) -> None:
         text = self._source[start:end]
         if group in _COMMENTS:
-            if group == "line_comment" and _DOCUMENTS.match(text):
+            if group == "line_comment" and _DOC_COMMENT.match(text):
                 # tree-sitter-rust has the end of the line in it.
                 end += self._source[end : end + 1] == b"\n"
-            self._builder.wait(_COMMENTS[group], start, end)
+            self._builder.defer_extra(_COMMENTS[group], start, end)
             return
         statement = self._frames[-1].statement
         if statement is not None and statement.has_body:
@@ -146,7 +146,7 @@ class _Scanner:
         elif group == "word":
             self._word(text, start, end)
         else:
-            self._statement(text)
+            self._statement_of(text)
             self._leaf(self._ids[self._leaves.get(group, group)], start, end)
         self._last = text
 
@@ -156,7 +156,7 @@ class _Scanner:
             return statement.first == b"do"
         return text in self._structure.continues
 
-    def _statement(self, text: bytes) -> Statement | None:
+    def _statement_of(self, text: bytes) -> Statement | None:
         """Return the statement that a token is a part of; in brackets there is none."""
         frame = self._frames[-1]
         if not frame.has_statements:
@@ -174,7 +174,7 @@ class _Scanner:
         return self._last_leaf
 
     def _word(self, text: bytes, start: int, end: int) -> None:
-        structure, statement = self._structure, self._statement(text)
+        structure, statement = self._structure, self._statement_of(text)
         kind = self._kind_of_word(text)
         if text in structure.braces:
             self._frames[-1].braces = structure.braces[text]
@@ -182,7 +182,7 @@ class _Scanner:
         if statement is None:
             return
         rule, specifier = structure.rules.get(text), structure.specifiers.get(text)
-        if rule is not None and self._takes(statement, rule):
+        if rule is not None and self._sets_rule(statement, rule):
             statement.rule = rule
         elif specifier is not None and not statement.is_assigned:
             statement.specifier = specifier, leaf
@@ -202,7 +202,7 @@ class _Scanner:
         token = self._token_ids.get(text.decode()) if text.isascii() else None
         return self._ids["identifier"] if token is None else token
 
-    def _takes(self, statement: Statement, rule: Rule) -> bool:
+    def _sets_rule(self, statement: Statement, rule: Rule) -> bool:
         """Say whether a keyword makes a statement what it is."""
         if statement.is_plain or statement.has_parameters or statement.has_body:
             return False
@@ -212,14 +212,14 @@ class _Scanner:
         statement.is_plain = True
         builder, specifier = self._builder, statement.specifier
         if specifier is not None and specifier[1] == leaf - 1:
-            builder.change(leaf, "type_identifier")
+            builder.set_kind(leaf, "type_identifier")
             builder.set_field(leaf, "name")
             builder.set_field(builder.node(specifier[0].kind, leaf - 1), "type")
             return
         if statement.rule is not None and statement.name is None and not statement.is_assigned:
             statement.name = leaf
             if statement.rule.name is not None:
-                builder.change(leaf, statement.rule.name)
+                builder.set_kind(leaf, statement.rule.name)
                 builder.set_field(leaf, "name")
 
     def _operator(self, text: bytes, start: int, end: int) -> None:
@@ -229,7 +229,7 @@ class _Scanner:
         if text in _OPENERS:
             self._close(text, start, end)
             return
-        statement = self._statement(text)
+        statement = self._statement_of(text)
         self._leaf(self._token_ids[text.decode()], start, end)
         if text in self._structure.braces:
             self._frames[-1].braces = self._structure.braces[text]
@@ -248,7 +248,7 @@ class _Scanner:
 
     def _open(self, text: bytes, start: int, end: int) -> None:
         parent, name = self._frames[-1], self._last_leaf
-        statement = self._statement(text)
+        statement = self._statement_of(text)
         low = self._builder.mark()
         if text == b"{":
             frame = self._brace(parent, statement, low)
@@ -262,7 +262,7 @@ class _Scanner:
             attribute = "attribute_item" in self._ids
             if attribute and statement and statement.first == b"#" and not statement.is_plain:
                 frame.kind = "inner_attribute_item" if self._last == b"!" else "attribute_item"
-                frame.low, frame.ends = statement.low, "attribute"
+                frame.low, frame.completes = statement.low, "attribute"
         self._leaf(self._token_ids[text.decode()], start, end)
         self._frames.append(frame)
 
@@ -283,20 +283,20 @@ class _Scanner:
                 low -= 1
             rule = statement.specifier[0]
             frame = Frame(b"{", low, rule.body, has_statements=rule.members)
-            frame.field, frame.ends = "body", "specifier"
+            frame.field, frame.completes = "body", "specifier"
             return frame
         if rule is not None and rule.body is not None:
             frame = Frame(b"{", low, rule.body, has_statements=rule.members)
-            frame.field, frame.ends = "body", "body"
+            frame.field, frame.completes = "body", "body"
             return frame
         if parent.declares and last[:1] == b'"':  # extern "C" {
-            block.declares, block.ends = True, "body"
+            block.declares, block.completes = True, "body"
             return block
         if statement.has_parameters or (rule is None and last == b")"):
-            block.field, block.ends = "body", "body"
+            block.field, block.completes = "body", "body"
             return block
         if rule is None and (statement.tokens == 1 or last in (b"static", b"else", b":")):
-            block.ends = "body"
+            block.completes = "body"
             return block
         if braces == structure.block or last in structure.blocks_after:
             return block
@@ -312,7 +312,7 @@ class _Scanner:
             frame.kind, frame.field = "formal_parameters", "parameters"
             if is_word:
                 if self._last[:1] != b"#":
-                    builder.change(name, "property_identifier")
+                    builder.set_kind(name, "property_identifier")
                 builder.set_field(name, "name")
         elif (
             self._last == b"pub"
@@ -331,7 +331,7 @@ class _Scanner:
             and statement.tokens > len(("type", "name"))
         ):
             statement.has_parameters, statement.name = True, name
-            frame.kind, frame.field, frame.ends = "parameter_list", "parameters", "declarator"
+            frame.kind, frame.field, frame.completes = "parameter_list", "parameters", "declarator"
 
     def _close(self, text: bytes, start: int, end: int) -> None:
         builder = self._builder
@@ -366,16 +366,16 @@ class _Scanner:
         statement = parent.statement
         if statement is None:
             return
-        if frame.ends == "attribute":
+        if frame.completes == "attribute":
             parent.statement = None  # it stands for itself
-        elif frame.ends == "declarator" and statement.name is not None:
+        elif frame.completes == "declarator" and statement.name is not None:
             self._end_declarator(statement, statement.name)
-        elif frame.ends == "specifier" and statement.specifier is not None:
+        elif frame.completes == "specifier" and statement.specifier is not None:
             rule, low = statement.specifier
             statement.defined = builder.node(rule.kind, low)
             statement.specifier = None
             statement.is_plain = True
-        elif frame.ends == "body":
+        elif frame.completes == "body":
             statement.has_body = True
             if statement.rule is not None and statement.rule.declares:
                 self._finish()
@@ -399,7 +399,7 @@ class _Scanner:
         if statement is None:
             return
         builder, defined = self._builder, statement.defined
-        if defined is not None and builder.top(statement.low)[1:] == [defined]:
+        if defined is not None and builder.roots(statement.low)[1:] == [defined]:
             return  # `struct s {...};` is a type, and a semicolon
         kind = self._kind(statement, frame)
         if kind is None:

@@ -77,8 +77,8 @@ class Frame:
 
     __slots__ = (
         "braces",
+        "completes",
         "declares",
-        "ends",
         "field",
         "has_statements",
         "kind",
@@ -94,7 +94,7 @@ class Frame:
         self.low = low
         self.kind = kind
         self.has_statements = has_statements
-        self.ends = ""
+        self.completes = ""
         self.field: str | None = None
         self.declares = False
         self.statement: Statement | None = None

@@ -12,7 +12,7 @@ __all__ = ["TreeBuilder"]
 __unittest = True
 
 # So many nodes are stored at once: to begin anew costs as much as some nodes.
-_BATCH = 1000
+_STORE_BATCH = 1000
 
 
 class TreeBuilder:
@@ -34,7 +34,7 @@ class TreeBuilder:
         self.grammar = grammar
         self._ids = grammar.ids
         self._field_ids = grammar.field_ids
-        self._waiting: list[tuple[int, int, int]] = []
+        self._deferred: list[tuple[int, int, int]] = []
         self._table = NodeTable(source, grammar)
         self._table.append(self._ids[root], 0, len(source), 0, 0)
         self._kinds = array("H")
@@ -45,26 +45,26 @@ class TreeBuilder:
         self._fields = array("B")
         self._missing: set[int] = set()
 
-    def wait(self, kind: str, start: int, end: int) -> None:
+    def defer_extra(self, kind: str, start: int, end: int) -> None:
         """Take something that may stand anywhere, for when the next token comes."""
-        self._waiting.append((self._ids[kind], start, end))
+        self._deferred.append((self._ids[kind], start, end))
 
-    def settle(self) -> None:
+    def flush_extras(self) -> None:
         """Put down what waits, so that it lies in front of what comes next."""
-        waiting, self._waiting = self._waiting, []
-        for kind, start, end in waiting:
+        deferred, self._deferred = self._deferred, []
+        for kind, start, end in deferred:
             self.leaf(kind, start, end)
 
     def mark(self) -> int:
         """Return where the next node begins."""
-        if self._waiting:
-            self.settle()
+        if self._deferred:
+            self.flush_extras()
         return len(self._kinds)
 
     def leaf(self, kind: int, start: int, end: int) -> int:
         """Add a node without children, and return its number."""
-        if self._waiting:
-            self.settle()
+        if self._deferred:
+            self.flush_extras()
         number = len(self._kinds)
         self._kinds.append(kind)
         self._starts.append(start)
@@ -123,11 +123,11 @@ class TreeBuilder:
         """Return the number of a node's kind."""
         return self._kinds[number]
 
-    def change(self, number: int, kind: str) -> None:
+    def set_kind(self, number: int, kind: str) -> None:
         """Let a node be of another kind: what it is shows late."""
         self._kinds[number] = self._ids[kind]
 
-    def change_token(self, number: int, token: str) -> None:
+    def set_token_kind(self, number: int, token: str) -> None:
         """Let a leaf be a piece of text, not a rule."""
         self._kinds[number] = self.grammar.token_ids[token]
 
@@ -140,11 +140,11 @@ class TreeBuilder:
             child = self._lows[child] - 1
         return found
 
-    def is_one(self, low: int, number: int) -> bool:
+    def is_single(self, low: int, number: int) -> bool:
         """Say whether a node is all that there is from a mark on."""
         return number == len(self._kinds) - 1 and self._lows[number] == low
 
-    def top(self, low: int) -> list[int]:
+    def roots(self, low: int) -> list[int]:
         """Return the nodes from a mark on that have no parent yet, last first."""
         found, number = [], len(self._kinds) - 1
         while number >= low:
@@ -167,9 +167,9 @@ class TreeBuilder:
         """Return the byte at which the last node ends."""
         return self._ends[-1] if self._ends else 0
 
-    def store(self) -> None:
+    def store_when_full(self) -> None:
         """Let go of what is done: nothing that follows is a part of the nodes so far."""
-        if len(self._kinds) >= _BATCH:
+        if len(self._kinds) >= _STORE_BATCH:
             self._store()
 
     def _store(self) -> None:
@@ -184,7 +184,7 @@ class TreeBuilder:
         # open; its place in the table is behind them and all that ended before.
         open_lows: list[int] = []
         open_places: list[int] = [0]
-        damaged: list[int] = []
+        error_nodes: list[int] = []
         for number in range(count - 1, -1, -1):
             low = lows[number]
             while open_lows and open_lows[-1] > number:
@@ -199,20 +199,20 @@ class TreeBuilder:
             parents[place] = open_places[-1]
             fields[place] = self._fields[number]
             if kind == ERROR or number in self._missing:
-                damaged.append(place)
+                error_nodes.append(place)
                 if kind != ERROR:
                     table.missing.add(place)
             if low < number:
                 open_lows.append(low)
                 open_places.append(place)
-        table.damaged.extend(sorted(damaged))
+        table.error_nodes.extend(sorted(error_nodes))
         for column in (self._kinds, self._starts, self._ends, self._lows, self._fields):
             del column[:]
         self._missing.clear()
 
     def finish(self) -> NodeTable:
         """Return the table, once all is in it."""
-        self.settle()
+        self.flush_extras()
         self._store()
         table = self._table
         table.sizes[0] = len(table.kinds)

@@ -18,22 +18,22 @@ def changed_spans(old: NodeTable, new: NodeTable) -> list[tuple[int, int]]:
     A byte differs if the nodes around it, from the root on downwards, are not of
     the same kinds in both trees; what the text of a name is makes no difference.
     """
-    kinds = [dict(_steps(table)) for table in (old, new)]
-    places = sorted({*kinds[0], *kinds[1]})
+    kinds = [dict(_path_changes(table)) for table in (old, new)]
+    offsets = sorted({*kinds[0], *kinds[1]})
     found: list[tuple[int, int]] = []
     current = [0, 0]
-    for place, following in pairwise(places):
-        current = [known.get(place, before) for known, before in zip(kinds, current, strict=True)]
+    for offset, following in pairwise(offsets):
+        current = [known.get(offset, before) for known, before in zip(kinds, current, strict=True)]
         if current[0] == current[1]:
             continue
-        if found and found[-1][1] == place:
+        if found and found[-1][1] == offset:
             found[-1] = (found[-1][0], following)
         else:
-            found.append((place, following))
+            found.append((offset, following))
     return found
 
 
-def _steps(table: NodeTable) -> Iterator[tuple[int, int]]:
+def _path_changes(table: NodeTable) -> Iterator[tuple[int, int]]:
     """Yield bytes, in order, with a number that stands for the nodes around what follows."""
     kind_of, kinds = table.grammar.kind, table.kinds
     # Open nodes: where each ends, and the number for it.
@@ -43,12 +43,12 @@ def _steps(table: NodeTable) -> Iterator[tuple[int, int]]:
     for number in range(1, len(kinds)):
         start, end = table.span(number)
         while len(opened) > 1 and opened[-1][0] <= start:
-            place, _ = opened.pop()
-            yield place, opened[-1][1]
+            offset, _ = opened.pop()
+            yield offset, opened[-1][1]
         path = hash((opened[-1][1], kind_of(kinds[number])))
         if start < end:
             opened.append((end, path))
             yield start, path
     while opened:
-        place, _ = opened.pop()
-        yield place, opened[-1][1] if opened else 0
+        offset, _ = opened.pop()
+        yield offset, opened[-1][1] if opened else 0

@@ -112,7 +112,7 @@ class CursorTest(SyntaxTestCase):
     def test_mistakes(self) -> None:
         """It cannot be made, pickled, or reset to anything else."""
         for function, text in (
-            (TreeCursor, "cannot create 'TreeCursor' instances; ask a Tree or a Node to walk()"),
+            (TreeCursor, "cannot create 'TreeCursor' instances; call walk() of a Tree or a Node"),
             (
                 lambda: pickle.dumps(self.cursor),
                 "cannot pickle 'TreeCursor' object; send the source instead",

@@ -253,7 +253,7 @@ class IdentityTest(NodeTestCase):
         with self.assertRaises(TypeError) as caught:
             Node()
         self.assertEqual(
-            "cannot create 'Node' instances; ask a Tree for its root_node", str(caught.exception)
+            "cannot create 'Node' instances; use the root_node of a Tree", str(caught.exception)
         )
         for name in ("type", "other"):
             with self.assertRaises(AttributeError):

@@ -26,7 +26,7 @@ class TreeTest(SyntaxTestCase):
         with self.assertRaises(TypeError) as caught:
             Tree()
         self.assertEqual(
-            "cannot create 'Tree' instances; a Parser's parse() does", str(caught.exception)
+            "cannot create 'Tree' instances; call parse() of a Parser", str(caught.exception)
         )
         with self.assertRaises(TypeError) as caught:
             pickle.dumps(parse(b"x"))
@@ -47,7 +47,7 @@ class TreeTest(SyntaxTestCase):
 
 
 class EditTest(SyntaxTestCase):
-    def places(self, tree: Tree) -> list[tuple[str, tuple[int, int], bool]]:
+    def positions(self, tree: Tree) -> list[tuple[str, tuple[int, int], bool]]:
         function, statement = tree.root_node.children
         nodes = [*function.children, statement]
         return [(node.type, node.byte_range, node.has_changes) for node in nodes]
@@ -66,7 +66,7 @@ class EditTest(SyntaxTestCase):
                 ("block", (17, 25), False),
                 ("expression_statement", (26, 31), False),
             ],
-            self.places(tree),
+            self.positions(tree),
         )
         tree.edit(0, 4, 1, (0, 0), (0, 4), (0, 1))
         self.assertEqual(
@@ -78,7 +78,7 @@ class EditTest(SyntaxTestCase):
                 ("block", (14, 22), False),
                 ("expression_statement", (23, 28), False),
             ],
-            self.places(tree),
+            self.positions(tree),
         )
         self.assertTrue(tree.root_node.has_changes)
         self.assertIsNone(tree.root_node.text)

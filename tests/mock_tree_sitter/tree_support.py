@@ -64,21 +64,21 @@ def written(node: Node) -> str:
 
 def mutated(seed: int) -> tuple[str, bytes]:
     """Return a language, and a source in it that a seed has damaged."""
-    chance = random.Random(seed)
-    language = chance.choice([*LANGUAGES, "python", "python", "unknown"])
+    rng = random.Random(seed)
+    language = rng.choice([*LANGUAGES, "python", "python", "unknown"])
     suffix = LANGUAGES.get(language, "c")
     source = sample_code_files()[f"example.{suffix}"].encode()
-    if chance.randrange(3) == 0:
-        return language, b" ".join(chance.choices(_PIECES, k=chance.randrange(60)))
-    for _ in range(chance.randrange(1, 8)):
-        place = chance.randrange(len(source) + 1)
-        match chance.randrange(3):
+    if rng.randrange(3) == 0:
+        return language, b" ".join(rng.choices(_PIECES, k=rng.randrange(60)))
+    for _ in range(rng.randrange(1, 8)):
+        place = rng.randrange(len(source) + 1)
+        match rng.randrange(3):
             case 0:
-                source = source[:place] + chance.choice(_PIECES) + source[place:]
+                source = source[:place] + rng.choice(_PIECES) + source[place:]
             case 1:
-                source = source[:place] + source[place + chance.randrange(40) :]
+                source = source[:place] + source[place + rng.randrange(40) :]
             case _:
-                source = source[:place] + bytes([chance.randrange(256)]) + source[place + 1 :]
+                source = source[:place] + bytes([rng.randrange(256)]) + source[place + 1 :]
     return language, source
 
 
