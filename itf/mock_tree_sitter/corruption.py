@@ -1,4 +1,4 @@
-"""Trees that are wrong on purpose."""
+"""Trees with deliberately wrong positions, to test how code handles them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ __all__ = ["corrupt"]
 
 __unittest = True
 
-# How far behind the end of the source a node may reach, at most.
+# Bytes by which a node can extend past the end of the source; any number would do.
 _MAX_OVERSHOOT: Final = 1000
-# Of so many nodes one is moved, and one at least.
+# One node in this many is changed, and at least one: most of the tree stays plausible.
 _NODES_PER_CHANGE: Final = 20
 
 
 def corrupt(tree: Tree, seed: int = 0) -> Tree:
-    """Return a tree like another, but with nodes that overlap or lie outside the source.
+    """Return a copy of a tree in which some nodes overlap or extend past the source.
 
-    To be told from a sound one, one must look: types, fields and the number of
-    nodes are what they were, no method raises an error, and there may well be
-    nodes that are where they should be.
+    Only positions are wrong.  Types, fields and the number of nodes are those of
+    the original, no method raises an error, and most nodes keep their positions.
 
     Example:
         >>> from itf.mock_tree_sitter import Language, Parser
@@ -33,8 +32,8 @@ def corrupt(tree: Tree, seed: int = 0) -> Tree:
         (383, 612)
 
     Args:
-        tree: The one to begin with; it stays as it is.
-        seed: Which nodes, and where to: the same seed does the same to the same tree.
+        tree: The original; it is not changed.
+        seed: Seed of the random choice; the same seed and tree give the same result.
     """
     rng = random.Random(seed)
     table = copy.copy(tree._table)
@@ -52,12 +51,12 @@ def corrupt(tree: Tree, seed: int = 0) -> Tree:
 
 
 def _make_overlap(table: NodeTable, number: int, previous: int, rng: random.Random) -> None:
-    """Let a node begin inside the one before it."""
+    """Move the start of a node into its previous sibling."""
     table.starts[number] = rng.randrange(table.starts[previous], table.ends[previous])
 
 
 def _move_outside(table: NodeTable, number: int, rng: random.Random) -> None:
-    """Let a node end outside of the source; it may begin there, too."""
+    """Move the end of a node past the end of the source, and sometimes its start too."""
     size = len(table.source)
     table.ends[number] = size + rng.randrange(1, _MAX_OVERSHOOT)
     if rng.choice((True, False)):

@@ -1,4 +1,4 @@
-"""The kinds of nodes and the fields of a language, by name and by number."""
+"""Node kinds and fields of a language: names to numbers and back."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ __all__ = ["ERROR", "Grammar", "words"]
 __unittest = True
 
 ERROR: Final = 65535
-"""The number of the kind ``ERROR``; tree-sitter's, too."""
+"""Number of the node kind ``ERROR``, the same as in tree-sitter."""
 
 
 class Grammar:
-    """What nodes of one language may be.
+    """Node kinds and fields of one language.
+
+    A kind is either named, which means a rule of the grammar such as
+    ``identifier``, or a token such as ``def``.
 
     Attributes:
-        name: The language's name.
-        kinds: The name of each kind, by its number; 0 is the end of the source.
-        named: Whether each kind is a rule of the grammar, by its number; else
-            it is a piece of text such as ``def``.
-        ids: The numbers of the kinds that are named.
-        token_ids: The numbers of the others.
-        fields: The name of each field, by its number; 0 is none.
-        field_ids: The number of each field.
-        extras: The numbers of the kinds that may stand anywhere.
+        name: Name of the language.
+        kinds: Name of each kind, indexed by its number; number 0 is the end of the source.
+        named: Whether each kind is named, indexed by its number.
+        ids: Numbers of the named kinds, by name.
+        token_ids: Numbers of the tokens, by text.
+        fields: Name of each field, indexed by its number; number 0 means no field.
+        field_ids: Numbers of the fields, by name.
+        extras: Numbers of the kinds that are allowed anywhere, such as comments.
 
-    Thread safety: it never changes.
+    Thread safety: immutable.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Grammar:
         return "ERROR" if number == ERROR else self.kinds[number]
 
     def is_named(self, number: int) -> bool:
-        """Say whether a kind is named."""
+        """Return whether a kind is a grammar rule, not a token."""
         return number == ERROR or self.named[number]
 
     def number(self, kind: str) -> int:
@@ -69,5 +71,5 @@ class Grammar:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text: lists of names are easier to read without quotes."""
+    """Split a string of names, so that long lists need no quotes and commas."""
     return text.split()

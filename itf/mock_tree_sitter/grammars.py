@@ -1,4 +1,4 @@
-"""Which languages there are, and who makes the nodes of each."""
+"""Choice of grammar and parser by language name."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __unittest = True
 
 
 def grammar_of(language: str) -> Grammar:
-    """Return the kinds of nodes that a language has."""
+    """Return the grammar of a language."""
     return PYTHON if language == PYTHON.name else structure_of(language).grammar
 
 
 def table_of(source: bytes, language: str) -> NodeTable:
-    """Return the nodes of a source, whatever it contains."""
+    """Parse a source and return its nodes; invalid source becomes ERROR nodes."""
     if language == PYTHON.name:
         return python_table(source)
     return structural_table(source, structure_of(language))

@@ -1,4 +1,4 @@
-"""The nodes of a tree in columns of numbers: some twenty bytes a node."""
+"""Storage of all nodes of a tree in arrays of numbers, about twenty bytes per node."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ __all__ = ["NodeTable"]
 
 __unittest = True
 
-# A node with more children than this remembers where they are, once somebody
-# has asked for one of them by its place: asking for each would else take the
-# square of their number.
+# Number of children above which a node's child list is cached.  Without the cache,
+# a loop over child(0), child(1), ... takes quadratic time.
 _CACHE_CHILDREN_ABOVE = 16
 
 
 class NodeTable:
-    """All nodes of a tree, in the order in which they begin; the root is number 0.
+    """All nodes of a tree in preorder; the root has number 0.
 
-    The nodes below number n are those from n + 1 up to n + ``sizes[n]``.
+    The descendants of node n have the numbers n + 1 to n + ``sizes[n]`` - 1.
 
-    Thread safety: once it is filled, any thread may read it.
+    Thread safety: any number of threads can read a table that is complete.
     """
 
     def __init__(self, source: bytes, grammar: Grammar) -> None:
@@ -38,12 +37,13 @@ class NodeTable:
         self.sizes = array("I")
         self.parents = array("I")
         self.fields = array("B")
-        # The numbers of nodes that are an ERROR or missing, in order.
+        # Numbers of the nodes that are an ERROR or missing, ascending.
         self.error_nodes = array("I")
         self.missing: set[int] = set()
-        # What happened to the source since; the columns stay as they are.
+        # Edits since the parse.  They are applied when a position is read; the arrays
+        # do not change, because edited copies share them.
         self.edits: tuple[Edit, ...] = ()
-        # Whether the nodes lie where the source has them.
+        # Added to every position, for Tree.root_node_with_offset; None for no offset.
         self.offset: Edit | None = None
         self._line_starts: array[int] | None = None
         self._children: dict[int, array[int]] = {}
@@ -58,37 +58,37 @@ class NodeTable:
         self.fields.append(field)
 
     def extend(self, count: int) -> int:
-        """Make room for so many nodes, and return the number of the first."""
+        """Add nodes filled with zeros, and return the number of the first."""
         base = len(self.kinds)
         for column in (self.kinds, self.starts, self.ends, self.sizes, self.parents, self.fields):
             column.frombytes(bytes(column.itemsize * count))
         return base
 
     def edited(self, edit: Edit) -> NodeTable:
-        """Return the same nodes after an edit of the source."""
+        """Return a copy with one more edit of the source."""
         other = copy.copy(self)
         other.edits = (*self.edits, edit)
         return other
 
     def with_offset(self, offset: Edit) -> NodeTable:
-        """Return the same nodes further on, as if something stood before them."""
+        """Return a copy whose positions are all moved by an offset."""
         other = copy.copy(self)
         other.offset = offset
         return other
 
     def span(self, number: int) -> tuple[int, int]:
-        """Return the bytes at which a node begins and ends."""
+        """Return the offset of a node's first byte and the offset after its last byte."""
         if not self.edits and self.offset is None:
             return self.starts[number], self.ends[number]
         (start, _), (end, _) = self.positions(number)
         return start, end
 
     def positions(self, number: int, edits: int | None = None) -> tuple[tuple[int, Point], ...]:
-        """Return where a node begins and ends, each as a byte and a point.
+        """Return start and end of a node, each as a byte and a point.
 
         Args:
-            number: The node.
-            edits: How many of the edits count; None for all.
+            number: Number of the node.
+            edits: How many of the edits to apply, from the first; None for all.
         """
         start, end = self.starts[number], self.ends[number]
         first, last = (start, self.point(start)), (end, self.point(end))
@@ -101,7 +101,7 @@ class NodeTable:
         return first, last
 
     def has_changes(self, number: int) -> bool:
-        """Say whether an edit touched a node, or the space before it."""
+        """Return whether an edit touched a node or the white space before the node."""
         for count, edit in enumerate(self.edits):
             end = self.positions(number, count)[1][0]
             if end < edit.start_byte:
@@ -121,13 +121,13 @@ class NodeTable:
         """Return the row and column of a byte."""
         starts = self._line_starts
         if starts is None:
-            # Two threads that come first find the same.
+            # No lock: two threads that get here at once compute the same array.
             starts = array("I", [0])
             newline = self.newline
             starts.extend(
                 match.end()
                 for match in re.finditer(re.escape(newline), self.source)
-                # In UTF-16, half of one character and half of the next are no newline.
+                # In UTF-16, the newline's bytes can also span two other characters.
                 if match.start() % len(newline) == 0
             )
             self._line_starts = starts
@@ -135,7 +135,7 @@ class NodeTable:
         return Point(row, offset - starts[row])
 
     def children(self, number: int) -> array[int]:
-        """Return the numbers of a node's children, in order."""
+        """Return the numbers of a node's children, ascending."""
         known = self._children.get(number)
         if known is not None:
             return known
@@ -150,14 +150,14 @@ class NodeTable:
         return found
 
     def next_sibling(self, number: int) -> int | None:
-        """Return the node after this one below the same parent."""
+        """Return the number of the next node with the same parent; None if there is none."""
         if number == 0:
             return None
         parent, following = self.parents[number], number + self.sizes[number]
         return following if following < parent + self.sizes[parent] else None
 
     def previous_sibling(self, number: int) -> int | None:
-        """Return the node before this one below the same parent."""
+        """Return the number of the previous node with the same parent; None if there is none."""
         if number == 0:
             return None
         parent, previous = self.parents[number], number - 1
@@ -168,8 +168,7 @@ class NodeTable:
         return previous
 
     def has_error_below(self, number: int) -> bool:
-        """Say whether a node or one below it is an ERROR or missing."""
-        place = bisect_left(self.error_nodes, number)
-        return (
-            place < len(self.error_nodes) and self.error_nodes[place] < number + self.sizes[number]
-        )
+        """Return whether the subtree of a node contains an ERROR or a missing node."""
+        errors = self.error_nodes
+        first = bisect_left(errors, number)
+        return first < len(errors) and errors[first] < number + self.sizes[number]

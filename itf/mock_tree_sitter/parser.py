@@ -1,4 +1,4 @@
-"""A parser, as tree-sitter's Python API has it."""
+"""Parser with the API of py-tree-sitter."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Parser"]
 
 __unittest = True
 
-# Returns the source from a byte and a point on, as much as it likes; nothing at
-# the end.
+# Function that returns the next chunk of the source, of any length, from a byte and
+# a point on; at the end of the source it returns None or nothing.
 ReadCallback: TypeAlias = Callable[[int, Point], "bytes | bytearray | memoryview | None"]
 
 _ENCODINGS: Final = {
     "utf8": None,
-    "utf16": "utf-16-le",  # whatever the machine: results are the same everywhere
+    "utf16": "utf-16-le",  # on every machine, so that tests give the same result everywhere
     "utf16le": "utf-16-le",
     "utf16be": "utf-16-be",
 }
-# The columns of a tree count in 32 bits, as tree-sitter's do.
+# Bytes in the longest source; NodeTable stores offsets in 32 bits, as tree-sitter does.
 _MAX_SOURCE_BYTES: Final = 2**32 - 1
 
 
 class Parser:
-    """Makes trees of sources in one language.
+    """Parser for sources in one language.
 
     Example:
         >>> parser = Parser(Language("python"))
@@ -39,8 +39,8 @@ class Parser:
         (module (expression_statement (assignment left: (identifier) right: (integer))))
 
     Args:
-        language: What sources are in; None until it is set.
-        included_ranges: The pieces of each source to parse; None for all of it.
+        language: Language of the sources; None to set the attribute later.
+        included_ranges: Ranges of each source to parse; None for the whole source.
 
     Thread safety: every method, from any thread.
     """
@@ -56,7 +56,7 @@ class Parser:
 
     @property
     def language(self) -> Language | None:
-        """The language that sources are in."""
+        """Language of the sources; None if it is not set."""
         return self._language
 
     @language.setter
@@ -73,7 +73,7 @@ class Parser:
 
     @property
     def included_ranges(self) -> list[Range]:
-        """The pieces of each source that are parsed."""
+        """Ranges of each source that are parsed."""
         return [*self._ranges]
 
     @included_ranges.setter
@@ -91,20 +91,21 @@ class Parser:
         old_tree: Tree | None = None,
         encoding: str = "utf8",
     ) -> Tree:
-        """Return the tree of a source, whatever it contains.
+        """Return the tree of a source; invalid source becomes ERROR nodes.
 
         Args:
-            source: The source, or a function that gives it piece by piece: it
-                is called with a byte and a `Point`, and returns what the source
-                has from there on, or nothing at its end.
-            old_tree: The tree of the source before it was edited.  It makes no
-                difference: the whole is parsed again.
+            source: The source, or a function that returns the source in chunks.
+                The function is called with a byte and a `Point`, and returns the
+                chunk that begins there, or nothing at the end.
+            old_tree: Tree of the source before an edit.  Accepted for
+                compatibility; the whole source is always parsed again.
             encoding: ``utf8``, ``utf16``, ``utf16le`` or ``utf16be``.  Bytes and
-                columns are those of the source as it is given.
+                columns in the tree count the bytes of ``source`` as given.
 
         Raises:
-            TypeError: ``source`` is neither, or another argument is of the wrong type.
-            ValueError: There is no such encoding, the parser has no language, or the
+            TypeError: ``source`` is neither bytes nor a function, or another
+                argument has the wrong type.
+            ValueError: The encoding is unknown, the parser has no language, or the
                 source is longer than 4 GiB.
         """
         return self.build(self.read(source, old_tree, encoding), encoding)
@@ -115,11 +116,11 @@ class Parser:
         old_tree: Tree | None,
         encoding: str,
     ) -> bytes:
-        """Return the source that `parse` is given, once its arguments are found right.
+        """Check the arguments of `parse`, and return the source as bytes.
 
         Raises:
-            TypeError: As `parse` says.
-            ValueError: As `parse` says.
+            TypeError: As for `parse`.
+            ValueError: As for `parse`.
         """
         if not isinstance(source, bytes | bytearray | memoryview) and not callable(source):
             hint = "; encode it first" if isinstance(source, str) else ""
@@ -139,12 +140,13 @@ class Parser:
         code = _read(source) if callable(source) else bytes(source)
         if len(code) > _MAX_SOURCE_BYTES:
             raise ValueError(
-                f"Parsing failed: the source has {len(code)} bytes, and there may be {_MAX_SOURCE_BYTES}"
+                f"Parsing failed: the source has {len(code)} bytes, "
+                f"at most {_MAX_SOURCE_BYTES} are supported"
             )
         return code
 
     def build(self, source: bytes, encoding: str = "utf8") -> Tree:
-        """Return the tree of what `read` returned."""
+        """Return the tree of a source that `read` returned."""
         language, ranges = self._language, self._ranges
         if language is None:
             raise ValueError("Parsing failed: the parser has no language; set its `language` first")
@@ -153,7 +155,7 @@ class Parser:
         )
 
     def reset(self) -> None:
-        """Do nothing: a parse that was broken off leaves nothing behind."""
+        """Do nothing; tree-sitter discards an interrupted parse here, and none is kept here."""
 
 
 def _parse(source: bytes, language: str, codec: str | None, ranges: tuple[Range, ...]) -> NodeTable:
@@ -173,7 +175,13 @@ def _parse(source: bytes, language: str, codec: str | None, ranges: tuple[Range,
 
 
 def _convert_offsets(table: NodeTable, text: str, size: int) -> None:
-    """Let nodes that count the bytes of UTF-8 count those of UTF-16, of which there are so many."""
+    """Convert the offsets of all nodes from UTF-8 bytes to UTF-16 bytes.
+
+    Args:
+        table: Nodes whose offsets count the UTF-8 bytes of ``text``.
+        text: The decoded source.
+        size: Length of the UTF-16 source in bytes.
+    """
     offsets = array("I", [0])
     for character in text:
         here = offsets[-1]
@@ -181,12 +189,13 @@ def _convert_offsets(table: NodeTable, text: str, size: int) -> None:
         offsets.append(here + (4 if character > "\uffff" else 2))
     for column in (table.starts, table.ends):
         for number, offset in enumerate(column):
-            # Half a character at the end counts for a whole one.
+            # An incomplete character at the end decodes to a whole U+FFFD, so its
+            # end would be after the end of the source.
             column[number] = min(offsets[offset], size)
 
 
 def _blank_outside(source: bytes, ranges: tuple[Range, ...], codec: str | None) -> bytes:
-    """Return a source with nothing but white space outside of some ranges."""
+    """Replace everything outside the given ranges by white space, keeping line ends."""
     parts, end = [], 0
     for piece in ranges:
         parts.append(_blank(source[end : piece.start_byte], codec))

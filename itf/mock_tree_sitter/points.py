@@ -1,4 +1,4 @@
-"""Where something is in a source, and where it is after the source was edited."""
+"""Positions in a source, and their adjustment to edits of the source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __unittest = True
 
 
 class Edit(NamedTuple):
-    """A piece of the source that became another."""
+    """Replacement of one piece of the source by another."""
 
     start_byte: int
     old_end_byte: int
@@ -22,11 +22,11 @@ class Edit(NamedTuple):
 
     @classmethod
     def of(cls, start: int, old_end: int, new_end: int, *points: Any) -> Edit:
-        """Return one, its points being as somebody gave them."""
+        """Return an edit from bytes and points; a point can be any pair of row and column."""
         return cls(start, old_end, new_end, *map(point_of, points))
 
     def shift(self, byte: int, point: Point) -> tuple[int, Point]:
-        """Return where a place is that lay behind the old piece."""
+        """Return the new position of a position after the replaced piece."""
         row, column = point.row, point.column
         if row == self.old_end_point.row:
             column += self.new_end_point.column - self.old_end_point.column
@@ -34,7 +34,10 @@ class Edit(NamedTuple):
         return byte + self.new_end_byte - self.old_end_byte, Point(row, column)
 
     def apply(self, byte: int, point: Point) -> tuple[int, Point]:
-        """Return where a place is now; one in the old piece is at the end of the new one."""
+        """Return the new position of any position.
+
+        A position inside the replaced piece becomes the end of the new piece.
+        """
         if byte >= self.old_end_byte:
             return self.shift(byte, point)
         if byte > self.start_byte:
@@ -43,7 +46,7 @@ class Edit(NamedTuple):
 
 
 class Point(tuple[int, int]):
-    """A place in a source: row, and column in bytes, both from 0.
+    """Position in a source: row and column, both from 0; columns count bytes.
 
     Example:
         >>> Point(2, 4).row
@@ -55,17 +58,17 @@ class Point(tuple[int, int]):
     __slots__ = ()
 
     def __new__(cls, row: SupportsIndex, column: SupportsIndex) -> Point:
-        """Take a row and a column, which are whole numbers."""
+        """Create a point from two integers."""
         return super().__new__(cls, (operator.index(row), operator.index(column)))
 
     @property
     def row(self) -> int:
-        """The line, from 0."""
+        """Index of the line, from 0."""
         return self[0]
 
     @property
     def column(self) -> int:
-        """The byte in the line, from 0."""
+        """Index of the byte in the line, from 0."""
         return self[1]
 
     def edit(  # noqa: PLR0917 - as tree-sitter has it
@@ -77,7 +80,10 @@ class Point(tuple[int, int]):
         old_end_point: tuple[int, int],
         new_end_point: tuple[int, int],
     ) -> tuple[Point, int]:
-        """Return where this point is after an edit that begins at it, and at which byte."""
+        """Return point and byte of this position after an edit.
+
+        The byte of this position is ``start_byte``.
+        """
         edit = Edit.of(
             start_byte, old_end_byte, new_end_byte, start_point, old_end_point, new_end_point
         )
@@ -92,17 +98,17 @@ class Point(tuple[int, int]):
 
 
 class Range:
-    """From one place in a source to another.
+    """Range of a source, in bytes and in points.
 
     Attributes:
-        start_point: Where it begins.
-        end_point: Where it ends.
-        start_byte: The byte at which it begins.
-        end_byte: The byte at which it ends; that one is no longer in it.
+        start_point: Row and column of the first byte.
+        end_point: Row and column after the last byte.
+        start_byte: Offset of the first byte.
+        end_byte: Offset after the last byte.
 
     Raises:
-        ValueError: It ends before it begins.
-        TypeError: A point is not two whole numbers.
+        ValueError: The end is before the start.
+        TypeError: A point is not a pair of integers.
     """
 
     __slots__ = ("_bytes", "_points")
@@ -125,22 +131,22 @@ class Range:
 
     @property
     def start_point(self) -> Point:
-        """Where it begins."""
+        """Row and column of the first byte."""
         return self._points[0]
 
     @property
     def end_point(self) -> Point:
-        """Where it ends."""
+        """Row and column after the last byte."""
         return self._points[1]
 
     @property
     def start_byte(self) -> int:
-        """The byte at which it begins."""
+        """Offset of the first byte."""
         return self._bytes[0]
 
     @property
     def end_byte(self) -> int:
-        """The byte at which it ends."""
+        """Offset after the last byte."""
         return self._bytes[1]
 
     def __eq__(self, other: object) -> bool:
@@ -160,10 +166,10 @@ class Range:
 
 
 def point_of(value: Any) -> Point:
-    """Return a point that somebody gave as one, or as a row and a column.
+    """Convert a Point or a pair of row and column to a Point.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: ``value`` is neither.
     """
     if isinstance(value, Point):
         return value

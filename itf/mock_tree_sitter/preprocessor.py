@@ -1,4 +1,4 @@
-"""The lines of C's preprocessor, as tree-sitter-c's nodes."""
+"""Nodes for the preprocessor lines of C, with the names of tree-sitter-c."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _OTHER: Final = re.compile(rb"(#[ \t]*+\w++)")
 
 
 def directive(builder: TreeBuilder, source: bytes, start: int, end: int) -> None:
-    """Make a node of a line of C's preprocessor."""
+    """Add the node of a preprocessor line, such as ``#include <a.h>``."""
     ids, tokens = builder.grammar.ids, builder.grammar.token_ids
     low = builder.mark()
     end = start + len(source[start:end].rstrip())
-    # tree-sitter-c has the end of the line in it, unless a comment comes before.
+    # tree-sitter-c includes the line end in the node, unless a comment precedes it.
     stop = _LINE_END.match(source, end).end()  # type: ignore[union-attr]
     include = _INCLUDED.match(source, start, end)
     define = _DEFINED.match(source, start, end)
@@ -37,7 +37,7 @@ def directive(builder: TreeBuilder, source: bytes, start: int, end: int) -> None
         builder.leaf(tokens["#define"], *define.span(1))
         builder.set_field(builder.leaf(ids["identifier"], *define.span(2)), "name")
         after = define.end(2)
-        # With parentheses right behind its name it is a function.
+        # A macro is function-like only if no space separates name and parenthesis.
         function = source[after : after + 1] == b"("
         kind = "preproc_function_def" if function else "preproc_def"
     else:

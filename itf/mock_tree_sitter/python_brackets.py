@@ -1,4 +1,4 @@
-"""What stands in brackets in Python's expressions, as tree-sitter-python's nodes."""
+"""Parser for Python's displays, comprehensions, calls and subscripts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ __unittest = True
 
 
 class BracketParser(StringParser):
-    """Makes nodes of lists and their like, of comprehensions, calls and subscripts.
-
-    Thread safety: one thread.
-    """
+    """Adds nodes for expressions in brackets, with the structure of tree-sitter-python."""
 
     @abc.abstractmethod
     def expression(self, *, conditional: bool = True, within: bool = True) -> Steps:
@@ -24,27 +21,27 @@ class BracketParser(StringParser):
 
     @abc.abstractmethod
     def element(self) -> Steps:
-        """Parse an expression, or one with a star."""
+        """Parse an expression, or an expression after a star."""
 
     @abc.abstractmethod
     def targets(self) -> Steps:
-        """Parse what a loop assigns to."""
+        """Parse the targets of a loop, between ``for`` and ``in``."""
 
     @abc.abstractmethod
     def yielding(self) -> Steps:
-        """Parse a ``yield``."""
+        """Parse a ``yield`` expression."""
 
     @abc.abstractmethod
     def alias(self, low: int) -> Steps:
-        """Parse the name that is given to what has been parsed from a mark on."""
+        """Parse ``as`` and a name; the nodes since a mark are the named expression."""
 
     @property
     @abc.abstractmethod
     def begins_expression(self) -> bool:
-        """Whether an expression, or one with a star, begins here."""
+        """Whether the current token can begin an expression, possibly with a star."""
 
     def parenthesized(self) -> Steps:
-        """Parse what begins with a parenthesis: a tuple, a generator, or just an expression."""
+        """Parse a tuple, a generator expression, or an expression in parentheses."""
         builder, low = self.builder, self.builder.mark()
         self.shift()
         if self.kind == ")":
@@ -69,7 +66,7 @@ class BracketParser(StringParser):
         return builder.node("tuple", low)
 
     def _rest(self, closer: str) -> Steps:
-        """Parse further elements, each after its comma, and the closing bracket."""
+        """Parse the remaining elements, each after a comma, and the closing bracket."""
         while self.kind == ",":
             self.shift()
             if not self.begins_expression:
@@ -78,7 +75,7 @@ class BracketParser(StringParser):
         return self.expect(closer)
 
     def list_display(self) -> Steps:
-        """Parse a list, or a comprehension that makes one."""
+        """Parse a list or a list comprehension."""
         builder, low = self.builder, self.builder.mark()
         self.shift()
         if self.begins_expression:
@@ -94,7 +91,7 @@ class BracketParser(StringParser):
         return builder.node("list", low)
 
     def braces(self) -> Steps:
-        """Parse a set, a dictionary, or a comprehension that makes one."""
+        """Parse a set, a dictionary, or a comprehension of either."""
         builder, low = self.builder, self.builder.mark()
         self.shift()
         pairs, others = 0, 0
@@ -129,7 +126,7 @@ class BracketParser(StringParser):
         return builder.node("set" if others else "dictionary", low)
 
     def _clauses(self) -> Steps:
-        """Parse the clauses of a comprehension; there is one at least."""
+        """Parse the ``for`` and ``if`` clauses of a comprehension; there is at least one."""
         builder = self.builder
         node = -1
         while self.kind in ("for", "async", "if"):
@@ -149,7 +146,7 @@ class BracketParser(StringParser):
         return node
 
     def arguments(self) -> Steps:
-        """Parse what stands in the parentheses of a call, or behind the name of a class."""
+        """Parse the arguments of a call or the bases of a class, with the parentheses."""
         builder, low = self.builder, self.builder.mark()
         self.shift()
         first = True
@@ -179,7 +176,7 @@ class BracketParser(StringParser):
         return builder.node("argument_list", low)
 
     def subscript(self, low: int, node: int) -> Steps:
-        """Parse what follows an expression in square brackets."""
+        """Parse the square brackets after an expression."""
         builder = self.builder
         builder.set_field(node, "value")
         self.shift()

@@ -1,4 +1,4 @@
-"""Python's expressions, as tree-sitter-python's nodes."""
+"""Parser for Python's expressions, by operator precedence."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["ExpressionParser"]
 
 __unittest = True
 
-# How tightly operators bind, as in tree-sitter's grammar: there "^" binds more
-# tightly than "&", other than in Python, and "await" less so than "**".
+# Precedence of operators in tree-sitter-python.  It differs from Python's: "^" binds
+# more tightly than "&", and "await" binds less tightly than "**".
 _NAMED, _LAMBDA, _CONDITION, _OR, _AND, _NOT, _COMPARE, _BIT_OR, _BIT_AND, _XOR = range(1, 11)
 _SHIFT, _PLUS, _TIMES, _UNARY, _POWER = range(11, 16)
 
@@ -56,7 +56,7 @@ _PREFIXES: Final = {
     "not": (_NOT, "not_operator"),
     "await": (_UNARY, "await"),
 }
-# What the operand after an operator is to the node that they make.
+# Field of the last operand, by the kind of the node.
 _LAST_FIELDS: Final = {
     "binary_operator": "right",
     "boolean_operator": "right",
@@ -68,10 +68,10 @@ _LAST_FIELDS: Final = {
 _SIMPLE: Final = NAMES | {"integer", "float", "true", "false", "none", "ellipsis"}
 _BRACKETS: Final = frozenset({"(", "[", "{", "string_start"})
 _BEGINS: Final = _SIMPLE | _BRACKETS | _PREFIXES.keys() | {"lambda", "*"}
-# What a simple operand is followed by, if it is the whole expression.
+# Tokens after a simple operand that show that the operand is the whole expression.
 _ENDS_SIMPLE: Final = frozenset({",", ")", "]", "}", "end", "=", ":", "format:"})
 
-# Of a tuple, a list and their like, what they are as a target of an assignment.
+# Kind of a node as the target of an assignment, by its kind as an expression.
 _PATTERNS: Final = {
     PYTHON.ids["tuple"]: "tuple_pattern",
     PYTHON.ids["parenthesized_expression"]: "tuple_pattern",
@@ -86,7 +86,7 @@ _TARGETS: Final = frozenset(
 
 
 class _PendingOperator(NamedTuple):
-    """An operator that waits for its last operand."""
+    """Operator whose last operand is not parsed yet."""
 
     precedence: int
     kind: str
@@ -94,22 +94,22 @@ class _PendingOperator(NamedTuple):
 
 
 class ExpressionParser(BracketParser):
-    """Makes nodes of expressions.
+    """Adds nodes for expressions, with the structure of tree-sitter-python.
 
-    Operators and their operands are sorted out on a list of open operators;
-    what stands in brackets is a part of its own.
-
-    Thread safety: one thread.
+    `expression` parses by operator precedence with a stack of pending operators
+    (shunting yard); brackets are parsed by methods of their own.
     """
 
-    def expression(  # noqa: PLR0912 - all operators in one loop, for it is the hottest
+    def expression(  # noqa: PLR0912 - one loop for all operators: most of the parse time is spent here
         self, *, conditional: bool = True, within: bool = True
     ) -> Steps:
         """Parse one expression.
 
         Args:
-            conditional: Whether an ``if`` after it belongs to it.
-            within: Whether an ``in`` after it does.
+            conditional: Whether a following ``if`` is part of the expression;
+                False in comprehensions.
+            within: Whether a following ``in`` is part of the expression; False for
+                the targets of a loop.
         """
         builder = self.builder
         pending: list[_PendingOperator] = []
@@ -183,7 +183,7 @@ class ExpressionParser(BracketParser):
     ) -> None:
         builder, kind = self.builder, self.kind
         if precedence == _COMPARE:
-            # One node, however many are compared.
+            # A chain such as a < b < c is a single node.
             if not pending or pending[-1].precedence < _COMPARE:
                 pending.append(_PendingOperator(_COMPARE, "comparison_operator", low))
             self._comparison()
@@ -233,15 +233,16 @@ class ExpressionParser(BracketParser):
         if self.kind != ":":
             parameters = yield self.lambda_parameters()
             self.builder.set_field(parameters, "parameters")
-        # In a replacement field, this colon looks like that of a format.
+        # In a replacement field, the tokenizer takes this colon for a format specifier,
+        # as Python does, so the lambda becomes an ERROR.
         return self.expect(":")
 
     @abc.abstractmethod
     def lambda_parameters(self) -> Steps:
-        """Parse the parameters of a lambda, of which there is at least one."""
+        """Parse the parameters of a lambda; there is at least one."""
 
     def element(self) -> Steps:
-        """Parse an expression, or one with a star, as there may be in a list."""
+        """Parse an expression, or an expression after a star."""
         if self.kind == "*":
             low = self.builder.mark()
             self.shift()
@@ -252,7 +253,7 @@ class ExpressionParser(BracketParser):
         return (yield self.expression())
 
     def alias(self, low: int) -> Steps:
-        """Parse the name that is given to what has been parsed from a mark on."""
+        """Parse ``as`` and a name; the nodes since a mark are the named expression."""
         builder = self.builder
         self.shift()
         start = builder.mark()
@@ -262,14 +263,14 @@ class ExpressionParser(BracketParser):
 
     @property
     def begins_expression(self) -> bool:
-        """Whether an expression, or one with a star, begins here."""
+        """Whether the current token can begin an expression, possibly with a star."""
         return self.kind in _BEGINS
 
     def expressions(self, kind: str | None = "expression_list") -> Steps:
-        """Parse one expression, or several with commas.
+        """Parse one or more expressions, separated by commas.
 
         Args:
-            kind: The node that several are made to; None if they stay as they are.
+            kind: Kind of the node around several expressions; None to add no node.
         """
         low = self.builder.mark()
         node = yield self.element()
@@ -283,11 +284,11 @@ class ExpressionParser(BracketParser):
         return node if kind is None else self.builder.node(kind, low)
 
     def values(self) -> Steps:
-        """Parse what is assigned, or stands in a replacement field."""
+        """Parse the expressions of an assignment's right side or a replacement field."""
         return (yield self.yielding() if self.kind == "yield" else self.expressions())
 
     def yielding(self) -> Steps:
-        """Parse a ``yield``."""
+        """Parse a ``yield`` expression."""
         low = self.builder.mark()
         self.shift()
         if self.kind == "from":
@@ -298,7 +299,7 @@ class ExpressionParser(BracketParser):
         return self.builder.node("yield", low)
 
     def targets(self) -> Steps:
-        """Parse what a loop assigns to."""
+        """Parse the targets of a loop, between ``for`` and ``in``."""
         builder, low = self.builder, self.builder.mark()
         several = False
         while True:
@@ -319,10 +320,10 @@ class ExpressionParser(BracketParser):
         return builder.node("pattern_list", low) if several else node
 
     def to_pattern(self, node: int) -> None:
-        """Turn an expression into what is assigned to.
+        """Change the kinds of an expression's nodes to those of an assignment target.
 
         Raises:
-            UnexpectedSyntaxError: Nothing can be assigned to it.
+            UnexpectedSyntaxError: The expression cannot be assigned to.
         """
         builder = self.builder
         waiting = [node]
@@ -336,7 +337,7 @@ class ExpressionParser(BracketParser):
                 raise UnexpectedSyntaxError
 
 
-# Left-associative: of two that bind as tightly, the first one is done first.
+# Operators that group from the left: a - b - c is (a - b) - c.
 _LEFT_ASSOCIATIVE: Final = frozenset(words("or and | & ^ << >> + - * / // % @"))
 
 _ATOMS: Final[dict[str, Callable[[ExpressionParser], Steps]]] = {

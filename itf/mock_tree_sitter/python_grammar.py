@@ -1,15 +1,15 @@
-"""What nodes of Python source are called: tree-sitter-python's names.
+"""Node kinds and fields of Python source, with the names of tree-sitter-python.
 
-Where Python has syntax that tree-sitter-python 0.25 does not parse, the nodes
-are those of the nearest construct that it does parse:
+Python has syntax that tree-sitter-python 0.25 cannot parse.  For that syntax,
+the nodes are those of the most similar construct that it can parse:
 
-- ``lazy import a``, ``lazy from a import b`` (3.15): the statement's first
-  child is the token ``lazy``, as ``async`` is that of a function.
+- ``lazy import a``, ``lazy from a import b`` (3.15): the first child of the
+  statement is the token ``lazy``, like ``async`` in a function.
 - ``{**a for a in b}`` (3.15): a ``dictionary_comprehension`` with a
   ``dictionary_splat`` as its body.
-- ``case +1`` (3.15): the token ``+`` before the number, as ``-`` is.
+- ``case +1`` (3.15): the token ``+`` before the number, like ``-``.
 - ``[T = int]`` (3.13): the token ``=`` and a ``type`` after the parameter.
-- ``x: a[:]``: a ``subscript`` with a ``slice``, as outside annotations.
+- ``x: a[:]``: a ``subscript`` with a ``slice``, as outside of annotations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Python source in bytes, as logical lines of tokens, whatever it contains."""
+"""Tokenizer for Python source: splits bytes into logical lines of tokens.
+
+Any input is accepted; bytes that are no token become tokens of the kind ``stray``.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,24 @@ _KEYWORDS: Final = {
     for word in words(
         "and as assert async await break class continue def del elif else except finally for from "
         "global if import in is lambda nonlocal not or pass raise return try while with yield "
-        # These are names, too; which of the two is for the parser to say.
+        # Soft keywords; the parser decides whether they are keywords or names.
         "match type lazy print exec"
     )
 } | {b"None": "none", b"True": "true", b"False": "false"}
 
-# What stands between tokens; the byte order mark and two more invisible
-# characters are white space to tree-sitter, too.
+# White space between tokens.  As in tree-sitter-python, it includes the byte order
+# mark, the word joiner and the zero-width space.
 _SPACE: Final = rb"(?:[ \t\r\f\v]|\xef\xbb\xbf|\xe2\x81\xa0|\xe2\x80\x8b)*+"
 _INDENT: Final = re.compile(_SPACE)
 _JOINED: Final = re.compile(rb"\\\r?\n")
+# Columns of indentation per tab, as in tree-sitter-python.
 _TAB_WIDTH: Final = 8
 
 _STRING, _WORD, _NUMBER, _OPERATOR, _NEWLINE, _COMMENT, _CONTINUATION = range(1, 8)
 _TOKEN: Final = re.compile(
     _SPACE + rb"(?:"
-    # A string goes first: its prefix would pass for a name.  A byte above 127
-    # is a part of a character that a name may contain.
+    # Strings must be tried before words, because a prefix such as f looks like a word.
+    # A word can contain bytes above 127: they are part of a non-ASCII letter.
     rb"([rRuUbBfFtT]{0,2}(?:'''|\"\"\"|'|\"))"
     rb"|([A-Za-z_\x80-\xff][\w\x80-\xff]*)"
     rb"|(0[xX][\da-fA-F_]+[lL]?|0[oO][0-7_]+[lL]?|0[bB][01_]+[lL]?"
@@ -46,16 +50,16 @@ _TOKEN: Final = re.compile(
 )
 _REAL: Final = re.compile(rb"[\d_]*(?:\.|[eE])")
 
-# What there is in a string apart from plain text; the group is where it ends:
-# its quote, or the end of its line if it has one quote only.
+# Matches inside a plain string, by quote.  The group is the end of the string: the
+# closing quote, or the line end in a string that is not triple-quoted.
 _BODIES: Final = {
     b"'": re.compile(rb"\\[\s\S]|('|\n)"),
     b'"': re.compile(rb'\\[\s\S]|("|\n)'),
     b"'''": re.compile(rb"\\[\s\S]|(''')"),
     b'"""': re.compile(rb'\\[\s\S]|(""")'),
 }
-# The same with replacement fields, which begin with a brace that no backslash
-# escapes; here the group is what a piece of text ends with.
+# Matches inside the text of an f-string, by quote.  The group is the end of the piece
+# of text: a brace, the closing quote, or the line end.  Backslashes do not escape braces.
 _ESCAPED: Final = rb"\\N\{[^{}\n'\"]*\}|\\[^{}]|\{\{|\}\}"
 _TEXTS: Final = {
     b"'": re.compile(_ESCAPED + rb"|([{}'\n])"),
@@ -63,7 +67,8 @@ _TEXTS: Final = {
     b"'''": re.compile(_ESCAPED + rb"|([{}]|''')"),
     b'"""': re.compile(_ESCAPED + rb'|([{}]|""")'),
 }
-# The format of a replacement field, up to a brace or the end of the string.
+# Matches inside the format specifier of a replacement field, by quote.  The group is
+# its end: a brace, the closing quote, or the line end.
 _FORMATS: Final = {
     b"'": re.compile(rb"([{}\n'])"),
     b'"': re.compile(rb'([{}\n"])'),
@@ -73,8 +78,8 @@ _FORMATS: Final = {
 _HAS_FIELDS: Final = re.compile(rb"[fFtT]")
 _CONVERSION: Final = re.compile(rb"![A-Za-z]+")
 
-# Statements that begin a line inside brackets: there the brackets are broken,
-# and everything from there on would be lost in them.
+# Error recovery: if a line inside brackets begins with such a keyword, a closing
+# bracket is missing.  The logical line ends there, so that the rest is parsed normally.
 _BEGINS_STATEMENT: Final = re.compile(
     rb"[ \t]*+(?:(?:def|class|return|while|with|try|raise|assert|del|pass|break|continue|global"
     rb"|nonlocal|import|except|finally|elif)\b|async[ \t]+(?:def|with)\b"
@@ -83,7 +88,7 @@ _BEGINS_STATEMENT: Final = re.compile(
 
 
 class Comment(NamedTuple):
-    """A comment on a line of its own."""
+    """Comment that is alone on its line."""
 
     indent: int
     start: int
@@ -91,9 +96,10 @@ class Comment(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A logical line: its tokens in three lists, the last of them an ``end``.
+    """Logical line, with its tokens in three parallel lists; the last token is ``end``.
 
-    The kinds are tree-sitter's names, or the text of a keyword or an operator.
+    A token's kind is a node kind of tree-sitter such as ``identifier``, or the
+    text of a keyword or an operator.  ``comments`` are those before the line.
     """
 
     indent: int
@@ -104,22 +110,22 @@ class Line(NamedTuple):
 
 
 class _Field(NamedTuple):
-    """A replacement field that is open."""
+    """Replacement field of an f-string or t-string that is not closed yet."""
 
-    quote: bytes  # of its string
-    depth: int  # of brackets, where it began
-    in_format: bool  # it stands in the format of another field
+    quote: bytes  # quote of the string that contains the field
+    depth: int  # number of open brackets at the start of the field
+    in_format: bool  # whether the field is in the format specifier of another field
 
 
 class PythonLines:
-    """The logical lines of a source, one after the other.
+    """Reads the logical lines of a source, one after the other.
 
-    A string is three tokens: ``string_start``, ``string_content`` (unless it is
-    empty), ``string_end`` (unless it is missing).  Between the parts of one
-    with replacement fields there are ``{``, the tokens of the expression,
-    ``type_conversion``, ``format:`` and ``}`` for each of them.
+    A string becomes the tokens ``string_start``, ``string_content`` (unless the
+    string is empty) and ``string_end`` (unless the quote is missing).  A
+    replacement field becomes ``{``, the tokens of its expression,
+    ``type_conversion``, ``format:`` and ``}``, between pieces of content.
 
-    Thread safety: one thread.
+    Thread safety: use each instance from one thread.
     """
 
     def __init__(self, source: bytes) -> None:
@@ -132,7 +138,7 @@ class PythonLines:
         self._ends: list[int] = []
 
     def next_line(self) -> Line:
-        """Return the next line that has a token; at the end of the source one that has none."""
+        """Return the next logical line with tokens; at the end of the source, an empty one."""
         comments: list[Comment] = []
         source = self._source
         while True:
@@ -165,7 +171,7 @@ class PythonLines:
         return column
 
     def _end_of_comment(self, start: int) -> int:
-        # A carriage return is a part of it, as in tree-sitter's grammar.
+        # As in tree-sitter-python, a comment includes the \r of a line end.
         end = self._source.find(b"\n", start)
         return len(self._source) if end < 0 else end
 
@@ -175,11 +181,11 @@ class PythonLines:
         self._ends.append(end)
 
     def _read(self) -> None:
-        """Read tokens up to the end of the logical line, or of the source."""
+        """Read tokens up to the end of the logical line or of the source."""
         source, kinds, starts, ends = self._source, self._kinds, self._starts, self._ends
         token, keywords = _TOKEN.match, _KEYWORDS
         while True:
-            # The last alternative takes whatever there is.
+            # Never None: the last alternative matches any byte.
             match = token(source, self._position)
             group: int = match.lastindex  # type: ignore[union-attr, assignment]
             start, end = match.span(group)  # type: ignore[union-attr]
@@ -244,7 +250,7 @@ class PythonLines:
         opening = source[start:end]
         prefix = opening.rstrip(b"'\"")
         quote = opening[len(prefix) :]
-        # Before a string, tree-sitter has none of these.
+        # tree-sitter-python has no node for a line continuation before a string.
         while self._kinds[-1:] == ["line_continuation"]:
             for column in (self._kinds, self._starts, self._ends):
                 column.pop()
@@ -253,8 +259,9 @@ class PythonLines:
             self._read_text(quote, end)
             return
         stop = self._find(_BODIES[quote], end)
-        # The string that a field stands in may have the same quotes as one in
-        # the field; but where that one would not end, this is the end of both.
+        # Inside a field, a quote like that of the enclosing string can open an inner
+        # string (Python 3.12).  If the inner string would have no end, the quote
+        # closes the enclosing string instead, and the field is broken.
         within = self._fields and self._fields[-1].quote == opening
         if within and not source.startswith(quote, stop):
             self._leave_string(quote, start)
@@ -265,7 +272,7 @@ class PythonLines:
         self._end_string(quote, stop)
 
     def _find(self, pattern: re.Pattern[bytes], position: int) -> int:
-        """Return where a pattern's group is found next; if nowhere, where the source ends."""
+        """Return the start of the next match that has a group; without one, the source's end."""
         for match in pattern.finditer(self._source, position):
             if match.lastindex is not None:
                 return match.start()
@@ -278,14 +285,14 @@ class PythonLines:
             self._add("string_end", stop, self._position)
 
     def _leave_string(self, quote: bytes, stop: int) -> None:
-        """End a string inside a field that is not closed."""
+        """End a string although its innermost replacement field is not closed."""
         while self._fields.pop().in_format:
             continue
         self._depth = self._fields[-1].depth if self._fields else 0
         self._end_string(quote, stop)
 
     def _read_text(self, quote: bytes, position: int) -> None:
-        """Read a string with fields, from some place in its text up to a field or its end."""
+        """Read the text of an f-string up to the next field or the end of the string."""
         source = self._source
         while True:
             stop = self._find(_TEXTS[quote], position)
@@ -303,7 +310,7 @@ class PythonLines:
             self._add("stray", stop, position)
 
     def _read_format(self, position: int) -> None:
-        """Read the format of the innermost field, from some place up to a field or its end."""
+        """Read the format specifier of the innermost field up to a nested field or its end."""
         source = self._source
         while True:
             field = self._fields[-1]
@@ -324,7 +331,7 @@ class PythonLines:
                 return
 
     def _leave_field(self, start: int) -> None:
-        """Go on after the brace that closes the innermost field."""
+        """Close the innermost field, and read on in the text or format around it."""
         self._add("}", start, start + 1)
         field = self._fields.pop()
         if field.in_format:

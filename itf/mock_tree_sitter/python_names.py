@@ -1,4 +1,4 @@
-"""Which words are names to Python, whatever Python this runs on."""
+"""Recognition of Python 3.15's identifiers on every Python version."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ __all__ = ["is_name"]
 
 __unittest = True
 
-# Characters of names that Unicode 15.0 to 17.0 added, as Python 3.15 has them.
-# Python 3.11 knows Unicode 14.0, so its `str.isidentifier` rejects these.
+# Characters that can start an identifier, added in Unicode 15.0 to 17.0 (Python 3.15).
+# Python 3.11 has Unicode 14.0, so its `str.isidentifier` rejects them.
 _STARTS: Final = (
     "88F C5C CDC 1C89-1C8A A7CB-A7CF A7D2 A7D4 A7DA-A7DC A7F1 105C0-105F3 10940-10959 10D4A-10D65 "
     "10D6F-10D85 10EC2-10EC7 1123F-11240 11380-11389 1138B 1138E 11390-113B5 113B7 113D1 113D3 "
@@ -20,7 +20,7 @@ _STARTS: Final = (
     "1E6E0-1E6E2 1E6E4-1E6E5 1E6E7-1E6ED 1E6F0-1E6F4 1E6FE-1E6FF 2B739-2B73F 2CEA2-2CEAD "
     "2EBF0-2EE5D 31350-33479"
 )
-# The same, of characters with which no name begins.
+# Likewise, characters that an identifier can contain but not start with.
 _FOLLOWERS: Final = (
     "897 CF3 ECE 1ACF-1ADD 1AE0-1AEB 200C-200D 30FB FF65 10D40-10D49 10D69-10D6D 10EFA-10EFF 11241 "
     "113B8-113C0 113C2 113C5 113C7-113CA 113CC-113D0 113D2 113E1-113E2 116D0-116E3 11B60-11B67 "
@@ -31,7 +31,7 @@ _FOLLOWERS: Final = (
 
 
 def _pattern(ranges: str) -> re.Pattern[str]:
-    """Return a pattern that finds the characters of ranges in hexadecimal."""
+    """Return a pattern that matches one character of the ranges, given in hexadecimal."""
     bounds = (part.partition("-") for part in ranges.split())
     spans = (f"{chr(int(first, 16))}-{chr(int(last or first, 16))}" for first, _, last in bounds)
     return re.compile(f"[{''.join(spans)}]")
@@ -42,12 +42,12 @@ _FOLLOWER: Final = _pattern(_FOLLOWERS)
 
 
 def is_name(word: bytes) -> bool:
-    """Say whether bytes, some of them above 127, are a name to Python 3.15 or to this one."""
+    """Return whether non-ASCII bytes are an identifier in Python 3.15 or in this Python."""
     try:
         text = word.decode()
     except UnicodeDecodeError:
         return False
     if text.isidentifier():
         return True
-    # Characters that this Python's Unicode may lack, as ASCII ones of the same kind.
+    # Replace characters that this Python may not know by ASCII ones of the same class.
     return _FOLLOWER.sub("0", _START.sub("a", text)).isidentifier()

@@ -1,4 +1,4 @@
-"""Reading the tokens of Python source, one at a time, with one to look at."""
+"""Base of the Python parser: current token, lookahead, error recovery, trampoline."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["NAMES", "PythonReader", "Steps", "UnexpectedSyntaxError", "run"]
 
 __unittest = True
 
-# Names, also those that are keywords in some places only.
+# Token kinds that can be an identifier: plain names and soft keywords.
 NAMES: Final = frozenset({"identifier", "match", "type", "lazy", "print", "exec"})
 
-# The number of the kind of node that each token becomes.
+# Node kind of each token kind.
 _LEAVES: Final = (
     PYTHON.token_ids
     | {
@@ -30,33 +30,33 @@ _LEAVES: Final = (
     | dict.fromkeys(NAMES, PYTHON.ids["identifier"])
     | {"format:": PYTHON.token_ids[":"]}
 )
-# What is put down in passing, wherever it stands.
+# Tokens that are allowed anywhere; the reader skips them and adds them to the tree.
 _EXTRAS: Final = frozenset({"comment", "line_continuation"})
-# How many tokens tell whether brackets are a type's.
+# Tokens after a closing bracket that decide whether the brackets belong to a type.
 _LOOKAHEAD: Final = 2
 _MAY_BE_MISSING: Final = frozenset({":", ")", "]", "}"})
 _OPENERS: Final = frozenset("([{")
 _CLOSERS: Final = frozenset(")]}")
-# What a slice's colon follows, or is followed by, where a bound is missing.
+# Tokens before and after a slice's colon if the bound on that side is missing.
 _BEFORE_COLON: Final = frozenset({"[", ",", ":"})
 _AFTER_COLON: Final = frozenset({"]", ","})
-# Where something ends that should have been closed before.
+# Tokens at which the parser inserts a missing token instead of making an ERROR.
 _BROKEN_OFF_AT: Final = frozenset({"end", "string_end"})
 
-# A part of the parser: it yields other parts that are to be run before it goes
-# on, is sent what they return, and returns the number of the node it made.
+# Parsing method as a generator.  It yields the generators of other methods to call
+# them, receives what they return, and returns the number of the node that it made.
 Steps: TypeAlias = Generator[Any, int, int]
 
 
 class UnexpectedSyntaxError(Exception):
-    """What stands here cannot stand here; never seen outside the parser."""
+    """The grammar does not allow the current token here; caught inside the parser."""
 
 
 def run(steps: Steps) -> int:
-    """Run a part of the parser, and all parts that it asks for.
+    """Run a parsing generator and all generators that it yields (a trampoline).
 
-    Those that wait for others stand in a list, not on the interpreter's stack:
-    a source may be nested as deeply as it likes.
+    The calling generators are in a list instead of on the interpreter's stack,
+    so deeply nested source does not raise a RecursionError.
     """
     waiting: list[Steps] = []
     value: Any = None
@@ -78,21 +78,21 @@ def run(steps: Steps) -> int:
 
 
 class _BracketIndex(NamedTuple):
-    """What is known of the brackets of a logical line, by the index of the opening one."""
+    """Index of the brackets in a logical line, by the index of the opening token."""
 
-    closers: dict[int, int]
-    open_slices: set[int]  # those with a slice that lacks a bound
+    closers: dict[int, int]  # index of the closing token
+    open_slices: set[int]  # brackets that contain a slice without a bound, such as [a:]
 
 
 class PythonReader:
-    """The current token, what comes after it, and what has been made of those before.
+    """Steps through the tokens of a source, and adds leaves to the tree.
 
     Attributes:
-        kind: What the current token is, in `PythonLines`' words.
-        line: The logical line that it stands on.
-        builder: Where the nodes go.
+        kind: Kind of the current token, as in `Line`.
+        line: Logical line of the current token.
+        builder: Builder of the tree.
 
-    Thread safety: one thread.
+    Thread safety: use each instance from one thread.
     """
 
     def __init__(self, source: bytes) -> None:
@@ -103,7 +103,7 @@ class PythonReader:
         self.next_line()
 
     def next_line(self) -> None:
-        """Go on to the next logical line."""
+        """Advance to the next logical line."""
         line = self.line = self._lines.next_line()
         self._line_comments.extend(line.comments)
         self._kinds, self._starts, self._ends = line.kinds, line.starts, line.ends
@@ -112,7 +112,7 @@ class PythonReader:
         self._advance()
 
     def end_line(self) -> None:
-        """Go on to the next logical line; what waits at the end of this one lies there."""
+        """Add the comment at the end of this logical line, and advance to the next line."""
         self.builder.flush_extras()
         self.next_line()
 
@@ -131,10 +131,10 @@ class PythonReader:
             self.kind = kinds[self._at]
 
     def shift(self) -> int:
-        """Make a leaf of the current token, and return its number."""
+        """Add the current token as a leaf, advance, and return the leaf's number."""
         at = self._at
         leaf = self.builder.leaf(_LEAVES[self.kind], self._starts[at], self._ends[at])
-        # Most tokens are followed by one that counts; then this is all.
+        # Fast path: usually the next token is not an extra.
         self._at = at + 1
         self.kind = self._kinds[at + 1]
         if self.kind in _EXTRAS:
@@ -143,21 +143,23 @@ class PythonReader:
         return leaf
 
     def skip(self) -> None:
-        """Go on to the next token without making a leaf of this one."""
+        """Advance to the next token without adding the current one to the tree."""
         self._advance()
 
     def shift_keyword(self, text: str) -> int:
-        """Make a leaf of a name that is a keyword here."""
+        """Add the current token, a soft keyword, as a keyword, and advance."""
         leaf = self.shift()
         self.builder.set_token_kind(leaf, text)
         return leaf
 
     def expect(self, kind: str) -> int:
-        """Make a leaf of the current token, which is to be this one.
+        """Add the current token as a leaf if it is of the required kind, and advance.
+
+        A missing ``:`` or closing bracket at the end of a line or a string is
+        inserted as a missing node.
 
         Raises:
-            UnexpectedSyntaxError: It is another, and this one is not just missing where
-                something ends.
+            UnexpectedSyntaxError: The current token is of another kind.
         """
         if self.kind == kind:
             return self.shift()
@@ -166,21 +168,21 @@ class PythonReader:
         raise UnexpectedSyntaxError
 
     def identifier(self) -> int:
-        """Make a leaf of the current token, which is to be a name."""
+        """Add the current token as a leaf if it can be an identifier, and advance."""
         if self.kind not in NAMES:
             raise UnexpectedSyntaxError
         return self.shift()
 
     def text(self) -> bytes:
-        """Return the source of the current token."""
+        """Return the text of the current token."""
         return self.source[self._starts[self._at] : self._ends[self._at]]
 
     def span(self) -> tuple[int, int]:
-        """Return where the current token begins and ends."""
+        """Return start and end offset of the current token."""
         return self._starts[self._at], self._ends[self._at]
 
     def peek(self, distance: int = 1) -> str:
-        """Return the kind of the token after the current one, or after that."""
+        """Return the kind of the token at a distance after the current one, without extras."""
         kinds, at = self._kinds, self._at
         while distance and at + 1 < len(kinds):
             at += 1
@@ -189,18 +191,23 @@ class PythonReader:
         return kinds[at]
 
     def ends_with(self, kind: str) -> bool:
-        """Say whether the last token of the logical line is this one."""
+        """Return whether the last token of the logical line is of this kind."""
         at = len(self._kinds) - 2
         while at > self._at and self._kinds[at] in _EXTRAS:
             at -= 1
         return self._kinds[at] == kind
 
     def after_brackets(self) -> list[str]:
-        """Return the kinds of up to two tokens after the brackets that open next."""
+        """Return the kinds of up to two tokens after the brackets that the next token opens."""
         return self._beyond(self._closer(self._next_opener()))
 
     def brackets(self) -> tuple[str, set[str]]:
-        """Return the token after the brackets that open here, and those right inside them."""
+        """Examine the brackets that the current token opens.
+
+        Returns:
+            Kind of the token after them, and the kinds of the tokens inside that
+            are not in nested brackets.
+        """
         closer = self._closer(self._at)
         inside, depth = set(), 0
         for kind in self._kinds[self._at + 1 : closer]:
@@ -211,15 +218,15 @@ class PythonReader:
         return self._beyond(closer)[0], inside
 
     def has_open_slice(self) -> bool:
-        """Say whether a slice in the brackets that open next lacks a bound: ``[:]``, ``[a:]``."""
+        """Return whether the brackets that the next token opens have an open slice: ``[a:]``."""
         return self._next_opener() in self._bracket_index().open_slices
 
     def _closer(self, opener: int) -> int:
-        """Return where the brackets close that open at some place; if nowhere, the line's end."""
+        """Return the index of the closing bracket; the index of ``end`` if it is missing."""
         return self._bracket_index().closers.get(opener, len(self._kinds) - 1)
 
     def _next_opener(self) -> int:
-        """Return where the bracket after the current token is."""
+        """Return the index of the next token, which is an opening bracket."""
         at = self._at + 1
         while self._kinds[at] in _EXTRAS:
             at += 1
@@ -227,12 +234,12 @@ class PythonReader:
 
     def _bracket_index(self) -> _BracketIndex:
         if self._brackets is None:
-            # All at once: to look for each would take the square of their number.
+            # One pass for all brackets: a search for each takes quadratic time.
             self._brackets = _index_brackets(self._kinds)
         return self._brackets
 
     def _beyond(self, at: int) -> list[str]:
-        """Return the kinds of up to two tokens after some place; at the line's end, ``end``."""
+        """Return the kinds of up to two tokens after an index; ``end`` at the line's end."""
         found: list[str] = []
         while at + 1 < len(self._kinds) and len(found) < _LOOKAHEAD:
             at += 1
@@ -241,18 +248,19 @@ class PythonReader:
         return found or ["end"]
 
     def shift_dots(self) -> None:
-        """Make a leaf of each dot of the current token."""
+        """Add each dot of the current token as a leaf: the tokenizer joins ``...``."""
         start, end = self.span()
         for dot in range(start, end):
             self.builder.leaf(PYTHON.token_ids["."], dot, dot + 1)
         self.skip()
 
     def flush_comments(self, indent: int | None = None) -> None:
-        """Put down the comments that stand on lines of their own before this line.
+        """Add the comments on lines of their own before this line to the tree.
 
         Args:
-            indent: Of the block that they may belong to: if it ends here, those
-                from the first on that is less far to the right do not.
+            indent: Indentation of the current block; None outside of blocks.  If
+                the block ends before this line, the first comment that is
+                indented less, and all after it, stay for the enclosing block.
         """
         comments = self._line_comments
         ends = indent is not None and (self.is_over or self.line.indent < indent)
@@ -266,13 +274,13 @@ class PythonReader:
         self.builder.flush_extras()
 
     def recover(self, low: int) -> None:
-        """Make an ERROR of all from a mark on, up to the end of the line."""
+        """Put all nodes since a mark and the rest of the logical line into an ERROR node."""
         builder = self.builder
         while self.kind != "end":
             if self.kind in _LEAVES:
                 self.shift()
             else:
-                # Not a token of Python's.
+                # A `stray` token, which has no node kind.
                 builder.leaf(ERROR, *self.span())
                 self.skip()
         for node in builder.roots(low):
@@ -281,10 +289,11 @@ class PythonReader:
 
 
 def _index_brackets(kinds: list[str]) -> _BracketIndex:
-    """Return what is known of a line's brackets; broken ones have no closing one."""
+    """Find pairs of brackets and open slices in a line; an unclosed bracket gets no pair."""
     found = _BracketIndex({}, set())
     waiting: list[int] = []
-    lambdas: list[int] = []  # of each that has no colon yet, how many brackets are open
+    # Number of open brackets at each `lambda` whose colon is still to come.
+    lambdas: list[int] = []
     last = ""
     for at, kind in enumerate(kinds):
         if kind in _EXTRAS:

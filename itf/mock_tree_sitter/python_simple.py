@@ -1,4 +1,4 @@
-"""Python's simple statements, as tree-sitter-python's nodes."""
+"""Parser for Python's simple statements."""
 
 from __future__ import annotations
 
@@ -14,19 +14,17 @@ __all__ = ["AUGMENTED", "SimpleParser"]
 __unittest = True
 
 AUGMENTED: Final = frozenset(words("+= -= *= /= //= %= **= <<= >>= &= |= ^= @="))
-# What an old `print` may print; after anything else it is a name.
+# Tokens after which `print` or `exec` is the statement of Python 2, as in
+# tree-sitter-python; before any other token, the word is a name.
 _PRINTED: Final = NAMES | {"string_start", "integer", "float", "none", "true", "false", ">>"}
 _EXECUTED: Final = NAMES | {"string_start"}
 
 
 class SimpleParser(TypeParser):
-    """Makes nodes of statements that have no block.
-
-    Thread safety: one thread.
-    """
+    """Adds nodes for statements without a block, with tree-sitter-python's structure."""
 
     def simple_statement(self) -> Steps:
-        """Parse one of them."""
+        """Parse one simple statement."""
         return (yield _SIMPLE.get(self.kind, SimpleParser._expression_statement)(self))
 
     def _expression_statement(self) -> Steps:
@@ -53,7 +51,7 @@ class SimpleParser(TypeParser):
         return builder.node("expression_statement", low)
 
     def _assignment(self, low: int, node: int) -> Steps:
-        """Parse the rest of an assignment, which may have several targets."""
+        """Parse the rest of an assignment, from the first ``=``; there can be several."""
         builder = self.builder
         lows: list[int] = []
         while True:
@@ -75,7 +73,7 @@ class SimpleParser(TypeParser):
         return node
 
     def _target(self, low: int, node: int) -> int:
-        """Turn what has been parsed from a mark on into a target of an assignment."""
+        """Change the nodes since a mark into the target of an assignment."""
         builder = self.builder
         if builder.is_single(low, node):
             self.to_pattern(node)
@@ -144,7 +142,7 @@ class SimpleParser(TypeParser):
         return builder.node("exec_statement", low)
 
     def _bare(self) -> Steps:
-        """Parse a statement that is one word."""
+        """Parse a statement of one keyword, such as ``pass``."""
         yield from ()
         low, kind = self.builder.mark(), self.kind
         self.shift()
@@ -183,7 +181,7 @@ class SimpleParser(TypeParser):
         return self.builder.node("assert_statement", low)
 
     def _declaration(self) -> Steps:
-        """Parse a ``global`` or a ``nonlocal``."""
+        """Parse a ``global`` or ``nonlocal`` statement."""
         yield from ()
         low, kind = self.builder.mark(), self.kind
         self.shift()
@@ -194,7 +192,7 @@ class SimpleParser(TypeParser):
         return self.builder.node(f"{kind}_statement", low)
 
     def _lazy(self) -> Steps:
-        """Parse a statement that begins with the name ``lazy``, or with the keyword."""
+        """Parse a lazy import, or a statement that begins with the name ``lazy``."""
         parse = {"import": self._import, "from": self._import_from}.get(self.peek())
         return (yield self._expression_statement() if parse is None else parse())
 
@@ -208,7 +206,7 @@ class SimpleParser(TypeParser):
         return self.builder.node("import_statement", low)
 
     def _imported(self) -> None:
-        """Make nodes of names with commas, each of which may have an alias."""
+        """Parse imported names, separated by commas; each can have an alias."""
         builder = self.builder
         while True:
             low = builder.mark()
@@ -233,7 +231,7 @@ class SimpleParser(TypeParser):
         self.shift()
         if self.kind == "identifier" and self.text() == b"__future__":
             if lazy:
-                raise UnexpectedSyntaxError  # an error of syntax to Python, too
+                raise UnexpectedSyntaxError  # a SyntaxError in Python, too
             kind = "future_import_statement"
             self.shift_keyword("__future__")
         else:

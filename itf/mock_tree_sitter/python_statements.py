@@ -1,4 +1,4 @@
-"""Python's statements, as tree-sitter-python's nodes, and the tree of a whole source."""
+"""Parser for Python's compound statements, and entry point of the Python parser."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ __all__ = ["python_table"]
 
 __unittest = True
 
-# What follows `match` where that is a name.
+# Tokens after `match` that show that it is a name, not the keyword.
 _NO_SUBJECT: Final = AUGMENTED | frozenset(words("= . : , ) end"))
 
 
 def python_table(source: bytes) -> NodeTable:
-    """Return the nodes of Python source, whatever it contains."""
+    """Parse Python source and return its nodes; invalid source becomes ERROR nodes."""
     parser = _StatementParser(source)
     run(parser.module())
     return parser.builder.finish()
 
 
 class _StatementParser(SimpleParser):
-    """Makes nodes of statements, a logical line at a time."""
+    """Adds nodes for statements, one logical line after the other."""
 
     def module(self) -> Steps:
-        """Parse all statements."""
+        """Parse all statements of the source."""
         while not self.is_over:
             yield self._statement(0)
-            # Nothing that follows is a part of what has been parsed so far.
             self.builder.store_when_full()
         self.flush_comments()
         return 0
 
     def _statement(self, indent: int) -> Steps:
-        """Parse the statements of a logical line, and all that is indented below it.
+        """Parse the statements of a logical line, with the block indented below it.
 
         Args:
-            indent: Of the block that the line stands in.
+            indent: Indentation of the block that contains the line.
         """
         self.flush_comments()
         low = self.builder.mark()
@@ -64,10 +63,10 @@ class _StatementParser(SimpleParser):
         return self.peek() not in _NO_SUBJECT and self.ends_with(":")
 
     def _block(self, indent: int) -> Steps:
-        """Parse what stands after the colon of a header, on its line or indented below it.
+        """Parse the block after a header's colon, on the same line or indented below.
 
         Args:
-            indent: Of the header.
+            indent: Indentation of the header.
         """
         builder = self.builder
         if self.kind != "end":
@@ -86,7 +85,7 @@ class _StatementParser(SimpleParser):
         return builder.node("block", low)
 
     def _simple_statements(self) -> Steps:
-        """Parse statements with semicolons between them, up to the end of the line."""
+        """Parse statements separated by semicolons, up to the end of the logical line."""
         builder = self.builder
         while self.kind != "end":
             low = builder.mark()
@@ -112,14 +111,17 @@ class _StatementParser(SimpleParser):
         return builder.node("if_statement", low)
 
     def _continues(self, indent: int, *kinds: str) -> bool:
-        """Say whether the line is a further clause of a statement, and if so, put down comments."""
+        """Return whether the line continues a statement with one of the given clauses.
+
+        If so, the comments before the line are added to the tree.
+        """
         if self.is_over or self.line.indent < indent or self.kind not in kinds:
             return False
         self.flush_comments()
         return True
 
     def _clause(self, parse: Callable[[int], Steps], indent: int, field: str | None) -> Steps:
-        """Parse a clause; if its header is broken, the rest of the statement is not."""
+        """Parse a clause; an invalid clause becomes an ERROR inside the statement."""
         low = self.builder.mark()
         try:
             node = yield parse(indent)
@@ -140,7 +142,7 @@ class _StatementParser(SimpleParser):
         return builder.node("elif_clause", low)
 
     def _else(self, indent: int, field: str | None = "alternative") -> Steps:
-        """Parse an ``else``, if there is one."""
+        """Parse an ``else`` clause if there is one; return -1 otherwise."""
         if not self._continues(indent, "else"):
             return -1
         return (yield self._clause(self._else_clause, indent, field))
@@ -215,7 +217,7 @@ class _StatementParser(SimpleParser):
         return self.builder.node("finally_clause", low)
 
     def _as_pattern(self) -> Steps:
-        """Parse an expression that may have a name: ``a as b``."""
+        """Parse an expression that can be followed by ``as`` and a name."""
         low = self.builder.mark()
         node = yield self.expression()
         if self.kind != "as":
@@ -249,7 +251,7 @@ class _StatementParser(SimpleParser):
         return builder.node("with_statement", low)
 
     def _is_with_list(self) -> bool:
-        """Say whether the parentheses hold all items, and are not a part of the first."""
+        """Return whether the parentheses enclose all items, not a part of the first item."""
         after, parts = self.brackets()
         return after == ":" and "," in parts and "for" not in parts
 
@@ -274,8 +276,8 @@ class _StatementParser(SimpleParser):
         self.next_line()
         if self.is_over or self.line.indent <= indent:
             return builder.empty("block")
-        # tree-sitter's grammar has this block begin with its indentation, right
-        # behind the colon.
+        # In tree-sitter-python, the block of a `match` begins right after the colon,
+        # with the white space, and not at the first `case`.
         builder.flush_extras()
         begin, low = builder.last_end(), builder.mark()
         self.flush_comments()

@@ -1,4 +1,4 @@
-"""Python's strings, and what is replaced in them, as tree-sitter-python's nodes."""
+"""Parser for Python's strings and their replacement fields."""
 
 from __future__ import annotations
 
@@ -26,17 +26,14 @@ _ESCAPE, _BACKSLASH, _BRACE = 1, 2, 3
 
 
 class StringParser(PythonReader):
-    """Makes nodes of strings.
-
-    Thread safety: one thread.
-    """
+    """Adds nodes for strings, with the structure of tree-sitter-python."""
 
     @abc.abstractmethod
     def values(self) -> Steps:
-        """Parse what is assigned, or stands in a replacement field."""
+        """Parse the expressions of an assignment's right side or a replacement field."""
 
     def strings(self) -> Steps:
-        """Parse a string, or several that are one."""
+        """Parse a string, or several adjacent strings that Python concatenates."""
         builder, low = self.builder, self.builder.mark()
         node = yield self._string()
         if self.kind != "string_start":

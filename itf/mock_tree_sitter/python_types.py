@@ -1,4 +1,4 @@
-"""Python's types, parameters and patterns of `case`, as tree-sitter-python's nodes."""
+"""Parser for Python's type annotations, parameters and `case` patterns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TypeParser"]
 
 __unittest = True
 
-# What follows a type that is no expression: `a[b]` alone, or with one of these.
+# Tokens after `a[b]` that show that it is a generic type, not the start of an expression.
 _AFTER_GENERIC: Final = frozenset({"end", ",", ")", "]", "=", ":", "|", ";"})
 _CONSTANTS: Final = frozenset({"none", "true", "false"})
 _NUMBERS: Final = frozenset({"integer", "float"})
@@ -20,16 +20,13 @@ _SIGNS: Final = frozenset({"+", "-"})
 
 
 class TypeParser(ExpressionParser):
-    """Makes nodes of types, of parameters, and of what stands after ``case``.
-
-    Thread safety: one thread.
-    """
+    """Adds nodes for types, parameters and patterns, with tree-sitter-python's structure."""
 
     def type(self, *, constrained: bool = False) -> Steps:
         """Parse a type.
 
         Args:
-            constrained: Whether a ``:`` after it belongs to it, as in ``[T: int]``.
+            constrained: Whether a following ``:`` is part of the type, as in ``[T: int]``.
         """
         builder, low = self.builder, self.builder.mark()
         splat = self.kind in ("*", "**")
@@ -62,9 +59,9 @@ class TypeParser(ExpressionParser):
         return node
 
     def _is_generic(self) -> bool:
-        """Say whether this is `a[b]`, and not the beginning of an expression.
+        """Return whether a generic type such as `a[b]` begins here, not an expression.
 
-        An expression such as `a[b](c)` is a type to Python, too.
+        Python allows any expression as a type, for example `a[b](c)`.
         """
         if self.kind not in NAMES or self.peek() != "[" or self.has_open_slice():
             return False
@@ -84,13 +81,13 @@ class TypeParser(ExpressionParser):
         return node
 
     def type_parameters(self) -> Steps:
-        """Parse types in square brackets."""
+        """Parse type parameters or type arguments, with the square brackets."""
         builder, low = self.builder, self.builder.mark()
         self.shift()
         while self.kind != "]":
             yield self.type(constrained=True)
             if self.kind == "=":
-                # A default, which tree-sitter's grammar does not know yet.
+                # Default of a type parameter; see python_grammar.
                 self.shift()
                 yield self.type()
             if self.kind != ",":
@@ -100,7 +97,7 @@ class TypeParser(ExpressionParser):
         return builder.node("type_parameter", low)
 
     def parameters(self) -> Steps:
-        """Parse parameters in parentheses."""
+        """Parse the parameters of a function, with the parentheses."""
         low = self.builder.mark()
         self.expect("(")
         if self.kind != ")":
@@ -109,7 +106,7 @@ class TypeParser(ExpressionParser):
         return self.builder.node("parameters", low)
 
     def lambda_parameters(self) -> Steps:
-        """Parse the parameters of a lambda, of which there is at least one."""
+        """Parse the parameters of a lambda; there is at least one."""
         low = self.builder.mark()
         yield self._parameters(":")
         return self.builder.node("lambda_parameters", low)
@@ -154,7 +151,7 @@ class TypeParser(ExpressionParser):
         return builder.node("typed_parameter", low) if type_node >= 0 else node
 
     def case_pattern(self) -> Steps:
-        """Parse what may stand after ``case``, between two commas."""
+        """Parse one pattern of a ``case``, with a keyword before it or ``as`` after it."""
         builder, low = self.builder, self.builder.mark()
         if self.kind in NAMES and self.peek() == "=":
             self.identifier()
@@ -172,7 +169,7 @@ class TypeParser(ExpressionParser):
         return node
 
     def _union_pattern(self) -> Steps:
-        """Parse a pattern, or several with ``|`` between them."""
+        """Parse one or more patterns, separated by ``|``."""
         builder, low = self.builder, self.builder.mark()
         node = yield self._simple_pattern()
         if self.kind != "|":
@@ -217,7 +214,7 @@ class TypeParser(ExpressionParser):
         return self.identifier()
 
     def dotted_name(self) -> int:
-        """Make a node of a name with dots."""
+        """Parse a name that can contain dots."""
         low = self.builder.mark()
         self.identifier()
         while self.kind == ".":
@@ -246,7 +243,7 @@ class TypeParser(ExpressionParser):
         return self.builder.node(kind, low)
 
     def _pattern_list(self, closer: str) -> Steps:
-        """Parse patterns and the brackets around them."""
+        """Parse patterns separated by commas, with the brackets around them."""
         self.shift()
         while self.kind != closer:
             yield self.case_pattern()

@@ -1,4 +1,4 @@
-"""Where two trees differ."""
+"""Comparison of two trees, for Tree.changed_ranges."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __unittest = True
 
 
 def changed_spans(old: NodeTable, new: NodeTable) -> list[tuple[int, int]]:
-    """Return the bytes of a source whose nodes differ between two trees, in order.
+    """Return the byte ranges in which two trees have different nodes, ascending.
 
-    A byte differs if the nodes around it, from the root on downwards, are not of
-    the same kinds in both trees; what the text of a name is makes no difference.
+    A byte differs if the kinds of the nodes that contain it, from the root down
+    to the leaf, differ between the trees.  The text of the nodes is not compared.
     """
     kinds = [dict(_path_changes(table)) for table in (old, new)]
     offsets = sorted({*kinds[0], *kinds[1]})
@@ -34,9 +34,12 @@ def changed_spans(old: NodeTable, new: NodeTable) -> list[tuple[int, int]]:
 
 
 def _path_changes(table: NodeTable) -> Iterator[tuple[int, int]]:
-    """Yield bytes, in order, with a number that stands for the nodes around what follows."""
+    """Yield offsets, ascending, each with a hash of the kinds of all nodes that contain it.
+
+    The hash holds up to the next offset.
+    """
     kind_of, kinds = table.grammar.kind, table.kinds
-    # Open nodes: where each ends, and the number for it.
+    # Stack of the nodes that contain the current offset: end offset and hash of each.
     opened = [(table.span(0)[1], hash(kind_of(kinds[0])))]
     yield 0, 0
     yield table.span(0)[0], opened[0][1]

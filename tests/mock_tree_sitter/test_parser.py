@@ -248,7 +248,7 @@ class LanguageTest(unittest.TestCase):
         self.assertRegex(repr(language), r'<Language id=\d+, version=15, name="python">')
         with self.assertRaises(TypeError) as caught:
             Language(3)  # type: ignore[arg-type]
-        self.assertEqual("a language is known by its name, a str, not int", str(caught.exception))
+        self.assertEqual("the name of a language is a str, not int", str(caught.exception))
 
 
 if __name__ == "__main__":
