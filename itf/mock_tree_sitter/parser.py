@@ -155,7 +155,7 @@ class Parser:
         )
 
     def reset(self) -> None:
-        """Do nothing; tree-sitter discards an interrupted parse here, and none is kept here."""
+        """Do nothing: tree-sitter discards an interrupted parse, but this parser keeps none."""
 
 
 def _parse(source: bytes, language: str, codec: str | None, ranges: tuple[Range, ...]) -> NodeTable:

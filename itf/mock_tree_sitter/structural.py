@@ -1,4 +1,7 @@
-"""The structure of a source in braces: functions, classes, blocks and statements."""
+"""Parser for languages with braces: functions, classes, blocks and statements only.
+
+Expressions are not parsed; their tokens become leaves of the statement.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ __unittest = True
 _CLOSERS: Final = {b"(": b")", b"[": b"]", b"{": b"}"}
 _OPENERS: Final = {closer: opener for opener, closer in _CLOSERS.items()}
 
-# The kind of leaf that a token becomes, by language and by the token's group.
+# Node kind of a token by language and token class; by default, the class itself.
 _LEAVES: Final = {
     "rust": {
         "string": "string_literal",
@@ -39,34 +42,31 @@ _COMMENTS: Final = {
     "block_comment": "block_comment",
 }
 
-# Those whose end is looked for.
+# Token classes whose pattern matches only the start; the functions find the end.
 _NESTED: Final = {"block_comment": comment_end, "template": template_end}
 
 _DOC_COMMENT: Final = re.compile(rb"//(?:!|/(?!/))")
 
-# After one of these, a slash in JavaScript begins a regular expression, a brace
-# an object, and a line that follows goes on with this one.
+# Tokens that cannot end an expression.  After one of them in JavaScript, a slash begins
+# a regular expression, and a line end does not end the statement.
 _OPERATOR_END: Final = re.compile(rb"[-+*/%&|^~!?=<>:,.(\[{;]\Z|\A(?:return|typeof|in|of|new)\Z")
 _REGEX: Final = re.compile(
-    # No longer than this: one that has no end is looked for no further.
+    # The limits bound the time that a slash without a closing slash costs.
     rb"/(?![*/])(?:[^\\/\[\n]|\\[^\n]|\[(?:[^\]\\\n]|\\[^\n]){0,500}\]){1,1000}/\w*"
 )
-# What begins a line that goes on with the one before.
+# Start of a line that continues the statement of the previous line.
 _CONTINUATION_START: Final = re.compile(
     rb"[-+*/%&|^?=<>:,.)(\[]|in\b|of\b|instanceof\b|else\b|catch\b|finally\b"
 )
 
 
 def structural_table(source: bytes, structure: Structure) -> NodeTable:
-    """Return the nodes of a source, whatever it contains."""
+    """Parse a source and return its nodes; invalid source becomes ERROR nodes."""
     return _Scanner(source, structure).scan()
 
 
 class _Scanner:
-    """Reads a source once, from one token to the next, with a list of open brackets.
-
-    Thread safety: one thread.
-    """
+    """Parses a source in one pass over its tokens, with a stack of open brackets."""
 
     def __init__(self, source: bytes, structure: Structure) -> None:
         self._source = source
@@ -78,12 +78,12 @@ class _Scanner:
         self._builder = TreeBuilder(source, structure.grammar, structure.root)
         self._frames = [Frame(b"", 0, None, has_statements=True)]
         self._frames[0].declares = bool(structure.declarator)
-        self._braces = 0  # how many of the frames are braces
-        self._last = b""  # the token before this one
+        self._braces = 0  # number of frames that are braces
+        self._last = b""  # text of the previous token
         self._last_leaf = -1
 
     def scan(self) -> NodeTable:
-        """Read all of it."""
+        """Parse the whole source."""
         source, find = self._source, self._structure.token.match
         position = 0
         while True:
@@ -115,7 +115,7 @@ class _Scanner:
         )
 
     def _newline(self, start: int) -> None:
-        """Take a new line; it ends a statement that looks whole."""
+        """End the current statement at a line end, unless the statement continues."""
         statement = self._frames[-1].statement
         if statement is None or statement.has_body or _OPERATOR_END.search(self._last):
             return
@@ -127,7 +127,7 @@ class _Scanner:
         text = self._source[start:end]
         if group in _COMMENTS:
             if group == "line_comment" and _DOC_COMMENT.match(text):
-                # tree-sitter-rust has the end of the line in it.
+                # In tree-sitter-rust, a doc comment includes its line end.
                 end += self._source[end : end + 1] == b"\n"
             self._builder.defer_extra(_COMMENTS[group], start, end)
             return
@@ -151,13 +151,16 @@ class _Scanner:
         self._last = text
 
     def _continues(self, statement: Statement, text: bytes) -> bool:
-        """Say whether a token goes on with a statement whose block is over."""
+        """Return whether a token continues a statement after its block, such as ``else``."""
         if text == b"while":
             return statement.first == b"do"
         return text in self._structure.continues
 
     def _statement_of(self, text: bytes) -> Statement | None:
-        """Return the statement that a token is a part of; in brackets there is none."""
+        """Return the statement that a token belongs to; None inside an expression's brackets.
+
+        A token between statements begins a new one.
+        """
         frame = self._frames[-1]
         if not frame.has_statements:
             return None
@@ -203,7 +206,7 @@ class _Scanner:
         return self._ids["identifier"] if token is None else token
 
     def _sets_rule(self, statement: Statement, rule: Rule) -> bool:
-        """Say whether a keyword makes a statement what it is."""
+        """Return whether a keyword with this rule determines the kind of a statement."""
         if statement.is_plain or statement.has_parameters or statement.has_body:
             return False
         return statement.rule is None or (rule.declares and statement.rule.may_modify)
@@ -279,7 +282,8 @@ class _Scanner:
         rule = statement.rule
         if statement.specifier is not None and not statement.has_parameters:
             if self._builder.last_low() == statement.specifier[1] < low - 1:
-                self._builder.unwrap()  # there is more to it than its name
+                # A body follows, so the node of keyword and name is made again with it.
+                self._builder.unwrap()
                 low -= 1
             rule = statement.specifier[0]
             frame = Frame(b"{", low, rule.body, has_statements=rule.members)
@@ -319,7 +323,7 @@ class _Scanner:
             and "visibility_modifier" in self._ids
             and builder.last_low() == name
         ):
-            # There is more to it than the word.
+            # pub(crate): make the node of `pub` again, with the parentheses.
             frame.kind, frame.low = "visibility_modifier", builder.unwrap()
         elif rule is not None and rule.parameters is not None and statement.angles <= 0:
             statement.has_parameters = True
@@ -336,7 +340,7 @@ class _Scanner:
     def _close(self, text: bytes, start: int, end: int) -> None:
         builder = self._builder
         if text == b"}" and self._braces:
-            # What is open inside of the braces was never closed.
+            # A closing brace also closes the unclosed brackets inside the braces.
             while self._frames[-1].opener != b"{":
                 self._close_missing()
         elif self._frames[-1].opener != _OPENERS[text]:
@@ -367,7 +371,7 @@ class _Scanner:
         if statement is None:
             return
         if frame.completes == "attribute":
-            parent.statement = None  # it stands for itself
+            parent.statement = None  # an attribute is not part of the item after it
         elif frame.completes == "declarator" and statement.name is not None:
             self._end_declarator(statement, statement.name)
         elif frame.completes == "specifier" and statement.specifier is not None:
@@ -392,7 +396,7 @@ class _Scanner:
         builder.set_field(node, "declarator")
 
     def _finish(self) -> None:
-        """End the statement that is being read in the innermost brackets, if there is one."""
+        """End the current statement in the innermost brackets, if there is one."""
         frame = self._frames[-1]
         statement, frame.statement = frame.statement, None
         frame.braces = None
@@ -400,7 +404,7 @@ class _Scanner:
             return
         builder, defined = self._builder, statement.defined
         if defined is not None and builder.roots(statement.low)[1:] == [defined]:
-            return  # `struct s {...};` is a type, and a semicolon
+            return  # in tree-sitter-c, `struct s {...};` is a type and a semicolon
         kind = self._kind(statement, frame)
         if kind is None:
             return
@@ -415,7 +419,7 @@ class _Scanner:
     def _kind(  # noqa: PLR0911 - one case a line
         self, statement: Statement, frame: Frame
     ) -> str | None:
-        """Return what a statement is; None if it is what it is made of."""
+        """Return the kind of a statement; None if its parts get no common node."""
         rule, structure = statement.rule, self._structure
         if frame.declares and statement.has_parameters:
             return "function_definition" if statement.has_body else "declaration"

@@ -1,4 +1,4 @@
-"""What JavaScript, Rust, C and languages of their kind look like from afar."""
+"""Tables of tokens, keywords and node kinds for JavaScript, Rust, C and unknown languages."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __unittest = True
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a statement is that has a certain keyword.
+    """Node kinds of a statement that begins with a certain keyword.
 
     Attributes:
-        kind: The node that it becomes.
-        name: The kind of the name that follows the keyword; None if it has none.
-        parameters: The kind of its first parentheses; None if they are nothing special.
-        parameters_field: What those are to it.
-        body: The kind of its braces; None if they are nothing special.
-        members: Whether its body is made of statements.
-        declares: Whether it ends with its body, whatever comes next.
-        without_body: The node that it becomes if it ends without a body.
-        may_modify: Whether another keyword may follow that says what it really
-            is, as in ``const fn``.
+        kind: Kind of the statement.
+        name: Kind of the name after the keyword; None if no name follows.
+        parameters: Kind of the first parentheses; None for an ordinary pair.
+        parameters_field: Field of those parentheses.
+        body: Kind of the braces; None for an ordinary pair.
+        members: Whether the braces contain statements.
+        declares: Whether the closing brace always ends the statement.
+        without_body: Kind of the statement if it has no braces; None for ``kind``.
+        may_modify: Whether the keyword can precede another one that determines
+            the kind, such as ``const`` in ``const fn``.
     """
 
     kind: str
@@ -45,25 +45,28 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A language, as far as a scan of its structure needs it.
+    """Description of a language for the structural parser.
 
     Attributes:
-        grammar: Its kinds of nodes.
-        root: The node of the whole source.
-        token: Finds the next token; the names of its groups say what it is.
-        rules: The statements, by their keywords.
-        specifiers: Types that a declaration may define on its way, by their keywords.
-        block: The kind of braces with statements in them.
-        group: The kind of other braces.
-        parentheses: The kind of parentheses.
-        names: The words that are nodes of a kind of their own.
-        blocks_after: The tokens after which braces in a value are a block.
-        braces: The kind of the next braces in a value, by the token that tells.
-        continues: The keywords that go on with a statement after its block.
-        ends_at_newline: Whether a line's end may end a statement.
-        method: A statement right inside ``method_in`` that is a name and parentheses.
-        method_in: The kind of braces that holds methods.
-        declarator: The kind of a name with parentheses, where that declares a function.
+        grammar: Node kinds and fields.
+        root: Kind of the root node.
+        token: Pattern of the next token; the name of the matching group is the
+            token's class.
+        rules: Statements by keyword.
+        specifiers: Types that a declaration can define, by keyword, such as
+            ``struct`` in C.
+        block: Kind of braces that contain statements.
+        group: Kind of other braces.
+        parentheses: Kind of parentheses.
+        names: Node kinds of words that are not ordinary identifiers.
+        blocks_after: Tokens after which braces inside an expression are a block.
+        braces: Kind of the next braces inside an expression, by the preceding keyword.
+        continues: Keywords that continue a statement after its block, such as ``else``.
+        ends_at_newline: Whether a line end can end a statement.
+        method: Rule for a name with parentheses directly inside ``method_in``.
+        method_in: Kind of the braces that contain methods.
+        declarator: Kind of a name with parentheses that declares a function; empty
+            in languages where a keyword does.
     """
 
     grammar: Grammar
@@ -317,7 +320,7 @@ def _c() -> Structure:
         "c",
         root="translation_unit",
         lexemes=[
-            # A backslash at its end takes the next line in.
+            # A backslash at the line end continues the comment on the next line.
             rb"(?P<line>//(?:[^\n\\\r]++|\\\r?\n|\\)*+)",
             _BLOCK_COMMENT,
             rb"(?P<directive>\#[ \t]*+\w++(?:[^\n\\/]+|\\\r?\n|\\|/(?![/*]))*)",
@@ -362,7 +365,11 @@ def _c() -> Structure:
 
 @lru_cache(maxsize=64)
 def structure_of(language: str) -> Structure:
-    """Return how a language looks; one that is not known has strings, brackets and semicolons."""
+    """Return the description of a language.
+
+    An unknown language gets comments, strings, brackets and statements that end
+    at a semicolon or a line end.
+    """
     known = {"javascript": _javascript, "rust": _rust, "c": _c}.get(language)
     if known is not None:
         return known()

@@ -1,4 +1,7 @@
-"""Lexemes that have others of their kind inside, which no regular expression tells the end of."""
+"""End of nested lexemes (block comments of Rust, templates of JavaScript).
+
+A regular expression cannot find it, because such lexemes contain lexemes of the same kind.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ __unittest = True
 
 _COMMENT_ENDS: Final = re.compile(rb"/\*|\*/")
 
-# What matters in the text of a template, and in what it has between ${ and }.
+# Matches that matter in the text of a template, and in the code between ${ and }.
 _TEXT: Final = re.compile(rb"\\[\s\S]|`|\$\{")
 _CODE: Final = re.compile(
     rb"[`{}]|'(?:[^'\\\n]|\\[\s\S])*+'?|\"(?:[^\"\\\n]|\\[\s\S])*+\"?"
@@ -20,7 +23,10 @@ _CODE: Final = re.compile(
 
 
 def comment_end(source: bytes, start: int) -> int:
-    """Return where a comment ends in which comments may be; without an end, the source's."""
+    """Return the end of a block comment that can contain block comments.
+
+    For a comment that is not closed, return the end of the source.
+    """
     depth = 0
     for match in _COMMENT_ENDS.finditer(source, start):
         depth += 1 if match[0] == b"/*" else -1
@@ -30,7 +36,7 @@ def comment_end(source: bytes, start: int) -> int:
 
 
 def template_end(source: bytes, start: int) -> int:
-    """Return where a template of JavaScript ends; without an end, the source's."""
+    """Return the end of a JavaScript template string, or of the source if it is not closed."""
     inside, position = [b"`"], start + 1
     while inside:
         match = (_TEXT if inside[-1] == b"`" else _CODE).search(source, position)

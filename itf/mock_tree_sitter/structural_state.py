@@ -1,4 +1,4 @@
-"""What the scan of a source's structure is in the middle of."""
+"""State of the structural parser: statements and brackets that are not complete."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ __unittest = True
 
 
 class Statement:
-    """A statement that is being read.
+    """Statement that is not complete.
+
+    Nodes are numbers of the `TreeBuilder`.
 
     Attributes:
-        low: Where it begins; behind ``export``, if it has that.
-        first: Its first token.
-        tokens: How many tokens it has so far, apart from those in brackets.
-        exported: Where its ``export`` is.
-        rule: What it is going to be, as far as is known.
-        is_plain: Whether there was a token by which it can no longer become a
-            declaration.
-        specifier: The type that it may be about to define, and where that begins.
-        defined: The type that it defines.
-        name: Its name, as soon as it was there.
-        has_parameters: Whether its parentheses were there.
-        has_body: Whether its block was there, so that it may be over.
-        is_assigned: Whether braces that follow are a part of a value.
-        is_generator: Whether there was a star before its name.
-        angles: How many angle brackets are open behind its name.
+        low: Mark of its first node; after ``export``, if the statement has one.
+        first: Text of its first token.
+        tokens: Number of its tokens so far, without those inside brackets.
+        exported: Node of its ``export``; None without.
+        rule: Rule of its keyword; None while no keyword determined it.
+        is_plain: Whether a token showed that the statement is not a declaration.
+        specifier: Rule and keyword node of a type that the statement may define,
+            such as ``struct`` in C.
+        defined: Node of the type that the statement defines.
+        name: Node of its name.
+        has_parameters: Whether its parentheses were read.
+        has_body: Whether its block was read, so that the next token can end it.
+        is_assigned: Whether ``=`` or ``=>`` was read, so that braces are a value.
+        is_generator: Whether a star precedes its name.
+        angles: Number of open angle brackets after its name.
     """
 
     __slots__ = (
@@ -61,18 +63,20 @@ class Statement:
 
 
 class Frame:
-    """Brackets that are open; the outermost one is the source itself.
+    """Pair of brackets that is not closed; the outermost frame is the whole source.
 
     Attributes:
-        opener: The bracket.
-        low: Where the node begins that it becomes.
-        kind: What that is; None if there is none.
-        has_statements: Whether it is made of statements.
-        ends: What it is to the statement that it stands in, if that may end with it.
-        field: What its node is to its parent.
-        declares: Whether names with parentheses in it declare functions.
-        statement: The statement that is being read in it.
-        braces: What braces are that come next in it; None if it is for them to say.
+        opener: The opening bracket; empty for the whole source.
+        low: Mark of the first node inside the pair's node.
+        kind: Node kind of the pair; None if the pair gets no node.
+        has_statements: Whether it contains statements.
+        completes: Part of the enclosing statement that the closing bracket
+            completes: ``body``, ``specifier``, ``declarator`` or ``attribute``;
+            empty if none.
+        field: Field of the pair's node; None without.
+        declares: Whether a name with parentheses inside declares a function.
+        statement: Current statement inside; None between statements.
+        braces: Kind of the next braces inside; None to derive it from the context.
     """
 
     __slots__ = (
