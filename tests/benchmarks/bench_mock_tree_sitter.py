@@ -1,11 +1,11 @@
-"""How long a parse takes a line, in a source of 10,000 lines and in one of 1,000,000.
+"""Parse time per line, for a source of 10,000 lines and for one of 1,000,000.
 
     python -m tests.benchmarks.bench_mock_tree_sitter
 
-The two sizes take turns within one run: some of the small one, one of the large
-one, again some of the small one.  Times are the process's own; a ratio near 1.0
-says that the time grows as the source does.  The memory is that of the nodes'
-columns.
+One run measures both sizes in alternation: the small source several times, the large
+one once, the small one again.  Times are CPU times of the process.  A ratio near 1.0
+means that the time is linear in the size of the source.  Memory counts the arrays
+of the nodes.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from itf.mock_tree_sitter import Language, Parser, Tree
 
 FEW, MANY = 10_000, 1_000_000
 
-# The small source is parsed so often before and after the large one.
+# Parses of the small source before, and again after, the parse of the large one.
 TURNS = 5
 
 
 def source(language: str, lines: int) -> bytes:
-    """Return so many lines of valid code, and perhaps some more, to the end of a unit."""
+    """Return at least this many lines of valid code: a sample file, repeated."""
     suffix = {"python": "py", "javascript": "js", "rust": "rs", "c": "c"}[language]
     unit = sample_code_files()[f"example.{suffix}"].encode()
     return unit * (lines // unit.count(b"\n") + 1)
 
 
 def per_line(parser: Parser, code: bytes) -> tuple[float, Tree]:
-    """Return the microseconds a line that a parse takes, and the tree."""
+    """Return the parse time in microseconds per line, and the tree."""
     start = time.process_time()
     tree = parser.parse(code)
     return (time.process_time() - start) * 1e6 / code.count(b"\n"), tree
 
 
 def held(tree: Tree) -> int:
-    """Return the bytes that the columns of a tree's nodes take."""
+    """Return the size in bytes of the arrays of a tree's nodes."""
     columns = (getattr(tree._table, name) for name in vars(tree._table))
     return sum(sys.getsizeof(column) for column in columns if isinstance(column, array))
 

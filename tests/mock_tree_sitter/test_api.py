@@ -5,8 +5,8 @@ import unittest
 import itf.mock_tree_sitter
 from itf.mock_tree_sitter import Language, Node, Parser, Point, Range, Tree, TreeCursor
 
-# What py-tree-sitter 0.26 has.  Left out are what logs and draws a parse, what
-# looks into a grammar's tables, of which there are none here, and Range.edit.
+# Public names of py-tree-sitter 0.26.  Excluded: logging and drawing of a parse, access
+# to the tables of a grammar (the mock has none), and Range.edit.
 _API = {
     Node: (
         "byte_range child child_by_field_id child_by_field_name child_count child_with_descendant "
@@ -35,13 +35,13 @@ _API = {
         "node_kind_count node_kind_for_id node_kind_is_named node_kind_is_visible semantic_version"
     ),
 }
-# What tree-sitter's do not have.
+# Public names that py-tree-sitter does not have.
 _OWN = {Tree: {"source"}, Parser: {"build", "read"}, Point: {"count", "index"}}
 
 
 class ApiTest(unittest.TestCase):
     def test_every_name_is_there(self) -> None:
-        """Each class has all that tree-sitter's has, and little else; each of it is documented."""
+        """Each class has the public names of py-tree-sitter's class, all with a docstring."""
         for cls, names in _API.items():
             with self.subTest(cls.__name__):
                 self.assertIs(cls, getattr(itf.mock_tree_sitter, cls.__name__))
@@ -51,7 +51,7 @@ class ApiTest(unittest.TestCase):
                     self.assertTrue(getattr(cls, name).__doc__, name)
 
     def test_nothing_can_be_set(self) -> None:
-        """Attributes of a node, a tree and a cursor are read, not written."""
+        """Assigning to an attribute of a node, a tree or a cursor raises AttributeError."""
         tree = Parser(Language("python")).parse(b"x")
         for thing in (tree, tree.root_node, tree.walk()):
             for name in _API[type(thing)].split():

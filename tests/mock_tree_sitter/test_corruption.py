@@ -9,8 +9,8 @@ from tests.mock_tree_sitter.tree_support import SyntaxTestCase, parse, walked
 _SOURCE = b"def f(a, b):\n    return a + b\n\n\nclass A:\n    x = 1\n"
 
 
-def faults(tree: Tree) -> list[str]:
-    """Return what is wrong with the spans of a tree."""
+def position_errors(tree: Tree) -> list[str]:
+    """Return the kinds of wrong positions in a tree, one item for each wrong node."""
     found = []
     for node in walked(tree):
         if node.end_byte > len(tree.source):
@@ -25,20 +25,20 @@ def faults(tree: Tree) -> list[str]:
 
 class CorruptTest(SyntaxTestCase):
     def test_every_seed_corrupts_every_tree(self) -> None:
-        """Nodes overlap or lie outside of the source, whatever the tree; both happen."""
+        """With any seed, nodes of any tree overlap or extend past the source; both occur."""
         kinds = set()
         for source in (b"", b"x", _SOURCE):
             tree = parse(source)
-            self.assertEqual([], faults(tree))
+            self.assertEqual([], position_errors(tree))
             for seed in range(100):
-                found = faults(corrupt(tree, seed))
+                found = position_errors(corrupt(tree, seed))
                 self.assertNotEqual([], found, f"{source!r} with seed {seed}")
                 kinds.update(found)
-            self.assertEqual([], faults(tree))
+            self.assertEqual([], position_errors(tree))
         self.assertEqual({"outside", "overlap"}, kinds)
 
-    def test_a_seed_reproduces_it(self) -> None:
-        """The same seed does the same, another one something else; 0 is the default."""
+    def test_a_seed_reproduces_the_corruption(self) -> None:
+        """The same seed gives the same spans, another seed different ones; the default is 0."""
 
         def spans(tree: Tree) -> list[tuple[int, int]]:
             return [node.byte_range for node in walked(tree)]
@@ -48,14 +48,14 @@ class CorruptTest(SyntaxTestCase):
         self.assertNotEqual(spans(corrupt(tree, 7)), spans(corrupt(tree, 8)))
         self.assertEqual(spans(corrupt(tree)), spans(corrupt(tree, 0)))
 
-    def test_all_else_is_as_it_was(self) -> None:
-        """Types, fields and errors are those of the sound tree."""
+    def test_only_positions_change(self) -> None:
+        """Types, fields and errors are those of the original tree."""
         tree = parse(_SOURCE)
         for seed in range(20):
             self.assertEqual(str(tree.root_node), str(corrupt(tree, seed).root_node))
 
     def test_no_method_raises(self) -> None:
-        """All that can be asked of a node, of a cursor and of a tree is answered."""
+        """No method of a node, a cursor or a tree raises on a corrupted tree."""
         tree = parse(sample_code_files()["example.py"])
         for seed in range(10):
             bad = corrupt(tree, seed)

@@ -22,8 +22,8 @@ class NodeTestCase(SyntaxTestCase):
 
 
 class AttributeTest(NodeTestCase):
-    def test_what_it_is(self) -> None:
-        """Type, kind and grammar name; whether it is named, extra, an error, missing, changed."""
+    def test_kind_and_flags(self) -> None:
+        """A node has a type, a kind number and flags: named, extra, error, missing, changed."""
         language = self.tree.language
         keyword, name, *_ = self.function.children
         self.assertEqual(
@@ -38,8 +38,8 @@ class AttributeTest(NodeTestCase):
             self.assertIs(False, getattr(self.function, attribute), attribute)
         self.assertEqual((0, 0), (name.parse_state, name.next_parse_state))
 
-    def test_where_it_is(self) -> None:
-        """Bytes, points and range; its text; how many nodes there are below it."""
+    def test_position_and_text(self) -> None:
+        """A node has bytes, points, a range, its text, and the size of its subtree."""
         self.assertEqual((0, 22), self.function.byte_range)
         self.assertEqual((0, 22), (self.function.start_byte, self.function.end_byte))
         self.assertEqual(
@@ -50,7 +50,7 @@ class AttributeTest(NodeTestCase):
         self.assertEqual(12, self.function.descendant_count)
 
     def test_children(self) -> None:
-        """All of them and the named ones, counted, and by their place."""
+        """Children and named children are available as a list, as a count, and by index."""
         types = ["def", "identifier", "parameters", ":", "block"]
         self.assertEqual(types, self.named(self.function.children))
         self.assertEqual(5, self.function.child_count)
@@ -61,8 +61,8 @@ class AttributeTest(NodeTestCase):
         self.assertEqual(named, [self.function.named_child(index).type for index in range(3)])
         self.assertIs(self.function.children, self.function.children)
 
-    def test_a_place_where_no_child_is(self) -> None:
-        """Too far is an IndexError, negative a ValueError, anything but a number a TypeError."""
+    def test_invalid_child_index(self) -> None:
+        """A large index raises IndexError, a negative one ValueError, another type TypeError."""
         for method in (
             self.function.child,
             self.function.named_child,
@@ -83,7 +83,7 @@ class AttributeTest(NodeTestCase):
             self.assertEqual(text, str(caught.exception))
 
     def test_fields(self) -> None:
-        """By name and by number, one and all; None and an empty list for what is not there."""
+        """Children are found by field name or number; without a match, None or an empty list."""
         language = self.tree.language
         name = self.function.child_by_field_name("name")
         assert name is not None
@@ -112,7 +112,7 @@ class AttributeTest(NodeTestCase):
         )
 
     def test_relatives(self) -> None:
-        """Parent and siblings, also the named ones; None where there is none."""
+        """A node has a parent and siblings, also named siblings; None where there is none."""
         keyword, name, parameters, colon, body = self.function.children
         self.assertEqual(self.function, name.parent)
         self.assertIsNone(self.root.parent)
@@ -127,7 +127,7 @@ class AttributeTest(NodeTestCase):
         self.assertIsNone(self.root.prev_sibling)
 
     def test_siblings_agree_with_children(self) -> None:
-        """Of every node of a tree, siblings are what its parent says they are."""
+        """For every node, siblings and parent agree with the parent's list of children."""
         for node in walked(parse("def f(a, *b): return a.b(c)[d] + e if g else h\n@x\nclass A: y")):
             children = node.children
             for left, right in zip([None, *children], [*children, None], strict=True):
@@ -137,7 +137,7 @@ class AttributeTest(NodeTestCase):
                     self.assertEqual(left, right.prev_sibling)
 
     def test_child_with_descendant(self) -> None:
-        """The child that holds a node; None for itself and for one that is not below it."""
+        """The child whose subtree contains a node; None for the node itself and outside nodes."""
         body = self.function.children[4]
         inner = body.children[0].children[1]
         self.assertEqual(body, self.function.child_with_descendant(inner))
@@ -156,7 +156,7 @@ class AttributeTest(NodeTestCase):
 
 class LookupTest(NodeTestCase):
     def test_first_child_for_byte(self) -> None:
-        """The first child that ends after a byte, as tree-sitter has it."""
+        """As in tree-sitter, the first child that ends after a byte is returned."""
         for byte, expected in ((0, "def"), (3, "identifier"), (5, "parameters"), (99, None)):
             child = self.function.first_child_for_byte(byte)
             self.assertEqual(expected, child and child.type)
@@ -166,7 +166,7 @@ class LookupTest(NodeTestCase):
         self.assertIsNone(self.root.first_child_for_byte(-1))
 
     def test_descendants_for_bytes(self) -> None:
-        """The smallest node that holds a range; the node itself if none below it does."""
+        """The smallest node that contains a byte range; if no descendant does, the node itself."""
         for start, end, expected in (
             (4, 5, "identifier"),
             (3, 4, "function_definition"),
@@ -180,7 +180,7 @@ class LookupTest(NodeTestCase):
             (28, 28, "module"),
             (5, 4, None),
             (-1, 1, None),
-            (4, -1, "module"),  # a negative one is far behind the end
+            (4, -1, "module"),  # a negative byte counts as after the end
             (-1, -1, "module"),
         ):
             with self.subTest(start=start, end=end):
@@ -191,7 +191,7 @@ class LookupTest(NodeTestCase):
         self.assertEqual(self.function, self.function.descendant_for_byte_range(25, 26))
 
     def test_descendants_for_points(self) -> None:
-        """The same for points, given as `Point` or as a row and a column."""
+        """The smallest node that contains a range of points, given as `Point` or as a tuple."""
         name = self.function.children[1]
         self.assertEqual(name, self.root.descendant_for_point_range((0, 4), (0, 5)))
         self.assertEqual(name, self.root.descendant_for_point_range(Point(0, 4), Point(0, 5)))
@@ -203,7 +203,7 @@ class LookupTest(NodeTestCase):
         self.assertEqual("a point is a row and a column, not int", str(caught.exception))
 
     def test_many_children_are_found_one_by_one(self) -> None:
-        """Each of 20,000 children by its place, and by its bytes."""
+        """Each of 20,000 children is found by its index and by its bytes, in linear time."""
         root = parse(b"x\n" * 20_000).root_node
         for index in range(0, 20_000, 7):
             self.assertEqual(index * 2, root.child(index).start_byte)
@@ -213,8 +213,8 @@ class LookupTest(NodeTestCase):
 
 
 class IdentityTest(NodeTestCase):
-    def test_asked_for_twice_it_is_equal(self) -> None:
-        """Equal, with an equal hash and id, but not the same object; unequal to anything else."""
+    def test_two_views_of_a_node_are_equal(self) -> None:
+        """Two views have equal hash and id, but are not identical; other objects are unequal."""
         again = self.tree.root_node
         self.assertIsNot(self.root, again)
         self.assertEqual((self.root, hash(self.root)), (again, hash(again)))
@@ -224,16 +224,16 @@ class IdentityTest(NodeTestCase):
         self.assertNotEqual(self.root, 3)
         self.assertFalse(self.root == "module")
 
-    def test_ids_are_of_one_node_each(self) -> None:
-        """No two nodes share an id, not even those of two trees; no two trees share nodes."""
+    def test_ids_are_unique(self) -> None:
+        """No two nodes have the same id, also in different trees; nodes of two trees differ."""
         other = parse(_SOURCE)
         ids = [node.id for tree in (self.tree, other) for node in walked(tree)]
         self.assertEqual(len(ids), len(set(ids)))
         self.assertNotEqual(self.root, other.root_node)
         self.assertNotEqual(self.root, self.tree.copy().root_node)
 
-    def test_how_it_is_shown(self) -> None:
-        """repr has type and points; str is the S-expression, of a token its text."""
+    def test_repr_and_str(self) -> None:
+        """repr shows type and points; str is the S-expression, or the text of a token."""
         self.assertEqual(
             "<Node type=function_definition, start_point=(0, 0), end_point=(1, 12)>",
             repr(self.function),
@@ -248,8 +248,8 @@ class IdentityTest(NodeTestCase):
             str(self.root),
         )
 
-    def test_what_cannot_be_done_with_it(self) -> None:
-        """It cannot be made, changed, ordered, pickled or copied."""
+    def test_invalid_use(self) -> None:
+        """Creating, changing, ordering, pickling or copying a node raises an error."""
         with self.assertRaises(TypeError) as caught:
             Node()
         self.assertEqual(
@@ -268,7 +268,7 @@ class IdentityTest(NodeTestCase):
             )
 
     def test_edit_moves_this_view_alone(self) -> None:
-        """An edit before a node moves it as it is; other views of it stay."""
+        """Node.edit moves the view without changing its length; other views do not move."""
         self.function.edit(0, 0, 5, (0, 0), (0, 0), (1, 2))
         self.assertEqual((5, 27), self.function.byte_range)
         self.assertEqual(

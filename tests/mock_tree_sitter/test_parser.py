@@ -24,14 +24,14 @@ class ParserTestCase(SyntaxTestCase):
 
 
 class SourceTest(ParserTestCase):
-    def test_whatever_is_like_bytes(self) -> None:
+    def test_bytes_like_sources(self) -> None:
         """bytes, bytearray and memoryview give the same tree."""
         for source in (_SOURCE, bytearray(_SOURCE), memoryview(_SOURCE)):
             tree = self.parser.parse(source)  # type: ignore[arg-type]
             self.assertEqual((_SOURCE, 2), (tree.source, tree.root_node.child_count))
 
-    def test_a_function_that_reads(self) -> None:
-        """It is called with a byte and a point, piece by piece, until it returns nothing."""
+    def test_a_read_callback(self) -> None:
+        """The callback is called with the next byte and point until it returns nothing."""
         for size in (1, 5, 1000):
             for end in (b"", None):
                 with self.subTest(size=size, end=end):
@@ -49,8 +49,8 @@ class SourceTest(ParserTestCase):
         for offset, point in asked:
             self.assertEqual(self.point(_SOURCE, offset), point)
 
-    def test_a_function_that_fails(self) -> None:
-        """Its error goes on; text is refused."""
+    def test_a_failing_read_callback(self) -> None:
+        """An exception of the callback propagates; a str from the callback raises TypeError."""
 
         def fail(offset: int, point: Point) -> bytes:
             raise LookupError("gone")
@@ -61,8 +61,8 @@ class SourceTest(ParserTestCase):
             TypeError, "read callable must return a bytestring, not str", lambda offset, point: "x"
         )
 
-    def test_mistakes(self) -> None:
-        """What is wrong with an argument is told in tree-sitter's words."""
+    def test_invalid_arguments(self) -> None:
+        """An invalid argument raises an error with py-tree-sitter's message."""
         tree = self.parser.parse(b"x")
         for kind, text, arguments, named in (
             (
@@ -87,8 +87,8 @@ class SourceTest(ParserTestCase):
         with self.assertRaises(TypeError):
             self.parser.parse()  # type: ignore[call-arg]
 
-    def test_an_old_tree_makes_no_difference(self) -> None:
-        """A parse that knows the tree before gives what one without it gives."""
+    def test_an_old_tree_is_ignored(self) -> None:
+        """A parse with an old tree gives the same tree as a parse without it."""
         old = self.parser.parse(b"x = 1")
         old.edit(5, 5, 6, (0, 5), (0, 5), (0, 6))
         tree = self.parser.parse(b"x = 12", old)
@@ -96,7 +96,7 @@ class SourceTest(ParserTestCase):
         self.assertEqual((0, 6), tree.root_node.byte_range)
 
     def test_other_encodings(self) -> None:
-        """In UTF-16 bytes, and columns, are those of UTF-16; the text of nodes, too."""
+        """For UTF-16 source, bytes, columns and node texts are those of the UTF-16 bytes."""
         text = "é = '𝄞'\nß"
         for encoding, codec in (
             ("utf16le", "utf-16-le"),
@@ -118,7 +118,7 @@ class SourceTest(ParserTestCase):
             )
 
     def test_included_ranges(self) -> None:
-        """Only what lies in them is parsed, where it lies."""
+        """Only source inside the ranges is parsed, and nodes keep their original positions."""
         ranges = [Range((0, 3), (0, 8), 3, 8), Range((1, 3), (1, 8), 12, 17)]
         self.parser.included_ranges = ranges
         tree = self.parser.parse(b"<% x = 1\n%> y = 2 %>")
@@ -139,8 +139,8 @@ class SourceTest(ParserTestCase):
 
 
 class LanguageOfParserTest(ParserTestCase):
-    def test_it_is_set_and_taken_back(self) -> None:
-        """A parser has the language that it was given; without one it does not parse."""
+    def test_language_attribute(self) -> None:
+        """The language can be set and deleted; without a language, parse raises ValueError."""
         self.assertEqual(Language("python"), self.parser.language)
         self.parser.language = Language("rust")
         self.assertEqual("source_file", self.parser.parse(b"").root_node.type)
@@ -160,8 +160,8 @@ class LanguageOfParserTest(ParserTestCase):
             Parser("python")  # type: ignore[arg-type]
         self.assertEqual("__init__() argument 1 must be a Language, not str", str(caught.exception))
 
-    def test_it_can_be_sent_to_another_process(self) -> None:
-        """A parser is pickled with its language and its ranges."""
+    def test_pickling(self) -> None:
+        """An unpickled parser has the same language and the same ranges."""
         self.parser.included_ranges = [Range((0, 0), (0, 1), 0, 1)]
         other = pickle.loads(pickle.dumps(self.parser))
         self.assertEqual(self.parser.language, other.language)
@@ -169,14 +169,14 @@ class LanguageOfParserTest(ParserTestCase):
         self.assertEqual(b"x", other.parse(b"x = 1").root_node.children[0].text)
 
     def test_reset_changes_nothing(self) -> None:
-        """After a reset it parses as before."""
+        """After a reset, the parser parses as before."""
         self.parser.reset()
         self.assertEqual(2, self.parser.parse(_SOURCE).root_node.child_count)
 
 
 class AnySourceTest(ParserTestCase):
-    def test_no_source_is_too_broken(self) -> None:
-        """Of a thousand damaged sources each gives a sound tree, and the same one again."""
+    def test_random_damage(self) -> None:
+        """Each of 1,000 damaged sources gives a consistent tree, and the same tree again."""
         for seed in range(1000):
             language, source = mutated(seed)
             with self.subTest(seed=seed, language=language, source=source):
@@ -185,7 +185,7 @@ class AnySourceTest(ParserTestCase):
                 self.assertEqual(str(tree.root_node), str(parse(source, language).root_node))
 
     def test_eight_threads_with_one_parser(self) -> None:
-        """Each gets the tree of its own source; a tree is walked by all of them at once."""
+        """Each thread gets the tree of its source, and all can walk one tree at the same time."""
         sources = [(b"x%d = f(%d)\n" % (number, number)) * 50 for number in range(8)]
         shared = self.parser.parse(_SOURCE * 20)
         expected = [node.type for node in walked(shared)]
@@ -207,7 +207,7 @@ class AnySourceTest(ParserTestCase):
 
 class LanguageTest(unittest.TestCase):
     def test_kinds(self) -> None:
-        """Each kind has a number, and each number its kind; 0 is the end, 65535 an error."""
+        """Kinds map to numbers and back; 0 is the end of the source, 65535 is ERROR."""
         for name in (*LANGUAGES, "unknown"):
             language = Language(name)
             self.assertEqual(
@@ -227,7 +227,7 @@ class LanguageTest(unittest.TestCase):
             self.assertIsNone(language.id_for_node_kind("nothing", True))
 
     def test_fields(self) -> None:
-        """Each field has a number from 1 on."""
+        """Fields map to numbers from 1 on, and back."""
         language = Language("python")
         for number in range(1, language.field_count + 1):
             name = language.field_name_for_id(number)
@@ -237,8 +237,8 @@ class LanguageTest(unittest.TestCase):
         self.assertIsNone(language.field_name_for_id(999))
         self.assertIsNone(language.field_id_for_name("nothing"))
 
-    def test_two_of_one_name_are_equal(self) -> None:
-        """Equal, with an equal hash; unequal to others and to its name; known by a str alone."""
+    def test_languages_compare_by_name(self) -> None:
+        """Languages of the same name are equal with equal hash; a name must be a str."""
         language = Language("python")
         self.assertEqual(language, language.copy())
         self.assertEqual(hash(language), hash(Language("python")))

@@ -8,8 +8,8 @@ from itf.mock_tree_sitter import Point, Range
 
 
 class PointTest(unittest.TestCase):
-    def test_it_is_a_tuple(self) -> None:
-        """Equal to row and column, with their hash and order; pickled and copied as it is."""
+    def test_a_point_is_a_tuple(self) -> None:
+        """A point compares and hashes like a tuple, and keeps its class in pickles and copies."""
         point = Point(1, 2)
         self.assertEqual((1, 2), (point.row, point.column))
         self.assertEqual((1, 2), point)
@@ -22,20 +22,20 @@ class PointTest(unittest.TestCase):
         for other in (pickle.loads(pickle.dumps(point)), copy.deepcopy(point)):
             self.assertEqual((Point, point), (type(other), other))
 
-    def test_it_needs_two_whole_numbers(self) -> None:
-        """Anything else is a TypeError."""
+    def test_a_point_needs_two_integers(self) -> None:
+        """Other arguments raise TypeError."""
         for arguments in ((1,), ("a", 2), (1.5, 2)):
             with self.assertRaises(TypeError):
                 Point(*arguments)  # type: ignore[arg-type]
 
     def test_edit(self) -> None:
-        """An edit that begins at a point moves it and tells its byte."""
+        """edit returns the point and its byte after an edit that begins at the point."""
         self.assertEqual((Point(2, 3), 9), Point(1, 1).edit(4, 4, 9, (1, 1), (1, 1), (2, 3)))
 
 
 class RangeTest(unittest.TestCase):
-    def test_what_it_has(self) -> None:
-        """Points and bytes; equal, with an equal hash, to one with the same; it never changes."""
+    def test_attributes(self) -> None:
+        """A range has points and bytes, compares by them, and is immutable."""
         one = Range((0, 1), Point(0, 3), 1, 3)
         self.assertEqual((Point(0, 1), Point(0, 3)), (one.start_point, one.end_point))
         self.assertIsInstance(one.start_point, Point)
@@ -50,8 +50,8 @@ class RangeTest(unittest.TestCase):
         with self.assertRaises(AttributeError):
             one.start_byte = 3  # type: ignore[misc]
 
-    def test_it_cannot_end_before_it_begins(self) -> None:
-        """Neither in bytes nor in points, which are rows and columns."""
+    def test_an_end_before_the_start_is_refused(self) -> None:
+        """This raises ValueError for bytes and for points; a malformed point raises TypeError."""
         for arguments, kind, text in (
             (((0, 0), (0, 3), 3, 0), ValueError, "Invalid byte range: 3 to 0"),
             (((0, 3), (0, 0), 0, 3), ValueError, "Invalid point range: (0, 3) to (0, 0)"),

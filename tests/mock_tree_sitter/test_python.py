@@ -15,7 +15,7 @@ _PACKAGE = pathlib.Path(itf.__file__).parent
 
 
 def trees() -> list[tuple[str, str]]:
-    """Return sources, each with its tree as tree-sitter-python 0.25 makes it."""
+    """Return sources, each with the tree that tree-sitter-python 0.25 made."""
     pieces = _TREES.read_text(encoding="utf-8").split("\n====\n")
     pairs = [tuple(piece.strip("\n").split("\n----\n")) for piece in pieces]
     return [(source, tree) for source, tree in pairs]
@@ -23,7 +23,7 @@ def trees() -> list[tuple[str, str]]:
 
 class GrammarTest(SyntaxTestCase):
     def test_trees_are_those_of_tree_sitter_python(self) -> None:
-        """Types, fields and tokens of each construct are what the real grammar gives."""
+        """For each source, types, fields and tokens are those of tree-sitter-python."""
         pairs = trees()
         self.assertGreater(len(pairs), 250)
         for source, expected in pairs:
@@ -34,7 +34,7 @@ class GrammarTest(SyntaxTestCase):
                 self.assert_sound(tree)
 
     def test_strings(self) -> None:
-        """A string is its quotes and its content, in which escapes and fields have nodes."""
+        """A string has nodes for its quotes, its content, escapes and replacement fields."""
         for source, expected in (
             ("'a'", "(string (string_start) (string_content) (string_end))"),
             ("''", "(string (string_start) (string_end))"),
@@ -67,8 +67,8 @@ class GrammarTest(SyntaxTestCase):
             with self.subTest(source):
                 self.assertEqual(expected, written(self.only(source).children[0]))
 
-    def test_it_agrees_with_ast_on_real_code(self) -> None:
-        """Of each module of itf it finds the definitions that ast finds, where ast finds them."""
+    def test_definitions_agree_with_ast(self) -> None:
+        """In each module of itf, functions and classes are those of ast, at the same positions."""
         paths = sorted(_PACKAGE.rglob("*.py"))
         self.assertGreater(len(paths), 50)
         for path in paths:
@@ -101,13 +101,13 @@ class GrammarTest(SyntaxTestCase):
             if node.type in ("function_definition", "class_definition"):
                 name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
                 assert name is not None and name.text is not None and body is not None
-                # A comment at the end of a body is a part of it here, not to ast.
+                # Here, unlike in ast, a body includes the comments at its end.
                 last = [child for child in body.children if child.type not in ("comment", ";")][-1]
                 found.append((node.type, name.text.decode(), node.start_point, self.end(last)))
         return sorted(found)
 
     def end(self, node: Node) -> Point:
-        """Return where a statement ends without the comments at its end."""
+        """Return the end of a statement without the comments at its end."""
         while node.children and node.children[-1].end_byte == node.end_byte:
             solid = [child for child in node.children if child.type not in ("comment", ";")]
             if not solid:
@@ -118,7 +118,7 @@ class GrammarTest(SyntaxTestCase):
 
 class PositionTest(SyntaxTestCase):
     def test_offsets_are_bytes(self) -> None:
-        """On multi-byte text, offsets and columns count bytes, and a name is whole."""
+        """With non-ASCII text, offsets and columns count bytes, and a name is one node."""
         source = "größe = 'ä☃𝄞'\ndef straße(ß): pass\n"
         tree = parse(source)
         self.assert_sound(tree)
@@ -130,7 +130,7 @@ class PositionTest(SyntaxTestCase):
         self.assertEqual(source.encode().index(b"def"), function.start_byte)
 
     def test_line_ends(self) -> None:
-        """LF, CRLF, and no final newline give the same nodes; a row ends with LF."""
+        """LF, CRLF and a missing final newline give the same nodes; LF ends a row."""
         lines = ["def f():", "    '''a", "    b'''", "    return (1,", "  2)", "class A: pass"]
         expected = None
         for end in ("\n", "\r\n"):
@@ -142,15 +142,15 @@ class PositionTest(SyntaxTestCase):
                     self.assertEqual(expected or points, points)
                     expected = points
 
-    def test_a_byte_order_mark_is_no_part_of_the_code(self) -> None:
-        """The root begins behind it, as tree-sitter's does; bytes count it."""
+    def test_a_byte_order_mark_is_skipped(self) -> None:
+        """As in tree-sitter, the root begins after the mark, and offsets include the mark."""
         tree = parse(b"\xef\xbb\xbfx = 1")
         self.assertEqual((3, 8), tree.root_node.byte_range)
         self.assertEqual(b"x = 1", tree.root_node.text)
         self.assertFalse(tree.root_node.has_error)
 
-    def test_where_the_root_begins_and_ends(self) -> None:
-        """It begins at the first token, and ends at the end of the source."""
+    def test_span_of_the_root(self) -> None:
+        """The root begins at the first token, and ends at the end of the source."""
         for source, expected in (
             (b"", (0, 0)),
             (b"  \n ", (4, 4)),
@@ -161,8 +161,8 @@ class PositionTest(SyntaxTestCase):
                 root = parse(source).root_node
                 self.assertEqual(("module", expected), (root.type, root.byte_range))
 
-    def test_where_comments_belong(self) -> None:
-        """A comment is in the block that it is indented as; extra wherever it is."""
+    def test_parents_of_comments(self) -> None:
+        """A comment is an extra, and belongs to the block that has its indentation."""
         tree = parse("if a:  # 1\n    # 2\n    b  # 3\n    # 4\n  # 5\n# 6\nc")
         statement = tree.root_node.children[0]
         body = statement.child_by_field_name("consequence")
@@ -173,7 +173,7 @@ class PositionTest(SyntaxTestCase):
         self.assertEqual([b"# 5", b"# 6"], outside)
 
     def test_the_samples(self) -> None:
-        """The sample is parsed without an error, its spans are sound."""
+        """The sample file is parsed without an error, and its spans are consistent."""
         tree = parse(sample_code_files()["example.py"])
         self.assertFalse(tree.root_node.has_error)
         self.assert_sound(tree)
@@ -181,7 +181,7 @@ class PositionTest(SyntaxTestCase):
 
 class NestingTest(unittest.TestCase):
     def test_nesting_has_no_limit(self) -> None:
-        """What nests 100,000 deep is parsed, walked, written and searched, without recursion."""
+        """Source with 100,000 levels is parsed, walked, printed and searched without recursion."""
         depth = 100_000
         for name, source in (
             ("parentheses", b"(" * depth + b"x" + b")" * depth),

@@ -10,7 +10,7 @@ _STARS = 'body: (dictionary_splat "**" (identifier))'
 
 
 class UnpackingComprehensionTest(SyntaxTestCase):
-    def test_what_is_unpacked_is_the_body(self) -> None:
+    def test_an_unpacking_is_the_body(self) -> None:
         """The body of a comprehension may be a `list_splat` or a `dictionary_splat`."""
         for source, expected in (
             ("[*x for x in y]", f'(list_comprehension "[" {_STAR} {_FOR} "]")'),
@@ -47,7 +47,7 @@ class UnpackingComprehensionTest(SyntaxTestCase):
                 self.assert_sound(tree)
 
     def test_comprehensions_without_unpacking_stay_as_they_are(self) -> None:
-        """Braces are a dictionary's where there is a pair, else a set's."""
+        """Braces with a pair are a dictionary comprehension, others a set comprehension."""
         for source, kind in (
             ("{a for a in b}", "set_comprehension"),
             ("{a: b for a in b}", "dictionary_comprehension"),
@@ -60,8 +60,8 @@ class UnpackingComprehensionTest(SyntaxTestCase):
                 self.assertEqual(kind, node.type)
                 self.assertFalse(node.has_error)
 
-    def test_what_no_comprehension_unpacks(self) -> None:
-        """Two stars are for braces alone, and a body is one thing: all else is an ERROR."""
+    def test_invalid_unpackings(self) -> None:
+        """Two stars outside of braces, or two elements before `for`, are an ERROR."""
         for source in (
             "[**a for a in b]",
             "(**a for a in b)",

@@ -9,19 +9,19 @@ from itf.mock_tree_sitter import python_names
 from itf.mock_tree_sitter.python_names import is_name
 from tests.mock_tree_sitter.tree_support import parse
 
-# The Unicode version that the tables were made from, which Python 3.15 has.
+# Unicode version of the tables, the same as that of Python 3.15.
 _TABLES = (17, 0)
 
 
 def characters(ranges: str) -> list[str]:
-    """Return the characters of ranges in hexadecimal."""
+    """Return the characters of ranges that are given in hexadecimal."""
     bounds = [[int(end, 16) for end in span.split("-")] for span in ranges.split()]
     return [chr(code) for pair in bounds for code in range(pair[0], pair[-1] + 1)]
 
 
 class NameTest(unittest.TestCase):
-    def test_all_names_of_this_python(self) -> None:
-        """Each character that a name may begin with, or contain, here is known to the parser."""
+    def test_identifiers_of_this_python(self) -> None:
+        """Each character that this Python allows in an identifier, the parser allows too."""
         for code in range(0x80, sys.maxunicode + 1):
             if 0xD800 <= code < 0xE000:
                 continue  # surrogates, which UTF-8 does not have
@@ -30,7 +30,7 @@ class NameTest(unittest.TestCase):
                     self.fail(f"{word!r} (U+{code:04X}) is a name to Python, not to the parser")
 
     def test_the_tables_are_those_of_python_3_15(self) -> None:
-        """On a Python whose Unicode is at least as new, they say what Python says."""
+        """On a Python with this Unicode version or a newer one, tables and Python agree."""
         starts = characters(python_names._STARTS)
         followers = characters(python_names._FOLLOWERS)
         self.assertEqual((13919, 249), (len(starts), len(followers)))
@@ -43,7 +43,7 @@ class NameTest(unittest.TestCase):
             self.assertFalse(is_name(follower.encode()), ascii(follower))
 
     def test_new_letters_in_source_on_every_python(self) -> None:
-        """A letter of Unicode 17.0 is an identifier, also where Python has an older Unicode."""
+        """A letter of Unicode 17.0 is an identifier, also on a Python with an older Unicode."""
         for word in ("\ua7f1", "a\u1acf", "\U00033479\U00011b60", "\u088f\u4f60\xe9_1"):
             with self.subTest(ascii(word)):
                 self.assertEqual(
@@ -51,8 +51,8 @@ class NameTest(unittest.TestCase):
                     str(parse(word).root_node),
                 )
 
-    def test_what_is_no_name(self) -> None:
-        """Signs, digits at the beginning, and bytes that are no UTF-8 are none."""
+    def test_invalid_identifiers(self) -> None:
+        """Symbols, words that begin with a digit, and invalid UTF-8 are no identifiers."""
         for word in ("€", "\U0001f600", "\u1acf", "\u30fb", "a€", "\u0661a"):
             with self.subTest(ascii(word)):
                 self.assertFalse(is_name(word.encode()))

@@ -4,7 +4,7 @@ import unittest
 
 from tests.mock_tree_sitter.tree_support import SyntaxTestCase, parse, written
 
-# The two names that `lazy import` and `lazy from` import from, and their nodes.
+# Nodes of the imported names `json` and `a.b`.
 _JSON = "name: (dotted_name (identifier))"
 _DOTTED = 'name: (dotted_name (identifier) "." (identifier))'
 
@@ -35,7 +35,7 @@ class LazyImportTest(SyntaxTestCase):
                 '(import_from_statement "lazy" "from" module_name: (relative_import '
                 f'(import_prefix "." ".") (dotted_name (identifier))) "import" {_JSON})',
             ),
-            # Python's grammar has it; its compiler refuses it later.
+            # Python's grammar allows this; its compiler raises the SyntaxError.
             (
                 "lazy from a import *",
                 '(import_from_statement "lazy" "from" module_name: (dotted_name (identifier)) '
@@ -48,8 +48,8 @@ class LazyImportTest(SyntaxTestCase):
                 self.assertFalse(node.has_error)
                 self.assert_sound(parse(source))
 
-    def test_where_a_lazy_import_may_stand(self) -> None:
-        """It is a simple statement: after a colon or a semicolon, in a block, on two lines."""
+    def test_positions_of_a_lazy_import(self) -> None:
+        """A lazy import can follow a colon or a semicolon, be in a block, or span two lines."""
         for source in (
             "if a: lazy import b",
             "pass; lazy import b; lazy from c import d",
@@ -65,7 +65,7 @@ class LazyImportTest(SyntaxTestCase):
                 self.assertIn('"lazy" ', written(tree.root_node))
 
     def test_lazy_is_a_name_elsewhere(self) -> None:
-        """Wherever no import follows, `lazy` gives the tree that any other name gives."""
+        """Where no import follows, `lazy` gives the same tree as any other name."""
         for source in (
             "lazy",
             "lazy = 1",
@@ -99,8 +99,8 @@ class LazyImportTest(SyntaxTestCase):
                 self.assertFalse(tree.root_node.has_error)
                 self.assertEqual(written(other.root_node), written(tree.root_node))
 
-    def test_what_is_no_lazy_import(self) -> None:
-        """What Python's grammar refuses is an ERROR, and the statement after it is not."""
+    def test_invalid_lazy_imports(self) -> None:
+        """An import that Python refuses is an ERROR; the next statement is parsed."""
         for source in (
             "lazy from __future__ import annotations",
             "lazy import (a)",
@@ -117,7 +117,7 @@ class LazyImportTest(SyntaxTestCase):
                 self.assertFalse(root.children[-1].has_error)
 
     def test_a_lazy_import_ends_brackets_that_are_not_closed(self) -> None:
-        """It begins a statement as `import` does, so that not all after it is lost."""
+        """Like `import`, it begins a statement inside unclosed brackets (error recovery)."""
         for statement in ("lazy import a", "lazy from a import b"):
             for source in (f"f(a,\n{statement}\n", f"f'''{{a\n{statement}\n"):
                 with self.subTest(source):

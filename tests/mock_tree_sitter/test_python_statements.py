@@ -7,7 +7,7 @@ from tests.mock_tree_sitter.tree_support import SyntaxTestCase, parse, written
 
 class ExceptTest(SyntaxTestCase):
     def test_several_types_need_no_parentheses(self) -> None:
-        """Each type is a `value` of the clause; a comma may follow the last."""
+        """Each type is a `value` of the clause; a comma can follow the last one."""
         value = "value: (identifier)"
         for header, expected in (
             ("except A, B", f'"except" {value} "," {value}'),
@@ -29,8 +29,8 @@ class ExceptTest(SyntaxTestCase):
                 )
                 self.assert_sound(tree)
 
-    def test_what_is_no_list_of_types(self) -> None:
-        """A list that begins with a comma, or has two in a row, is an ERROR."""
+    def test_invalid_lists_of_types(self) -> None:
+        """A list with a leading comma or two adjacent commas is an ERROR."""
         for header in ("except ,", "except A,, B", "except , A", "except* A, *B, **C"):
             with self.subTest(header):
                 self.assertTrue(parse(f"try: a\n{header}: b").root_node.has_error)

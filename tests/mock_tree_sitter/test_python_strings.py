@@ -10,7 +10,7 @@ _SAMPLES = ("", "a", "{b}", "{b!r:>{c}} {{d}}", "{b=}", "{'e' 'f'}", "\\n{b,}")
 
 class TemplateStringTest(SyntaxTestCase):
     def test_a_template_is_a_string_with_fields(self) -> None:
-        """It has the nodes of a formatted string, as tree-sitter's grammar gives them."""
+        """As in tree-sitter-python, a t-string has the nodes of an f-string."""
         self.assertEqual(
             '(string (string_start) (string_content) (interpolation "{" expression: (identifier) '
             'type_conversion: (type_conversion) format_specifier: (format_specifier ":" '
@@ -19,7 +19,7 @@ class TemplateStringTest(SyntaxTestCase):
         )
 
     def test_all_prefixes_and_quotes(self) -> None:
-        """Whatever its prefix and its quotes, a template gives the tree that an f-string gives."""
+        """With any prefix and quotes, a t-string gives the same tree as an f-string."""
         prefixes = ("t", "T", "rt", "rT", "Rt", "RT", "tr", "tR", "Tr", "TR")
         for prefix, quote, text in itertools.product(prefixes, ('"', '"""'), _SAMPLES):
             source = f"{prefix}{quote}{text}{quote}"
@@ -30,16 +30,16 @@ class TemplateStringTest(SyntaxTestCase):
                 self.assertEqual(written(other.root_node), written(tree.root_node))
                 self.assert_sound(tree)
 
-    def test_templates_in_a_row_and_inside_one_another(self) -> None:
-        """Neighbours are concatenated; a field may hold a template with the same quotes."""
+    def test_adjacent_and_nested_templates(self) -> None:
+        """Adjacent strings are concatenated; a field can contain a t-string with equal quotes."""
         row = self.only('t"a" t"{b}"').children[0]
         self.assertEqual("concatenated_string", row.type)
         nested = parse('t"{t"{t"{a}"}"}"').root_node
         self.assertFalse(row.has_error or nested.has_error)
         self.assertEqual(3, written(nested).count("(interpolation "))
 
-    def test_a_template_that_is_broken(self) -> None:
-        """A field that is empty or does not end is an ERROR; the next statement is parsed."""
+    def test_invalid_templates(self) -> None:
+        """An empty or unclosed field is an ERROR; the next statement is parsed."""
         for source in ('t"{a"', 't"}"', 't"{}"'):
             with self.subTest(source):
                 root = parse(source + "\nb = 1\n").root_node

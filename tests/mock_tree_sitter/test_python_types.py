@@ -7,7 +7,7 @@ from tests.mock_tree_sitter.tree_support import SyntaxTestCase, parse, written
 
 class SignedPatternTest(SyntaxTestCase):
     def test_a_number_after_case_has_either_sign(self) -> None:
-        """The sign is a token before the number, alone, in a complex number, and as a key."""
+        """The sign is a token before a plain number, a complex number, or a number as a key."""
         for pattern, expected in (
             ("+1", '"+" (integer)'),
             ("-1", '"-" (integer)'),
@@ -35,15 +35,15 @@ class SignedPatternTest(SyntaxTestCase):
                 )
 
     def test_a_sign_belongs_to_a_number(self) -> None:
-        """A sign before anything else, or a second one, is an ERROR."""
+        """A sign before anything else, or a second sign, is an ERROR."""
         for pattern in ("+a", "++1", "-+1", "+None", "1 + a", "+'a'"):
             with self.subTest(pattern):
                 self.assertTrue(parse(f"match a:\n    case {pattern}: pass").root_node.has_error)
 
 
 class SliceInTypeTest(SyntaxTestCase):
-    def test_a_slice_without_a_bound_is_no_type(self) -> None:
-        """Where a bound is missing, what tree-sitter cannot parse, there is a subscript."""
+    def test_a_slice_without_a_bound(self) -> None:
+        """Such a slice, which tree-sitter-python cannot parse, makes a subscript, not a type."""
         for source, expected in (
             ("x: a[:]", '"[" subscript: (slice ":") "]"'),
             ("x: a[::]", '"[" subscript: (slice ":" ":") "]"'),
@@ -65,8 +65,8 @@ class SliceInTypeTest(SyntaxTestCase):
                 )
                 self.assert_sound(tree)
 
-    def test_other_colons_leave_a_type_a_type(self) -> None:
-        """A colon with both bounds, in inner brackets, or of a lambda makes no such slice."""
+    def test_other_colons_in_a_generic_type(self) -> None:
+        """A slice with both bounds, nested brackets and a lambda leave a generic type."""
         for source in (
             "x: a[b:c]",
             "x: a[b:c:d]",
@@ -85,7 +85,7 @@ class SliceInTypeTest(SyntaxTestCase):
 
 class TypeParameterTest(SyntaxTestCase):
     def test_defaults(self) -> None:
-        """A default is a type behind the parameter's, with its sign of equality between them."""
+        """A default is a second type after the parameter, with the token `=` between them."""
         expected = '(type_parameter "[" (type (identifier)) "=" (type (identifier)) "]")'
         for source in ("def f[T = int](): pass", "class A[T = int]: pass"):
             with self.subTest(source):

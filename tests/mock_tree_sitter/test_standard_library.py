@@ -9,10 +9,10 @@ import warnings
 
 from tests.mock_tree_sitter.tree_support import parse
 
-# In a normal run, one file of so many is parsed; with ITF_TEST_FULL=1, each.
+# A normal run parses one file in this many, to save time; ITF_TEST_FULL=1 parses all.
 _STEP = 40
-# Files that are parsed in any run, where the Python at hand has them: they have
-# the newest syntax, or more kinds of it than others.
+# Files that every run parses, if this Python has them: they contain the newest syntax,
+# or more kinds of syntax than other files.
 _ALWAYS = (
     "argparse.py",
     "collections/__init__.py",
@@ -29,7 +29,7 @@ _ALWAYS = (
 
 
 def sources(root: pathlib.Path) -> list[pathlib.Path]:
-    """Return the Python files below a directory, without what has been installed there."""
+    """Return the Python files below a directory, without installed packages."""
     installed = {"site-packages", "dist-packages"}
     return sorted(
         path for path in root.rglob("*.py") if path.is_file() and not installed & {*path.parts}
@@ -37,7 +37,7 @@ def sources(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def compiles(path: pathlib.Path) -> bool:
-    """Say whether Python accepts a file."""
+    """Return whether Python can compile a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -48,7 +48,7 @@ def compiles(path: pathlib.Path) -> bool:
 
 
 def misread(paths: list[pathlib.Path]) -> list[str]:
-    """Return the files that Python accepts and the parser finds an error in, with its line."""
+    """Return the files that Python compiles but the parser does not, with the error's line."""
     found = []
     for path in paths:
         node = parse(path.read_bytes()).root_node
@@ -60,8 +60,8 @@ def misread(paths: list[pathlib.Path]) -> list[str]:
 
 
 class StandardLibraryTest(unittest.TestCase):
-    def test_this_python_s_library_is_parsed_without_an_error(self) -> None:
-        """No file of the standard library that Python accepts has an ERROR node."""
+    def test_the_standard_library_is_parsed_without_an_error(self) -> None:
+        """No file of this Python's standard library that it compiles gets an ERROR node."""
         root = pathlib.Path(sysconfig.get_path("stdlib"))
         paths = sources(root)
         self.assertGreater(len(paths), 100)
@@ -72,11 +72,11 @@ class StandardLibraryTest(unittest.TestCase):
             ]
         self.assertEqual([], misread(paths))
 
-    def test_a_file_that_python_alone_accepts_is_named(self) -> None:
-        """Such a file is named with its line, and one that neither accepts is not."""
+    def test_only_files_that_python_compiles_are_reported(self) -> None:
+        """A file that only Python accepts is reported with a line; an invalid file is not."""
         with tempfile.TemporaryDirectory() as directory:
             folder = pathlib.Path(directory)
-            # A carriage return ends a line to Python; to tree-sitter it is white space.
+            # A carriage return ends a line in Python, but is white space in tree-sitter.
             (folder / "old_mac.py").write_bytes(b"a\nb\rc\n")
             (folder / "broken.py").write_bytes(b"a b\n")
             (folder / "good.py").write_bytes(b"a\n")

@@ -6,7 +6,7 @@ from itf import sample_code_files
 from itf.mock_tree_sitter import Node
 from tests.mock_tree_sitter.tree_support import LANGUAGES, SyntaxTestCase, parse, walked, written
 
-# Functions, classes or structs, and blocks, with those parts of them that have fields.
+# Statements, each with the type and the name that tree-sitter gives, by language.
 _JAVASCRIPT = (
     ("function f(a, b) {}", "function_declaration", "f"),
     ("async function f() {}", "function_declaration", "f"),
@@ -82,7 +82,7 @@ _C = (
 
 class FormsTest(SyntaxTestCase):
     def test_forms(self) -> None:
-        """Each form of a statement has tree-sitter's type, its name a field, and no error."""
+        """Each statement has tree-sitter's type, a field for its name, and no error."""
         for language, forms in (("javascript", _JAVASCRIPT), ("rust", _RUST), ("c", _C)):
             for source, kind, expected in forms:
                 with self.subTest(source, language=language):
@@ -96,8 +96,8 @@ class FormsTest(SyntaxTestCase):
                         (node.type, name.text.decode() if name and name.text else ""),
                     )
 
-    def test_what_a_function_is_made_of(self) -> None:
-        """Its parameters and its body have fields, in each language; a body has statements."""
+    def test_parts_of_a_function(self) -> None:
+        """In each language, parameters and body have fields, and a body contains statements."""
         for language, source, expected in (
             (
                 "javascript",
@@ -125,8 +125,8 @@ class FormsTest(SyntaxTestCase):
             with self.subTest(language):
                 self.assertEqual(expected, written(self.only(source, language)))
 
-    def test_what_a_class_is_made_of(self) -> None:
-        """A class has methods and fields, a struct its fields; a C struct stands by itself."""
+    def test_parts_of_a_class(self) -> None:
+        """A class has methods and fields, a struct has fields; in C, its semicolon is separate."""
         self.assertEqual(
             '(class_declaration "class" name: (identifier) body: (class_body "{" '
             '(method_definition "static" name: (property_identifier) parameters: '
@@ -144,7 +144,7 @@ class FormsTest(SyntaxTestCase):
         self.assertEqual(";", semicolon.type)
 
     def test_statements_without_semicolons(self) -> None:
-        """In JavaScript a line ends a statement, unless it, or the next, goes on."""
+        """In JavaScript, a line end ends a statement that the next line does not continue."""
         source = "a = 1\nb\n  .c()\nd = e +\n  f\nfunction g() {\n}\nh()\n"
         texts = [node.text for node in parse(source, "javascript").root_node.children]
         self.assertEqual(
@@ -152,7 +152,7 @@ class FormsTest(SyntaxTestCase):
         )
 
 
-# What misleads a scan, and the nodes that tree-sitter finds there, of these types.
+# Source that is hard to tokenize, and tree-sitter's nodes for it, limited to some types.
 _TRAPS = (
     ("javascript", "`${a.map(b => `{${b}'`)}`; function f() {}", "template_string", 1),
     ("javascript", "`${'}`'}${{a: `}`}}\\``; function f() {}", "function_declaration", 1),
@@ -179,8 +179,8 @@ _TRAPS = (
 
 
 class TrapsTest(SyntaxTestCase):
-    def test_lexemes_with_others_inside_and_braces_of_many_kinds(self) -> None:
-        """They are no damage, and what is behind them is found."""
+    def test_nested_lexemes_and_kinds_of_braces(self) -> None:
+        """Nested lexemes and braces of all kinds cause no error; code after them is parsed."""
         for language, source, kind, count in _TRAPS:
             with self.subTest(source, language=language):
                 tree = parse(source, language)
@@ -189,7 +189,7 @@ class TrapsTest(SyntaxTestCase):
                 self.assertFalse(tree.root_node.has_error, tree.root_node)
 
     def test_private_names(self) -> None:
-        """The number sign is a part of them, as r# is of a name that would be a keyword."""
+        """The # of JavaScript's private names and the r# of Rust's raw names are included."""
         for language, source, name in (
             ("javascript", "class A { #f() {} }", b"#f"),
             ("rust", "fn r#match() {}", b"r#match"),
@@ -201,8 +201,8 @@ class TrapsTest(SyntaxTestCase):
             ]
             self.assertEqual([name], [node and node.text for node in names])
 
-    def test_what_has_no_end(self) -> None:
-        """It goes up to the end of the source."""
+    def test_unclosed_lexemes(self) -> None:
+        """An unclosed comment or string extends to the end of the source."""
         for language, source in (
             ("javascript", "`${`{"),
             ("javascript", "`\\`"),
@@ -215,7 +215,7 @@ class TrapsTest(SyntaxTestCase):
 
 class SampleTest(SyntaxTestCase):
     def test_the_samples(self) -> None:
-        """Of the samples it finds the functions, classes and structs, without an error."""
+        """All functions, classes and structs of the sample files are found, without an error."""
         expected = {
             "javascript": {
                 ("class_declaration", "Greeter"),
@@ -250,7 +250,7 @@ class SampleTest(SyntaxTestCase):
         return node.type, name.text.decode() if name and name.text else ""
 
     def test_the_roots(self) -> None:
-        """Each language has its own; a language that nobody knows has one, too."""
+        """Each language has its own root type, also an unknown language."""
         roots = {
             "python": "module",
             "javascript": "program",
@@ -265,8 +265,8 @@ class SampleTest(SyntaxTestCase):
 
 
 class DamageTest(SyntaxTestCase):
-    def test_damage_stays_where_it_is(self) -> None:
-        """Brackets that do not match are an ERROR, or missing; the rest is parsed."""
+    def test_code_around_an_error_is_parsed(self) -> None:
+        """Unmatched brackets are an ERROR or a missing node; the rest is parsed."""
         for language, source, kinds in (
             ("javascript", "} function f() {}", ["ERROR", "function_declaration"]),
             ("rust", "fn f() { ( } fn g() {}", ["function_item", "function_item"]),
@@ -284,7 +284,7 @@ class DamageTest(SyntaxTestCase):
         self.assertEqual(b"", missing.text)
 
     def test_nesting_has_no_limit(self) -> None:
-        """Brackets 100,000 deep are parsed, closed, never closed, or never opened."""
+        """100,000 nested, unclosed or unopened brackets are parsed without recursion."""
         depth = 100_000
         for language, source, damaged in (
             ("javascript", b"{" * depth, True),

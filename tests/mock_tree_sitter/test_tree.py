@@ -11,8 +11,8 @@ _SOURCE = b"def f(a):\n    return a\nx = 1\n"
 
 
 class TreeTest(SyntaxTestCase):
-    def test_what_it_has(self) -> None:
-        """A root, a language, the ranges that were parsed, and what was parsed."""
+    def test_attributes(self) -> None:
+        """A tree has a root, a language, the ranges that were parsed, and the source."""
         tree = parse(_SOURCE)
         self.assertEqual("module", tree.root_node.type)
         self.assertEqual(Language("python"), tree.language)
@@ -21,8 +21,8 @@ class TreeTest(SyntaxTestCase):
         self.assertEqual([whole], tree.included_ranges)
         self.assertEqual(_SOURCE, tree.source)
 
-    def test_it_is_made_by_parsers_alone(self) -> None:
-        """It can be neither made nor pickled."""
+    def test_only_parsers_create_trees(self) -> None:
+        """Creating or pickling a tree raises TypeError."""
         with self.assertRaises(TypeError) as caught:
             Tree()
         self.assertEqual(
@@ -35,7 +35,7 @@ class TreeTest(SyntaxTestCase):
         )
 
     def test_a_root_with_an_offset(self) -> None:
-        """The root and all below it lie further on, in bytes and points; their text is theirs."""
+        """An offset moves all nodes in bytes and points; their text does not change."""
         root = parse(_SOURCE).root_node_with_offset(10, (1, 2))
         assert root is not None
         function, statement = root.children
@@ -53,7 +53,7 @@ class EditTest(SyntaxTestCase):
         return [(node.type, node.byte_range, node.has_changes) for node in nodes]
 
     def test_an_edit_moves_nodes(self) -> None:
-        """What lies behind moves, what touches it changes: as tree-sitter has it."""
+        """As in tree-sitter, nodes after an edit move, and nodes that it touches have changes."""
         tree = parse(_SOURCE)
         before = tree.root_node.children[0]
         tree.edit(5, 5, 8, (0, 5), (0, 5), (0, 8))
@@ -85,15 +85,15 @@ class EditTest(SyntaxTestCase):
         self.assertEqual(((0, 22), _SOURCE[:22]), (before.byte_range, before.text))
 
     def test_points_move_too(self) -> None:
-        """A new line moves rows, and columns of the row where it is."""
+        """An inserted line end moves the rows after it, and the columns in its own row."""
         tree = parse(b"a = b\nc\n")
         tree.edit(2, 2, 5, (0, 2), (0, 2), (1, 2))
         equals = tree.root_node.children[0].children[0].children[1]
         self.assertEqual((Point(1, 2), Point(1, 3)), (equals.start_point, equals.end_point))
         self.assertEqual(Point(2, 0), tree.root_node.children[1].start_point)
 
-    def test_an_edited_copy_is_one_by_itself(self) -> None:
-        """copy, and copy.copy, give trees of the same nodes that are edited apart."""
+    def test_copies_are_edited_independently(self) -> None:
+        """An edit of a copy, from Tree.copy or copy.copy, does not move the original's nodes."""
         tree = parse(_SOURCE)
         for other in (tree.copy(), copy.copy(tree)):
             other.edit(0, 0, 2, (0, 0), (0, 0), (0, 2))
@@ -101,7 +101,7 @@ class EditTest(SyntaxTestCase):
             self.assertEqual(0, tree.root_node.start_byte)
 
     def test_changed_ranges(self) -> None:
-        """They hold what has other nodes now; a name that is another one is no change."""
+        """Changed ranges contain nodes of another kind; a different name is no change."""
         for old, new, expected in (
             (b"a = 1", b"b = 2", []),
             (b"a = 1", b"a = 1; c", [(5, 8)]),
@@ -118,7 +118,7 @@ class EditTest(SyntaxTestCase):
         )
 
     def test_an_edited_tree_differs_by_the_edit_alone(self) -> None:
-        """Told of an insertion, the old tree has the same nodes behind it as the new one."""
+        """After edit() for an insertion, only the inserted text is a changed range."""
         old, new = b"a = 1\nb = 2\n", b"a = 1\nif x: y\nb = 2\n"
         tree = parse(old)
         tree.edit(6, 6, 14, (1, 0), (1, 0), (2, 0))
@@ -129,8 +129,8 @@ class EditTest(SyntaxTestCase):
 
 
 class DamageTest(SyntaxTestCase):
-    def test_damage_stays_where_it_is(self) -> None:
-        """Of a broken source the rest is parsed: the definitions around the damage are there."""
+    def test_code_around_an_error_is_parsed(self) -> None:
+        """The definitions before and after invalid source are parsed without an error."""
         before, after = "def before(a):\n    return a\n", "class After:\n    def g(self): pass\n"
         for broken in (
             "def f(:\n    pass\n",
@@ -168,7 +168,7 @@ class DamageTest(SyntaxTestCase):
                 self.assert_sound(tree)
 
     def test_errors_are_nodes(self) -> None:
-        """An ERROR has what is broken, is an extra, and makes all above it have an error."""
+        """An ERROR contains the invalid source, is an extra, and sets has_error of its ancestors."""
         root = parse("x = = 3\ny").root_node
         error, statement = root.children
         self.assertEqual(("ERROR", True, True), (error.type, error.is_error, error.is_extra))
@@ -180,8 +180,8 @@ class DamageTest(SyntaxTestCase):
         )
         self.assertEqual("(module (ERROR (UNEXPECTED '$')))", str(parse("$").root_node))
 
-    def test_what_is_missing(self) -> None:
-        """A colon or a closing bracket that is missing is a node without bytes."""
+    def test_missing_tokens(self) -> None:
+        """A missing colon or closing bracket is a missing node of length 0."""
         for source, expected in (
             (
                 "foo(1, 2",

@@ -11,7 +11,7 @@ __all__ = ["LANGUAGES", "SyntaxTestCase", "mutated", "parse", "walked", "written
 
 LANGUAGES = {"python": "py", "javascript": "js", "rust": "rs", "c": "c"}
 
-# What damages a source most: brackets, quotes, keywords, odd bytes.
+# Insertions that are likely to make a source invalid.
 _PIECES = (
     *(b"( ) [ ] { } \" ' \"\"\" ''' \\ # : , ; = * ** @ ` /".split()),
     *(b"// /* */ ! := -> => ... 0x 1e #[".split()),
@@ -27,7 +27,7 @@ def parse(source: bytes | str, language: str = "python") -> Tree:
 
 
 def walked(tree: Tree) -> Iterator[Node]:
-    """Yield all nodes of a tree, each before its children, with a cursor."""
+    """Yield all nodes of a tree in preorder, using a cursor."""
     cursor: TreeCursor = tree.walk()
     while True:
         assert cursor.node is not None
@@ -40,7 +40,7 @@ def walked(tree: Tree) -> Iterator[Node]:
 
 
 def written(node: Node) -> str:
-    """Write a node down as `str` does, but with the tokens that have no names."""
+    """Return a node's S-expression as `str` does, with tokens included."""
     parts: list[str] = []
     waiting: list[tuple[Node | str, str | None]] = [(node, None)]
     while waiting:
@@ -63,7 +63,7 @@ def written(node: Node) -> str:
 
 
 def mutated(seed: int) -> tuple[str, bytes]:
-    """Return a language, and a source in it that a seed has damaged."""
+    """Return a language and a randomly damaged source in it; the seed determines both."""
     rng = random.Random(seed)
     language = rng.choice([*LANGUAGES, "python", "python", "unknown"])
     suffix = LANGUAGES.get(language, "c")
@@ -83,8 +83,10 @@ def mutated(seed: int) -> tuple[str, bytes]:
 
 
 class SyntaxTestCase(unittest.TestCase):
+    """Base with assertions about trees."""
+
     def assert_sound(self, tree: Tree) -> None:
-        """Check that spans nest, are in order, and agree with the source, bytes with points."""
+        """Check that spans are nested and ordered, and that bytes, points and text agree."""
         source = tree.source
         root = tree.root_node
         self.assertIsNone(root.parent)
@@ -106,11 +108,11 @@ class SyntaxTestCase(unittest.TestCase):
         self.assertEqual(root.descendant_count, count)
 
     def point(self, source: bytes, offset: int) -> Point:
-        """Return row and column of a byte, found the slow way."""
+        """Return row and column of a byte, by a simple count as the reference."""
         before = source[:offset]
         return Point(before.count(b"\n"), offset - before.rfind(b"\n") - 1)
 
     def only(self, source: bytes | str, language: str = "python") -> Node:
-        """Return the one node below the root."""
+        """Parse a source, and return the only child of the root."""
         (node,) = parse(source, language).root_node.children
         return node
