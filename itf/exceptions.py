@@ -1,9 +1,9 @@
-"""What itf itself raises.
+"""Exceptions that itf raises.
 
-Every class carries the objects its message speaks of, so that a caller never
-has to parse the text.  All of them derive from `ItfError` and, where the
-standard library has a fitting class, from that one too: code that catches
-`ValueError` or `TimeoutError` keeps working.
+Every exception has the objects that its message names as attributes, so that callers
+need not parse the text.  All classes derive from `ItfError`, and from a fitting class
+of the standard library where there is one: code that catches `ValueError` or
+`TimeoutError` catches them too.
 """
 
 from __future__ import annotations
@@ -39,18 +39,19 @@ __unittest = True
 
 
 class ItfError(Exception):
-    """The base of everything that itf raises by its own decision."""
+    """Base class of all exceptions of itf."""
 
 
 class FormatError(ItfError, ValueError):
-    """A text is not an event in itf's format, or in a version of it that this itf cannot read."""
+    """A text is not an event in itf's format, or its format version is not supported."""
 
 
 class ConfigCycleError(ItfError):
-    """Observers change configuration in a circle.
+    """Observers of configuration changes trigger one another in a cycle.
 
     Attributes:
-        keys: The keys in the order in which they changed, the first one again at the end.
+        keys: Configuration keys in the order of their changes; the first key is repeated
+            at the end.
     """
 
     def __init__(self, message: str, keys: Sequence[str] = ()) -> None:
@@ -59,11 +60,11 @@ class ConfigCycleError(ItfError):
 
 
 class ResourceError(ItfError):
-    """A resource was tracked or released out of turn.
+    """A resource was tracked twice, released twice, or released without being tracked.
 
     Attributes:
-        resource_id: The id in question.
-        owner_module: The module that owns or owned it; None if the id is unknown.
+        resource_id: Id of the resource.
+        owner_module: Module that owns or owned the resource; None if the id is unknown.
     """
 
     def __init__(
@@ -75,14 +76,14 @@ class ResourceError(ItfError):
 
 
 class FixtureError(ItfError):
-    """A fixture cannot be set up as it was asked for."""
+    """A fixture cannot be set up or used as requested."""
 
 
 class WorkspaceError(ItfError, OSError):
-    """A workspace could not be removed whole.
+    """A workspace could not be removed completely.
 
     Attributes:
-        leftovers: The paths that are still there.
+        leftovers: Paths that still exist.
     """
 
     def __init__(self, message: str, leftovers: Sequence[str] = ()) -> None:
@@ -91,7 +92,7 @@ class WorkspaceError(ItfError, OSError):
 
 
 class WorkspaceEscapeError(ItfError, ValueError):
-    """A name leads out of the workspace that it was to stay in."""
+    """A file name refers to a path outside of the workspace."""
 
 
 class WorkerError(ItfError, RuntimeError):
@@ -107,20 +108,21 @@ class WorkerError(ItfError, RuntimeError):
 
 
 class WorkerTimeoutError(WorkerError, TimeoutError):
-    """A wait for a worker, or for what workers share, took longer than it may.
+    """A wait for a worker, or for an object that workers share, timed out.
 
-    Its text says for each worker where it is.
+    The message shows the stack of each worker.
     """
 
 
 class WorkerDiedError(WorkerError):
-    """A worker ended without a word: it was killed, or left by ``os._exit`` or ``sys.exit``.
+    """A worker ended without a result: it was killed, or called ``os._exit`` or ``sys.exit``.
 
     Attributes:
         worker: The worker's name.
-        exitcode: Its exit code, negative for a signal as in `multiprocessing`;
-            None if it cannot be known.
-        signal: The name of the signal that killed it, such as ``SIGKILL``; None if none did.
+        exitcode: Exit code, negative for a signal as in `multiprocessing`; None if the
+            code is unknown.
+        signal: Name of the signal that killed the worker, such as ``SIGKILL``; None if no
+            signal did.
     """
 
     def __init__(
@@ -136,11 +138,11 @@ class WorkerDiedError(WorkerError):
 
 
 class WorkerPicklingError(WorkerError, TypeError):
-    """Something cannot be sent from one process to another.
+    """An object cannot be pickled for another process.
 
     Attributes:
         worker: The worker's name.
-        variable: The name of what cannot be sent, as the message has it.
+        variable: Name of the object, as in the message.
     """
 
     def __init__(self, message: str, worker: str = "", variable: str = "") -> None:
@@ -149,19 +151,19 @@ class WorkerPicklingError(WorkerError, TypeError):
 
 
 class FaultInjectionError(ItfError, TypeError):
-    """A fault cannot be injected there."""
+    """A fault cannot be injected at this target."""
 
 
 class FaultTimeoutError(ItfError, TimeoutError):
-    """A call hung for longer than its plan allows, or a plan did not hit in time."""
+    """An injected hang exceeded its time limit, or a plan did not hit in time."""
 
 
 class InjectedFaultError(ItfError, RuntimeError):
-    """The failure that a test asked for with a plan that does not say which.
+    """Injected failure of a fault plan that specifies no other exception.
 
     Attributes:
-        target: What was called, such as ``shop.cache.load``.
-        call: The number of the call that failed.
+        target: Name of the called function, such as ``shop.cache.load``.
+        call: Number of the call that failed, from 1.
     """
 
     def __init__(self, message: str, target: str = "", call: int = 0) -> None:
@@ -171,14 +173,14 @@ class InjectedFaultError(ItfError, RuntimeError):
 
 
 class InterleavingError(ItfError, AssertionError):
-    """Functions that run as threads failed in one of their interleavings.
+    """One interleaving of several functions, run as threads, failed.
 
-    What a function or the check raised is its cause (``__cause__``).
+    The exception of the function or of the check is the cause (``__cause__``).
 
     Attributes:
-        seed: With it, and ``runs=1``, the same interleaving runs again.
-        run: The number of the run that failed, from 1.
-        schedule: The turns of the threads that led to it, a line each.
+        seed: Seed that repeats this interleaving, together with ``runs=1``.
+        run: Number of the run that failed, from 1.
+        schedule: Steps of the threads up to the failure, one line for each switch.
     """
 
     def __init__(
@@ -191,11 +193,11 @@ class InterleavingError(ItfError, AssertionError):
 
 
 class InterleavingDeadlockError(InterleavingError):
-    """Threads wait for each other, or for something that nobody will give.
+    """All threads of an interleaving are blocked.
 
     Attributes:
-        circle: The names of the threads that wait for each other, the first one
-            again at the end; empty if they do not wait in a circle.
+        circle: Names of the threads that wait for one another; the first name is repeated
+            at the end.  Empty if the waits form no cycle.
     """
 
     def __init__(
@@ -211,23 +213,23 @@ class InterleavingDeadlockError(InterleavingError):
 
 
 class InterleavingTimeoutError(InterleavingError, TimeoutError):
-    """A run did not end in time: a function turns in a circle, or is blocked outside of Python."""
+    """A run did not end in time: a function loops, or is blocked where itf cannot see."""
 
 
 class MockParserError(ItfError, RuntimeError):
-    """The failure that a test asked a mock parser for."""
+    """Configured failure of a mock parser."""
 
 
 class TaskTimeoutError(ItfError, TimeoutError):
-    """A coroutine did not end in time, or refused to be cancelled."""
+    """A coroutine did not end in time, or ignored its cancellation."""
 
 
 class CounterTimeoutError(ItfError, TimeoutError):
-    """A counter did not get where it was waited for.
+    """A counter did not reach a value in time.
 
     Attributes:
-        wanted: The value that was waited for.
-        value: The value that it had in the end.
+        wanted: The expected value.
+        value: The value at the timeout.
     """
 
     def __init__(self, message: str, wanted: int = 0, value: int = 0) -> None:
@@ -237,10 +239,10 @@ class CounterTimeoutError(ItfError, TimeoutError):
 
 
 class AsyncDeadlockError(ItfError, RuntimeError):
-    """All tasks of a loop are blocked, and nothing is left that could wake one of them.
+    """All tasks of an event loop are blocked, and no event can resume one of them.
 
     Attributes:
-        tasks: The names of the tasks; the message has their stacks.
+        tasks: Names of the tasks; the message shows their stacks.
     """
 
     def __init__(self, message: str, tasks: Sequence[str] = ()) -> None:
@@ -249,4 +251,4 @@ class AsyncDeadlockError(ItfError, RuntimeError):
 
 
 class TimingError(ItfError, RuntimeError):
-    """A timing was ended that was not started, or asked for and never taken."""
+    """A timing failed, was stopped without a start, or was requested but never measured."""

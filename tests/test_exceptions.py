@@ -1,4 +1,4 @@
-"""What itf itself raises."""
+"""Tests of the exceptions of itf."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itf import exceptions
 
 class ExceptionsTest(unittest.TestCase):
     def test_every_class_is_an_itf_error_and_a_fitting_standard_one(self) -> None:
-        """Code that catches ValueError or TimeoutError keeps working."""
+        """Each exception derives from ItfError and from a fitting standard exception."""
         for name in exceptions.__all__:
             self.assertTrue(issubclass(getattr(exceptions, name), exceptions.ItfError), name)
         self.assertTrue(issubclass(exceptions.FormatError, ValueError))
@@ -18,7 +18,7 @@ class ExceptionsTest(unittest.TestCase):
         self.assertTrue(issubclass(exceptions.WorkspaceError, OSError))
 
     def test_errors_carry_their_objects_also_between_processes(self) -> None:
-        """Message and attributes survive a pickle."""
+        """Message and attributes are the same after pickling."""
         for error, attributes in (
             (exceptions.ConfigCycleError("m", ["a", "b", "a"]), {"keys": ("a", "b", "a")}),
             (

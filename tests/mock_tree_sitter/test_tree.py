@@ -168,7 +168,7 @@ class DamageTest(SyntaxTestCase):
                 self.assert_sound(tree)
 
     def test_errors_are_nodes(self) -> None:
-        """An ERROR contains the invalid source, is an extra, and sets has_error of its ancestors."""
+        """An ERROR contains the invalid source, is an extra, and its ancestors have an error."""
         root = parse("x = = 3\ny").root_node
         error, statement = root.children
         self.assertEqual(("ERROR", True, True), (error.type, error.is_error, error.is_extra))
