@@ -17,18 +17,21 @@ Code written for ``tree_sitter`` runs on these classes unchanged.  The parsers o
 #   lookup.py                      finds nodes by position; S-expressions
 #   tree_comparison.py             where two trees differ
 #
-# Parser for Python, complete; each of these classes inherits from the one before:
-#   python_lines.py                tokenizer, one logical line at a time
+# Parser for Python, complete; the classes from python_reader.py to python_statements.py
+# each inherit from the one before:
+#   python_lines.py                tokenizer, one logical line at a time; python_tokens.py
 #   python_names.py                identifiers of newer Unicode versions
 #   python_reader.py               current token, lookahead, error recovery
 #   python_strings.py  python_brackets.py  python_expressions.py  python_types.py
 #   python_simple.py  python_statements.py
+#   python_operators.py            precedence of operators
 #   python_grammar.py              node kinds of tree-sitter-python
 #
 # Parser for all other languages; recognizes functions, classes, blocks and statements:
 #   structural.py                  the parser; structural_state.py has its state
 #   structural_lexemes.py          nested comments, template strings
-#   structural_languages.py        tables for JavaScript, Rust and C
+#   structural_grammar.py          description of a language
+#   structural_languages.py        the descriptions of JavaScript, Rust and C
 #   preprocessor.py                preprocessor lines of C
 
 from itf.mock_tree_sitter.corruption import corrupt

@@ -60,15 +60,6 @@ class Grammar:
         """Return whether a kind is a grammar rule, not a token."""
         return number == ERROR or self.named[number]
 
-    def number(self, kind: str) -> int:
-        """Return the number of a kind; if there is one of a rule and one of a text, the rule's.
-
-        Raises:
-            KeyError: There is no such kind.
-        """
-        found = self.ids.get(kind)
-        return self.token_ids[kind] if found is None else found
-
 
 def words(text: str) -> list[str]:
     """Split a string of names, so that long lists need no quotes and commas."""

@@ -6,83 +6,30 @@ import abc
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from itf.mock_tree_sitter.grammar import words
 from itf.mock_tree_sitter.python_brackets import BracketParser
 from itf.mock_tree_sitter.python_grammar import PYTHON
-from itf.mock_tree_sitter.python_reader import NAMES, Steps, UnexpectedSyntaxError
+from itf.mock_tree_sitter.python_operators import (
+    AND,
+    BEGINS,
+    BINARY,
+    BRACKETS,
+    COMPARE,
+    ENDS_SIMPLE,
+    LAMBDA,
+    LAST_FIELDS,
+    LEFT_ASSOCIATIVE,
+    NOT,
+    OR,
+    PATTERNS,
+    PREFIXES,
+    SIMPLE,
+    TARGETS,
+)
+from itf.mock_tree_sitter.python_reader import Steps, UnexpectedSyntaxError
 
 __all__ = ["ExpressionParser"]
 
 __unittest = True
-
-# Precedence of operators in tree-sitter-python.  It differs from Python's: "^" binds
-# more tightly than "&", and "await" binds less tightly than "**".
-_NAMED, _LAMBDA, _CONDITION, _OR, _AND, _NOT, _COMPARE, _BIT_OR, _BIT_AND, _XOR = range(1, 11)
-_SHIFT, _PLUS, _TIMES, _UNARY, _POWER = range(11, 16)
-
-_BINARY: Final = {
-    "or": _OR,
-    "and": _AND,
-    "|": _BIT_OR,
-    "&": _BIT_AND,
-    "^": _XOR,
-    "<<": _SHIFT,
-    ">>": _SHIFT,
-    "+": _PLUS,
-    "-": _PLUS,
-    "*": _TIMES,
-    "/": _TIMES,
-    "//": _TIMES,
-    "%": _TIMES,
-    "@": _TIMES,
-    "**": _POWER,
-    "<": _COMPARE,
-    "<=": _COMPARE,
-    "==": _COMPARE,
-    "!=": _COMPARE,
-    "<>": _COMPARE,
-    ">": _COMPARE,
-    ">=": _COMPARE,
-    "in": _COMPARE,
-    "is": _COMPARE,
-    "not": _COMPARE,
-    "if": _CONDITION,
-    ":=": _NAMED,
-}
-_PREFIXES: Final = {
-    "-": (_UNARY, "unary_operator"),
-    "+": (_UNARY, "unary_operator"),
-    "~": (_UNARY, "unary_operator"),
-    "not": (_NOT, "not_operator"),
-    "await": (_UNARY, "await"),
-}
-# Field of the last operand, by the kind of the node.
-_LAST_FIELDS: Final = {
-    "binary_operator": "right",
-    "boolean_operator": "right",
-    "unary_operator": "argument",
-    "not_operator": "argument",
-    "lambda": "body",
-    "named_expression": "value",
-}
-_SIMPLE: Final = NAMES | {"integer", "float", "true", "false", "none", "ellipsis"}
-_BRACKETS: Final = frozenset({"(", "[", "{", "string_start"})
-_BEGINS: Final = _SIMPLE | _BRACKETS | _PREFIXES.keys() | {"lambda", "*"}
-# Tokens after a simple operand that show that the operand is the whole expression.
-_ENDS_SIMPLE: Final = frozenset({",", ")", "]", "}", "end", "=", ":", "format:"})
-
-# Kind of a node as the target of an assignment, by its kind as an expression.
-_PATTERNS: Final = {
-    PYTHON.ids["tuple"]: "tuple_pattern",
-    PYTHON.ids["parenthesized_expression"]: "tuple_pattern",
-    PYTHON.ids["list"]: "list_pattern",
-    PYTHON.ids["list_splat"]: "list_splat_pattern",
-}
-_TARGETS: Final = frozenset(
-    {PYTHON.ids[kind] for kind in ("identifier", "subscript", "attribute")}
-    | {PYTHON.token_ids[token] for token in "()[],*"}
-    | {PYTHON.ids[extra] for extra in ("comment", "line_continuation")}
-)
 
 
 class _PendingOperator(NamedTuple):
@@ -117,16 +64,16 @@ class ExpressionParser(BracketParser):
         while True:
             low = builder.mark()
             kind = self.kind
-            if kind in _SIMPLE:
+            if kind in SIMPLE:
                 node = self.shift()
-            elif kind in _PREFIXES:
+            elif kind in PREFIXES:
                 self._open_prefix(pending, low)
                 continue
             elif kind == "lambda":
                 yield self._lambda_head()
-                pending.append(_PendingOperator(_LAMBDA, "lambda", low))
+                pending.append(_PendingOperator(LAMBDA, "lambda", low))
                 continue
-            elif kind in _BRACKETS:
+            elif kind in BRACKETS:
                 node = yield _ATOMS[kind](self)
             else:
                 raise UnexpectedSyntaxError
@@ -143,10 +90,10 @@ class ExpressionParser(BracketParser):
                     node = yield self.subscript(low, node)
                 else:
                     break
-            precedence = _BINARY.get(kind, 0)
+            precedence = BINARY.get(kind, 0)
             if precedence and self._ends_expression(kind, conditional, within):
                 precedence = 0
-            limit = precedence - 1 if kind in _LEFT_ASSOCIATIVE else precedence
+            limit = precedence - 1 if kind in LEFT_ASSOCIATIVE else precedence
             while pending and pending[-1].precedence > limit and pending[-1].kind != "if":
                 low = pending[-1].low
                 node = self._reduce(pending.pop(), node)
@@ -170,8 +117,8 @@ class ExpressionParser(BracketParser):
         return kind == "not" and self.peek() != "in"
 
     def _open_prefix(self, pending: list[_PendingOperator], low: int) -> None:
-        precedence, kind = _PREFIXES[self.kind]
-        if kind == "not_operator" and pending and pending[-1].precedence > _NOT:
+        precedence, kind = PREFIXES[self.kind]
+        if kind == "not_operator" and pending and pending[-1].precedence > NOT:
             raise UnexpectedSyntaxError  # `a + not b`
         operator = self.shift()
         if kind == "unary_operator":
@@ -182,10 +129,10 @@ class ExpressionParser(BracketParser):
         self, pending: list[_PendingOperator], precedence: int, low: int, node: int
     ) -> None:
         builder, kind = self.builder, self.kind
-        if precedence == _COMPARE:
+        if precedence == COMPARE:
             # A chain such as a < b < c is a single node.
-            if not pending or pending[-1].precedence < _COMPARE:
-                pending.append(_PendingOperator(_COMPARE, "comparison_operator", low))
+            if not pending or pending[-1].precedence < COMPARE:
+                pending.append(_PendingOperator(COMPARE, "comparison_operator", low))
             self._comparison()
         elif kind == "if":
             self.shift()
@@ -199,7 +146,7 @@ class ExpressionParser(BracketParser):
         else:
             builder.set_field(node, "left")
             builder.set_field(self.shift(), "operator")
-            boolean = precedence in (_OR, _AND)
+            boolean = precedence in (OR, AND)
             pending.append(
                 _PendingOperator(
                     precedence, "boolean_operator" if boolean else "binary_operator", low
@@ -216,7 +163,7 @@ class ExpressionParser(BracketParser):
         builder.set_field(operator, "operators")
 
     def _reduce(self, pending: _PendingOperator, node: int) -> int:
-        field = _LAST_FIELDS.get(pending.kind)
+        field = LAST_FIELDS.get(pending.kind)
         if field is not None:
             self.builder.set_field(node, field)
         return self.builder.node(pending.kind, pending.low)
@@ -248,7 +195,7 @@ class ExpressionParser(BracketParser):
             self.shift()
             yield self.expression()
             return self.builder.node("list_splat", low)
-        if self.kind in _SIMPLE and self.peek() in _ENDS_SIMPLE:
+        if self.kind in SIMPLE and self.peek() in ENDS_SIMPLE:
             return self.shift()
         return (yield self.expression())
 
@@ -264,7 +211,7 @@ class ExpressionParser(BracketParser):
     @property
     def begins_expression(self) -> bool:
         """Whether the current token can begin an expression, possibly with a star."""
-        return self.kind in _BEGINS
+        return self.kind in BEGINS
 
     def expressions(self, kind: str | None = "expression_list") -> Steps:
         """Parse one or more expressions, separated by commas.
@@ -330,15 +277,12 @@ class ExpressionParser(BracketParser):
         while waiting:
             node = waiting.pop()
             kind = builder.kind_of(node)
-            if kind in _PATTERNS:
-                builder.set_kind(node, _PATTERNS[kind])
+            if kind in PATTERNS:
+                builder.set_kind(node, PATTERNS[kind])
                 waiting.extend(builder.children(node))
-            elif kind not in _TARGETS:
+            elif kind not in TARGETS:
                 raise UnexpectedSyntaxError
 
-
-# Operators that group from the left: a - b - c is (a - b) - c.
-_LEFT_ASSOCIATIVE: Final = frozenset(words("or and | & ^ << >> + - * / // % @"))
 
 _ATOMS: Final[dict[str, Callable[[ExpressionParser], Steps]]] = {
     "(": ExpressionParser.parenthesized,

@@ -6,85 +6,34 @@ Any input is accepted; bytes that are no token become tokens of the kind ``stray
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from itf.mock_tree_sitter.grammar import words
 from itf.mock_tree_sitter.python_names import is_name
+from itf.mock_tree_sitter.python_tokens import (
+    BEGINS_STATEMENT,
+    BODIES,
+    COMMENT,
+    CONTINUATION,
+    CONVERSION,
+    FORMATS,
+    HAS_FIELDS,
+    INDENT,
+    JOINED,
+    KEYWORDS,
+    NEWLINE,
+    NUMBER,
+    OPERATOR,
+    REAL,
+    STRING,
+    TAB_WIDTH,
+    TEXTS,
+    TOKEN,
+    WORD,
+)
 
 __all__ = ["Comment", "Line", "PythonLines"]
 
 __unittest = True
-
-_KEYWORDS: Final = {
-    word.encode(): word
-    for word in words(
-        "and as assert async await break class continue def del elif else except finally for from "
-        "global if import in is lambda nonlocal not or pass raise return try while with yield "
-        # Soft keywords; the parser decides whether they are keywords or names.
-        "match type lazy print exec"
-    )
-} | {b"None": "none", b"True": "true", b"False": "false"}
-
-# White space between tokens.  As in tree-sitter-python, it includes the byte order
-# mark, the word joiner and the zero-width space.
-_SPACE: Final = rb"(?:[ \t\r\f\v]|\xef\xbb\xbf|\xe2\x81\xa0|\xe2\x80\x8b)*+"
-_INDENT: Final = re.compile(_SPACE)
-_JOINED: Final = re.compile(rb"\\\r?\n")
-# Columns of indentation per tab, as in tree-sitter-python.
-_TAB_WIDTH: Final = 8
-
-_STRING, _WORD, _NUMBER, _OPERATOR, _NEWLINE, _COMMENT, _CONTINUATION = range(1, 8)
-_TOKEN: Final = re.compile(
-    _SPACE + rb"(?:"
-    # Strings must be tried before words, because a prefix such as f looks like a word.
-    # A word can contain bytes above 127: they are part of a non-ASCII letter.
-    rb"([rRuUbBfFtT]{0,2}(?:'''|\"\"\"|'|\"))"
-    rb"|([A-Za-z_\x80-\xff][\w\x80-\xff]*)"
-    rb"|(0[xX][\da-fA-F_]+[lL]?|0[oO][0-7_]+[lL]?|0[bB][01_]+[lL]?"
-    rb"|(?:\d[\d_]*(?:\.(?:\d[\d_]*)?)?|\.\d[\d_]*)(?:[eE][+-]?\d[\d_]*)?[jJlL]?)"
-    rb"|(\.\.\.|\*\*=?|//=?|>>=?|<<=?|->|:=|[-+*/%@&|^=!<>]=|<>|[-+*/%@&|^=<>~.,:;()\[\]{}])"
-    rb"|(\n|\Z)"
-    rb"|(#)"
-    rb"|(" + _JOINED.pattern + rb")"
-    rb"|([\s\S]))"
-)
-_REAL: Final = re.compile(rb"[\d_]*(?:\.|[eE])")
-
-# Matches inside a plain string, by quote.  The group is the end of the string: the
-# closing quote, or the line end in a string that is not triple-quoted.
-_BODIES: Final = {
-    b"'": re.compile(rb"\\[\s\S]|('|\n)"),
-    b'"': re.compile(rb'\\[\s\S]|("|\n)'),
-    b"'''": re.compile(rb"\\[\s\S]|(''')"),
-    b'"""': re.compile(rb'\\[\s\S]|(""")'),
-}
-# Matches inside the text of an f-string, by quote.  The group is the end of the piece
-# of text: a brace, the closing quote, or the line end.  Backslashes do not escape braces.
-_ESCAPED: Final = rb"\\N\{[^{}\n'\"]*\}|\\[^{}]|\{\{|\}\}"
-_TEXTS: Final = {
-    b"'": re.compile(_ESCAPED + rb"|([{}'\n])"),
-    b'"': re.compile(_ESCAPED + rb'|([{}"\n])'),
-    b"'''": re.compile(_ESCAPED + rb"|([{}]|''')"),
-    b'"""': re.compile(_ESCAPED + rb'|([{}]|""")'),
-}
-# Matches inside the format specifier of a replacement field, by quote.  The group is
-# its end: a brace, the closing quote, or the line end.
-_FORMATS: Final = {
-    b"'": re.compile(rb"([{}\n'])"),
-    b'"': re.compile(rb'([{}\n"])'),
-    b"'''": re.compile(rb"([{}]|''')"),
-    b'"""': re.compile(rb'([{}]|""")'),
-}
-_HAS_FIELDS: Final = re.compile(rb"[fFtT]")
-_CONVERSION: Final = re.compile(rb"![A-Za-z]+")
-
-# Error recovery: if a line inside brackets begins with such a keyword, a closing
-# bracket is missing.  The logical line ends there, so that the rest is parsed normally.
-_BEGINS_STATEMENT: Final = re.compile(
-    rb"[ \t]*+(?:(?:def|class|return|while|with|try|raise|assert|del|pass|break|continue|global"
-    rb"|nonlocal|import|except|finally|elif)\b|async[ \t]+(?:def|with)\b"
-    rb"|lazy[ \t]+(?:import|from)\b)"
-)
 
 
 class Comment(NamedTuple):
@@ -143,14 +92,14 @@ class PythonLines:
         source = self._source
         while True:
             begin = self._position
-            start = _INDENT.match(source, begin).end()  # type: ignore[union-attr]
+            start = INDENT.match(source, begin).end()  # type: ignore[union-attr]
             following = source[start : start + 1]
             if following == b"#":
                 self._position = self._end_of_comment(start)
                 comments.append(Comment(self._column(begin, start), start, self._position))
             elif following == b"\n":
                 self._position = start + 1
-            elif (joined := _JOINED.match(source, start)) is not None:
+            elif (joined := JOINED.match(source, start)) is not None:
                 self._position = joined.end()
             else:
                 break
@@ -167,7 +116,7 @@ class PythonLines:
             if byte in b"\r\f":
                 column = 0
             elif byte in b" \t":
-                column += 1 if byte == ord(" ") else _TAB_WIDTH
+                column += 1 if byte == ord(" ") else TAB_WIDTH
         return column
 
     def _end_of_comment(self, start: int) -> int:
@@ -183,37 +132,37 @@ class PythonLines:
     def _read(self) -> None:
         """Read tokens up to the end of the logical line or of the source."""
         source, kinds, starts, ends = self._source, self._kinds, self._starts, self._ends
-        token, keywords = _TOKEN.match, _KEYWORDS
+        token, keywords = TOKEN.match, KEYWORDS
         while True:
             # Never None: the last alternative matches any byte.
             match = token(source, self._position)
             group: int = match.lastindex  # type: ignore[union-attr, assignment]
             start, end = match.span(group)  # type: ignore[union-attr]
             self._position = end
-            if group == _WORD:
+            if group == WORD:
                 word = source[start:end]
                 known = word.isascii() or is_name(word)
                 kinds.append(keywords.get(word, "identifier") if known else "stray")
                 starts.append(start)
                 ends.append(end)
-            elif group == _OPERATOR:
+            elif group == OPERATOR:
                 self._operator(start, end)
-            elif group == _NEWLINE:
+            elif group == NEWLINE:
                 inside = self._depth > 0 or self._fields
-                if start == end or not inside or _BEGINS_STATEMENT.match(source, end):
+                if start == end or not inside or BEGINS_STATEMENT.match(source, end):
                     self._depth = 0
                     self._fields.clear()
                     return
-            elif group == _NUMBER:
+            elif group == NUMBER:
                 hexadecimal = source[start + 1 : start + 2] in (b"x", b"X")
-                real = not hexadecimal and _REAL.match(source, start, end)
+                real = not hexadecimal and REAL.match(source, start, end)
                 self._add("float" if real else "integer", start, end)
-            elif group == _STRING:
+            elif group == STRING:
                 self._string(start, end)
-            elif group == _COMMENT:
+            elif group == COMMENT:
                 self._position = self._end_of_comment(start)
                 self._add("comment", start, self._position)
-            elif group == _CONTINUATION:
+            elif group == CONTINUATION:
                 self._add("line_continuation", start, end)
             else:
                 self._stray(start)
@@ -238,7 +187,7 @@ class PythonLines:
 
     def _stray(self, start: int) -> None:
         if self._fields and self._depth == self._fields[-1].depth:
-            match = _CONVERSION.match(self._source, start)
+            match = CONVERSION.match(self._source, start)
             if match is not None:
                 self._position = match.end()
                 self._add("type_conversion", start, match.end())
@@ -254,11 +203,11 @@ class PythonLines:
         while self._kinds[-1:] == ["line_continuation"]:
             for column in (self._kinds, self._starts, self._ends):
                 column.pop()
-        if _HAS_FIELDS.search(prefix):
+        if HAS_FIELDS.search(prefix):
             self._add("string_start", start, end)
             self._read_text(quote, end)
             return
-        stop = self._find(_BODIES[quote], end)
+        stop = self._find(BODIES[quote], end)
         # Inside a field, a quote like that of the enclosing string can open an inner
         # string (Python 3.12).  If the inner string would have no end, the quote
         # closes the enclosing string instead, and the field is broken.
@@ -295,7 +244,7 @@ class PythonLines:
         """Read the text of an f-string up to the next field or the end of the string."""
         source = self._source
         while True:
-            stop = self._find(_TEXTS[quote], position)
+            stop = self._find(TEXTS[quote], position)
             if stop > position:
                 self._add("string_content", position, stop)
             following = source[stop : stop + 1]
@@ -314,7 +263,7 @@ class PythonLines:
         source = self._source
         while True:
             field = self._fields[-1]
-            stop = self._find(_FORMATS[field.quote], position)
+            stop = self._find(FORMATS[field.quote], position)
             following = source[stop : stop + 1]
             position = self._position = stop + 1
             if following == b"{":

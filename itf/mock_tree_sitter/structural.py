@@ -11,7 +11,7 @@ from typing import Final
 from itf.mock_tree_sitter.grammar import ERROR
 from itf.mock_tree_sitter.node_table import NodeTable
 from itf.mock_tree_sitter.preprocessor import directive
-from itf.mock_tree_sitter.structural_languages import Rule, Structure
+from itf.mock_tree_sitter.structural_grammar import Rule, Structure
 from itf.mock_tree_sitter.structural_lexemes import comment_end, template_end
 from itf.mock_tree_sitter.structural_state import Frame, Statement
 from itf.mock_tree_sitter.tree_builder import TreeBuilder

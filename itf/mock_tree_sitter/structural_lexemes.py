@@ -1,6 +1,7 @@
 """End of nested lexemes (block comments of Rust, templates of JavaScript).
 
-A regular expression cannot find it, because such lexemes contain lexemes of the same kind.
+A regular expression cannot find the end, because such lexemes contain lexemes of the
+same kind.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itf.mock_tree_sitter.structural_languages import Rule
+from itf.mock_tree_sitter.structural_grammar import Rule
 
 __all__ = ["Frame", "Statement"]
 
