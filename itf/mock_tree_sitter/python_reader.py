@@ -182,7 +182,7 @@ class PythonReader:
         return self._starts[self._at], self._ends[self._at]
 
     def peek(self, distance: int = 1) -> str:
-        """Return the kind of the token at a distance after the current one, without extras."""
+        """Return the kind of a later token: 1 is the next one; extras are not counted."""
         kinds, at = self._kinds, self._at
         while distance and at + 1 < len(kinds):
             at += 1

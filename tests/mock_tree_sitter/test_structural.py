@@ -264,7 +264,7 @@ class SampleTest(SyntaxTestCase):
         self.assertEqual(("expression_statement", False), (statement.type, statement.has_error))
 
 
-class DamageTest(SyntaxTestCase):
+class ErrorRecoveryTest(SyntaxTestCase):
     def test_code_around_an_error_is_parsed(self) -> None:
         """Unmatched brackets are an ERROR or a missing node; the rest is parsed."""
         for language, source, kinds in (

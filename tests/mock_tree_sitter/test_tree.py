@@ -128,7 +128,7 @@ class EditTest(SyntaxTestCase):
         self.assertEqual(Point(1, 0), changed.start_point)
 
 
-class DamageTest(SyntaxTestCase):
+class ErrorRecoveryTest(SyntaxTestCase):
     def test_code_around_an_error_is_parsed(self) -> None:
         """The definitions before and after invalid source are parsed without an error."""
         before, after = "def before(a):\n    return a\n", "class After:\n    def g(self): pass\n"
