@@ -7,10 +7,10 @@
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   file_generation/         files, trees and projects to test with
 #   guard/  faults/          what a test leaves behind; what fails, when and how
-#   loops/                   event loops, and the tasks in them
-#   measures/                samples of time, statistics, comparisons
+#   event_loops/             virtual time, shuffled order, deadlines of tasks
+#   performance/             timing, statistics, comparison
 #   interleaving/            threads in an order chosen by a seed
-#   syntax/                  parsers and trees like those of tree-sitter
+#   mock_tree_sitter/        parsers and trees with tree-sitter's Python API
 #   timeline.py              what happened, in order
 #   tracebacks.py            stack frames of user code, without those of itf
 #   fork_safety.py           hooks at os.fork, locks that are free in a forked child

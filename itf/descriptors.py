@@ -1,4 +1,4 @@
-"""File descriptors that go to a worker with the process that is being started."""
+"""Owned file descriptors, which can be passed to a process that is being started."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ __all__ = ["Descriptor", "anonymous_file", "handle_for_child", "receive"]
 
 __unittest = True
 
-# By a name of our own: a test that has it fail means its own calls.
+# Bound at import, so that a fault injected into os.close does not break itf itself.
 _close = os.close
 
 
 class Descriptor:
-    """A file descriptor with an owner: closed once, and at the latest with the object.
+    """File descriptor that is closed exactly once, at the latest when the object is deleted.
 
-    A forked worker inherits it; under the other start methods it can be
-    pickled, but only while a process is being started.
+    A forked worker inherits the descriptor.  With the other start methods, the
+    object can be pickled, but only while a process is being started.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
 
     def close(self) -> None:
-        """Close it; if it is closed, do nothing."""
+        """Close the descriptor, unless it is closed already."""
         number, self.number = self.number, -1
         if number >= 0:
             _close(number)
 
     def __del__(self, close: Callable[[int], object] = os.close) -> None:
-        # At interpreter exit, module globals may be gone, and a lazy import (3.15) can
-        # no longer be resolved. So os.close is bound as a default, and nothing else is used.
+        # At interpreter exit, module globals may be None, and lazy imports (3.15) can no
+        # longer be resolved.  So os.close is a default argument, and no global is used.
         number, self.number = self.number, -1
         if number >= 0:
-            try:  # noqa: SIM105 - contextlib may be gone, too
+            try:  # noqa: SIM105 - contextlib may be None, too
                 close(number)
             except OSError:
-                pass  # closed by somebody else
+                pass  # other code closed the descriptor
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (receive, (handle_for_child(self.number),))
 
 
-# By number: two pickles that a process begins with may both bring a descriptor.
+# Descriptors received by this process, by number.  The preparation data and the process
+# object are two pickles; both can contain the same descriptor.
 _received: weakref.WeakValueDictionary[int, Descriptor] = weakref.WeakValueDictionary()
 
 
 def receive(handle: Any) -> Descriptor:
-    """Return the descriptor that this process has got by what `handle_for_child` returned."""
+    """Return the Descriptor for a handle from `handle_for_child`, in the new process."""
     number = handle.detach()
     known = _received.get(number)
     if known is not None and known.number == number:
@@ -61,13 +62,14 @@ def receive(handle: Any) -> Descriptor:
 
 
 def handle_for_child(number: int) -> Any:
-    """Return what can be pickled for the process that is being started to get a descriptor.
+    """Return a picklable handle that duplicates a descriptor for the process being started.
 
-    It is the same one each time: no descriptor can be passed to one process twice.
+    Each call for the same process returns the same handle, because `multiprocessing`
+    fails if a descriptor is passed to one process twice.
     """
     from multiprocessing.context import get_spawning_popen
 
-    # Here, for Windows has not got it.
+    # Imported here, because DupFd does not exist on Windows.
     from multiprocessing.reduction import DupFd
 
     popen = get_spawning_popen()
@@ -78,9 +80,9 @@ def handle_for_child(number: int) -> Any:
 
 
 def anonymous_file(name: str) -> Descriptor:
-    """Make a file without a path, in memory where there is such a thing.
+    """Create a file without a path: in memory on Linux, elsewhere a deleted temporary file.
 
-    It is gone when the last descriptor of it is closed, however its owners end.
+    The operating system frees the file with its last descriptor, also after a SIGKILL.
     """
     if hasattr(os, "memfd_create"):
         return Descriptor(os.memfd_create(name, os.MFD_CLOEXEC))

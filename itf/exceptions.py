@@ -154,7 +154,7 @@ class FaultInjectionError(ItfError, TypeError):
 
 
 class FaultTimeoutError(ItfError, TimeoutError):
-    """A call hung for longer than its plan allows, or a plan did not hit in time."""
+    """An injected hang exceeded its time limit, or a plan did not hit in time."""
 
 
 class InjectedFaultError(ItfError, RuntimeError):

@@ -1,7 +1,7 @@
-"""The three standard formats and the timeline event, and their way to JSON and back.
+"""The three standard formats and the timeline event, and their conversion to and from JSON.
 
-The formats are plain dicts with exactly the keys named here.  What itf wants
-to add goes into ``context_data`` or ``metadata``, never beside them.
+The formats are plain dicts with exactly the keys listed here.  Additional data
+belongs into ``context_data`` or ``metadata``, never into further keys.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "ConfigChangeEvent",
     "ErrorContext",
-    "ErrorContextData",
     "ExceptionEntry",
     "ResourceRecord",
     "ResourceState",
@@ -34,16 +33,15 @@ __all__ = [
 __unittest = True
 
 SCHEMA_VERSION: Final = 1
-"""The version of the format that `event_to_json` writes and `event_from_json` reads."""
+"""Version of the format that `event_to_json` writes and `event_from_json` reads."""
 
 ResourceState = Literal["active", "released", "leaked"]
 
 
 class ExceptionEntry(TypedDict):
-    """One exception of a tree of causes, contexts and group members.
+    """One exception in the tree of causes, contexts and group members of an error.
 
-    ``id`` counts from 0, which is the captured error itself; ``parent_id`` and
-    ``relation`` are None there.
+    The error itself has ``id`` 0, and None as ``parent_id`` and ``relation``.
     """
 
     id: int
@@ -55,19 +53,15 @@ class ExceptionEntry(TypedDict):
     notes: list[str]
 
 
-class ErrorContextData(TypedDict, total=False):
-    """What ``context_data`` of an `ErrorContext` has; users add keys of their own."""
-
-    traceback: list[str]
-    call_stack: list[str]
-    exceptions: list[ExceptionEntry]
-    thread: str
-    process: int
-    task: str | None
-
-
 class ErrorContext(TypedDict):
-    """An error on its way from one module to another."""
+    """Error that propagates from one module to another.
+
+    itf writes these keys to ``context_data``; users can add their own:
+
+    - ``traceback``, ``call_stack``: lists of str
+    - ``exceptions``: list of `ExceptionEntry`
+    - ``thread``: name; ``process``: id; ``task``: name or None
+    """
 
     source_module: str
     target_module: str
@@ -80,7 +74,7 @@ class ErrorContext(TypedDict):
 
 
 class ConfigChangeEvent(TypedDict):
-    """A change of configuration at run time, and whom it affects."""
+    """Change of a configuration value at run time, with the modules that it affects."""
 
     config_path: str
     old_value: Any
@@ -90,7 +84,7 @@ class ConfigChangeEvent(TypedDict):
 
 
 class ResourceRecord(TypedDict):
-    """A resource, who owns it, and whether it was released."""
+    """Resource with its owner and its state."""
 
     resource_id: str
     resource_type: str
@@ -102,12 +96,12 @@ class ResourceRecord(TypedDict):
 
 
 class TimelineEvent(TypedDict):
-    """One thing that happened: when, in which test, and in whom.
+    """One event of a test: time, process, thread, task, and data.
 
-    ``process`` is the process id, ``thread`` and ``task`` are names (``task``
-    is None outside asyncio), ``timestamp`` is `time.time`, ``monotonic_ns`` is
-    `time.monotonic_ns`.  ``data`` is one of the three formats for the kinds
-    ``error``, ``config`` and ``resource``, and a plain dict for all others.
+    ``process`` is the process id.  ``thread`` and ``task`` are names; ``task``
+    is None outside asyncio.  ``timestamp`` is `time.time`, ``monotonic_ns`` is
+    `time.monotonic_ns`.  For the kinds ``error``, ``config`` and ``resource``,
+    ``data`` is one of the three formats; for all others, any dict.
     """
 
     schema: int
@@ -122,33 +116,37 @@ class TimelineEvent(TypedDict):
     data: Mapping[str, Any]
 
 
-# json refuses, as str() does, to write an int of thousands of digits.
+# Bits of the largest int written as a number.  Python refuses to convert an int of
+# more than 4,300 decimal digits (some 14,000 bits) to text.
 _MAX_BITS: Final = 4096
 
-# Deep enough for any real record, and far from the depth at which Python gives
-# up.  What lies deeper is shared by a copy, and shown by its repr in JSON.
+# Levels of nested containers.  Real records have fewer, and the recursion limit is far
+# away.  Below this level, a copy shares the value and JSON gets its repr.
 _MAX_DEPTH: Final = 50
 
-# Containers within containers that one event writes to JSON.  Ten lists of ten
-# times the same list, ten levels deep, are 10 GB; a real record has hundreds.
+# Containers that one event writes to JSON; a real record has hundreds.  Without a limit,
+# shared containers multiply: ten levels of lists with ten references each are 10 GB.
 _MAX_CONTAINERS: Final = 100_000
 
 
 def copy_containers(value: Any) -> Any:
-    """Copy dicts, lists, tuples and sets all the way down, and share everything else.
+    """Copy nested dicts, lists, tuples and sets, and share all other values.
 
-    What a record holds must not change when its owner goes on working with
-    the value; `copy.deepcopy` would fail on the locks, sockets and exceptions
-    that records hold as well.
+    A record must not change when the caller later changes the value.
+    `copy.deepcopy` fails on the locks, sockets and exceptions in records.
     """
     return _copy(value, 0, {})
 
 
 def _copy(value: Any, depth: int, known: dict[int, tuple[Any, Any]]) -> Any:
-    """Copy a value; ``known`` has what was copied before, by id, with the original kept alive.
+    """Copy a value.
 
-    So a tree whose nodes point back at their parents is copied once, not once
-    for every way through it.
+    Args:
+        value: The value.
+        depth: Number of containers around the value.
+        known: Copies made before, by id of the original, so that cycles and
+            shared containers are copied once.  The originals in it stay alive,
+            because another object could otherwise get the same id.
     """
     kind = type(value)
     if kind is set:
@@ -157,7 +155,7 @@ def _copy(value: Any, depth: int, known: dict[int, tuple[Any, Any]]) -> Any:
         return value
     if id(value) in known:
         return known[id(value)][1]
-    # list(): another thread may be adding an item while we copy.
+    # list() is atomic: a loop over the original fails if another thread changes it.
     if kind is list:
         items: list[Any] = []
         known[id(value)] = value, items
@@ -175,7 +173,7 @@ def _copy(value: Any, depth: int, known: dict[int, tuple[Any, Any]]) -> Any:
 
 
 def describe_exception(error: BaseException) -> dict[str, Any]:
-    """Return what JSON keeps of an exception: type, module, message and notes."""
+    """Return an exception as a dict for JSON: type, module, message and notes."""
     return {
         "type": type(error).__qualname__,
         "module": type(error).__module__,
@@ -185,23 +183,23 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
 
 
 def to_jsonable(value: Any) -> Any:
-    """Return what JSON can hold of a value.
+    """Convert a value to one that JSON can represent.
 
-    Exceptions become their description, values under a secret's key
-    `REDACTED`, and what JSON cannot hold its bounded ``repr``.
+    Exceptions become dicts (see `describe_exception`), values of secret keys become
+    `REDACTED`, and other values without a JSON type become their bounded ``repr``.
     """
     return _Conversion().plain(value)
 
 
 class _Conversion:
-    """One value on its way to JSON; it comes to an end in any case."""
+    """State of one conversion to JSON values, with limits for cycles, depth and size."""
 
     def __init__(self) -> None:
-        self._around: set[int] = set()  # the ids of the containers that we are inside of
+        self._around: set[int] = set()  # ids of the containers around the current value
         self._left = _MAX_CONTAINERS
 
     def plain(self, value: Any) -> Any:
-        # The type, not isinstance: a Mock(spec=dict) says that it is a dict.
+        # type() instead of isinstance(), which is True for a Mock(spec=dict) and dict.
         kind = type(value)
         if value is None or issubclass(kind, bool | str):
             return value
@@ -224,14 +222,14 @@ class _Conversion:
         self._around.add(id(value))
         try:
             return self._contents(value)
-        except Exception:  # noqa: BLE001 - a user's mapping may raise whatever it likes
+        except Exception:  # noqa: BLE001 - a user's mapping can raise anything
             return safe_repr(value)
         finally:
             self._around.discard(id(value))
 
     def _contents(self, value: Mapping[Any, Any] | list[Any] | tuple[Any, ...]) -> Any:
         if isinstance(value, list | tuple):
-            # A named tuple becomes a list, and yet its fields have names.
+            # A named tuple becomes a list, but its field names can name secrets.
             fields = getattr(value, "_fields", ()) if isinstance(value, tuple) else ()
             secret = {place for place, field in enumerate(fields) if is_secret_key(field)}
             return [
@@ -247,7 +245,7 @@ class _Conversion:
 
 
 def event_to_json(event: TimelineEvent) -> str:
-    """Return the event as one line of JSON, without the line's end.
+    """Return an event as one line of JSON, without a line end.
 
     Example:
         >>> from itf.timeline import Timeline
@@ -261,10 +259,10 @@ def event_to_json(event: TimelineEvent) -> str:
 
 
 def event_from_json(line: str) -> TimelineEvent:
-    """Read back what `event_to_json` wrote.
+    """Parse a line that `event_to_json` returned.
 
     Raises:
-        FormatError: The line is not JSON, not an event, or of a newer schema.
+        FormatError: The line is not JSON, not an event, or has another schema version.
     """
     import json
 

@@ -1,4 +1,4 @@
-"""Names that ``lazy import`` (Python 3.15) leaves unresolved: found, and resolved."""
+"""Search for and resolution of lazy imports (``lazy import``, Python 3.15, PEP 810)."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ __all__ = ["is_lazy", "lazy_names", "resolve_modules", "resolved_item"]
 
 __unittest = True
 
-# The type of what stands in a namespace until the name is first used; None before 3.15.
+# Type of the placeholder in a namespace until the first use of the name; None before 3.15.
 _LAZY: Final[Any] = getattr(types, "LazyImportType", None)
 
 
 def is_lazy(value: object) -> bool:
-    """Return whether a value is a lazy import that nobody has used yet.
+    """Return whether a value is the placeholder of a lazy import.
 
-    A function or a ``vars(module)`` sees such an object; a global name never does.
+    ``vars(module)`` can contain placeholders.  Reading a global name never returns
+    one, because Python resolves the import first.
     """
     return _LAZY is not None and type(value) is _LAZY
 
 
 def lazy_names(names: dict[str, Any]) -> list[str]:
-    """Return the names in a namespace that are lazy imports."""
+    """Return the names in a namespace whose lazy imports are not resolved."""
     if _LAZY is None:
         return []
     return [name for name, value in [*names.items()] if type(value) is _LAZY]
 
 
 def resolved_item(names: dict[str, Any], name: str) -> Any:
-    """Return the value of a name, and put it in the place of a lazy import.
+    """Return the value of a name, after resolving a lazy import.
 
-    The lazy import stays if it cannot be imported, whatever the module raises:
-    code that uses the name gets that error.
+    The module replaces the placeholder in the namespace.  If the import raises,
+    the placeholder stays, so that code that uses the name gets the error.
     """
     value = names[name]
     if not is_lazy(value):
         return value
     try:
         imported = value.resolve()
-    except Exception:  # noqa: BLE001 - the user's module may raise anything when it is imported
+    except Exception:  # noqa: BLE001 - a user's module can raise anything during its import
         return value
-    # Unless another thread has put something else there meanwhile.
+    # Another thread may have assigned another value during the import.
     if names.get(name) is value:
         names[name] = imported
     return names.get(name)
 
 
 def resolve_modules(*packages: str) -> None:
-    """Resolve the lazy imports of all modules of some packages that are loaded.
+    """Resolve the lazy imports in all loaded modules of the given packages.
 
-    Modules of the same packages that are loaded by this are resolved, too.  A
-    function that exchanges what `threading` or `time` have calls this before:
-    a module of itf that was loaded later would take the exchanged objects for
-    the real ones.
+    This includes modules of these packages that the resolution itself loads.  Code
+    that patches `threading` or `time` calls this first.  Otherwise, a module of itf
+    that is loaded later would import the patched objects instead of the real ones.
     """
     if _LAZY is None:
         return

@@ -1,11 +1,11 @@
-"""The tasks that an event loop still has; where there is none at all, that is known at once."""
+"""Pending tasks of an event loop, with a fast path for the usual case of none."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-# Imported where there is a loop: who has none need not wait for it.
+# Not imported at run time: importing asyncio is slow, and most users need no loop.
 if TYPE_CHECKING:
     import asyncio
 
@@ -13,9 +13,9 @@ __all__ = ["pending_tasks"]
 
 __unittest = True
 
-# Where asyncio keeps the tasks of all loops, up to 3.13; from 3.14 on, most of
-# them are where only `all_tasks` finds them.
-_KEPT_IN: Final[tuple[str, ...]] = {
+# Private sets of asyncio that contain the tasks of all loops, by Python version.  From
+# 3.14 on, most tasks are in linked lists in C, which only `asyncio.all_tasks` reads.
+_PRIVATE_TASK_SETS: Final[tuple[str, ...]] = {
     (3, 11): ("_all_tasks",),
     (3, 12): ("_scheduled_tasks", "_eager_tasks"),
     (3, 13): ("_scheduled_tasks", "_eager_tasks"),
@@ -23,15 +23,16 @@ _KEPT_IN: Final[tuple[str, ...]] = {
 
 
 def pending_tasks(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
-    """Return the tasks of a loop that are not done, as `asyncio.all_tasks` does.
+    """Return the tasks of a loop that are not done, like `asyncio.all_tasks`.
 
-    That takes as long as a test's other costs; at the end of a test there is
-    mostly no task in this process, done or not.
+    `asyncio.all_tasks` would double the overhead of a test.  It is skipped if the
+    process has no task at all, which is usual at the end of a test.
     """
     tasks: Any = sys.modules.get("asyncio.tasks")
     if tasks is None:
-        return set()  # with lazy imports: nobody has made a task yet
-    for name in _KEPT_IN or ("",):  # a name that nothing has: then asyncio is asked
+        return set()  # a lazy import of asyncio is not resolved, so no task exists
+    # "" is no attribute: an unknown Python version always calls asyncio.all_tasks.
+    for name in _PRIVATE_TASK_SETS or ("",):
         if getattr(tasks, name, True):
             found: set[asyncio.Task[Any]] = tasks.all_tasks(loop)
             return found

@@ -1,8 +1,8 @@
-"""Signatures of callables, without their annotations.
+"""Signatures of callables, without evaluating annotations.
 
-Since Python 3.14 annotations are evaluated when they are read (PEP 649), and
-`inspect.signature` reads them: a name that is imported under
-``if TYPE_CHECKING:`` is a `NameError` there.  itf needs parameters only.
+Since Python 3.14, annotations are evaluated when they are read (PEP 649), and
+`inspect.signature` reads them.  Names that are imported only under
+``if TYPE_CHECKING:`` then raise `NameError`.  itf needs only the parameters.
 """
 
 from __future__ import annotations
@@ -19,43 +19,44 @@ __unittest = True
 
 
 def _without_evaluation() -> dict[str, Any]:
-    """Return the options with which `inspect.signature` leaves names in annotations alone."""
+    """Return options that make `inspect.signature` return annotations as strings."""
     try:
         from annotationlib import Format  # type: ignore[import-not-found,unused-ignore]  # 3.14
     except ImportError:
-        return {}  # before Python 3.14 annotations were evaluated when the function was made
+        return {}  # before Python 3.14, annotations are evaluated at definition
     return {"annotation_format": Format.STRING}
 
 
-# For what is no function of Python: a class, whose signature `inspect` composes.
+# For callables whose annotations `_without_annotations` cannot remove, such as classes.
 _OPTIONS: Final = _without_evaluation()
 
 
 def signature_of(
     function: Callable[..., Any], *, follow_wrapped: bool = True
 ) -> inspect.Signature | None:
-    """Return the signature of a callable, None if the callable does not say.
+    """Return the signature of a callable; None if it has none, like some builtins.
 
-    No code of annotations runs for functions, methods and `functools.partial`
-    objects; for classes and other callables, no name in an annotation has to exist.
+    For functions, methods and `functools.partial` objects, no annotation is
+    evaluated.  For classes and other callables, names in annotations need not exist.
 
     Args:
-        function: Anything.
-        follow_wrapped: Whether a decorated function has the signature of the
-            function that it wraps, as `inspect.signature` says.
+        function: Any object.
+        follow_wrapped: Whether to return the signature of the wrapped function for
+            a decorated one, as in `inspect.signature`.
     """
     bare = _without_annotations(function, follow_wrapped)
     try:
         return inspect.signature(bare, follow_wrapped=follow_wrapped, **_OPTIONS)
-    except Exception:  # noqa: BLE001 - ValueError, TypeError, and whatever a class's annotations raise
+    except Exception:  # noqa: BLE001 - ValueError, TypeError, and any error of a class's annotations
         return _signature_of_call(bare, follow_wrapped)
 
 
 def _signature_of_call(function: Any, follow_wrapped: bool) -> inspect.Signature | None:
-    """Return the signature of the ``__call__`` of an object's class, None if it does not say.
+    """Return the signature of the ``__call__`` of an object's class; None without one.
 
-    `inspect` takes an object that has both ``__call__`` and ``__get__`` for a
-    method written in C; asgiref's, and so Django's, ``async_to_sync`` makes such objects.
+    `inspect` treats an object with both ``__call__`` and ``__get__`` as a method
+    written in C, and raises ValueError.  The ``async_to_sync`` of asgiref, which
+    Django uses, makes such objects.
     """
     call = inspect.getattr_static(type(function), "__call__", None)
     if not isinstance(call, types.FunctionType):
@@ -63,12 +64,15 @@ def _signature_of_call(function: Any, follow_wrapped: bool) -> inspect.Signature
     bound = _without_annotations(types.MethodType(call, function), follow_wrapped)
     try:
         return inspect.signature(bound, follow_wrapped=follow_wrapped, **_OPTIONS)
-    except Exception:  # noqa: BLE001 - as above; and a __call__ without parameters cannot be bound
+    except Exception:  # noqa: BLE001 - as above, or a __call__ without the parameter self
         return None
 
 
 def _without_annotations(function: Any, follow_wrapped: bool) -> Any:
-    """Return a copy of a function, method or partial that has the same parameters only."""
+    """Return a copy of a function, method or partial object without annotations.
+
+    Other callables are returned unchanged.
+    """
     if isinstance(function, types.MethodType):
         inner = _without_annotations(function.__func__, follow_wrapped)
         return types.MethodType(inner, function.__self__)
@@ -79,7 +83,7 @@ def _without_annotations(function: Any, follow_wrapped: bool) -> Any:
     if type(function) is functools.partial:
         inner = _without_annotations(function.func, follow_wrapped)
         return functools.partial(inner, *function.args, **function.keywords)
-    if not isinstance(function, types.FunctionType) or not _SPEAK_FOR_THEMSELVES.isdisjoint(
+    if not isinstance(function, types.FunctionType) or not _SIGNATURE_ATTRIBUTES.isdisjoint(
         vars(function)
     ):
         return function
@@ -96,15 +100,15 @@ def _without_annotations(function: Any, follow_wrapped: bool) -> Any:
 
 def _unwrapped(function: Any) -> Any:
     try:
-        # As `inspect.signature` does it.
+        # The same condition as in `inspect.signature`.
         return inspect.unwrap(
             function,
             stop=lambda f: hasattr(f, "__signature__") or isinstance(f, types.MethodType),
         )
     except ValueError:
-        return function  # functions that wrap one another in a circle
+        return function  # __wrapped__ attributes that form a cycle
 
 
-# Attributes by which a function has another signature than its code; the last
-# two are those of `functools.partialmethod`, up to 3.12 and since 3.13.
-_SPEAK_FOR_THEMSELVES: Final = frozenset({"__signature__", "_partialmethod", "__partialmethod__"})
+# Attributes that replace the signature of a function's code.  The last two are set by
+# `functools.partialmethod`, up to Python 3.12 and since 3.13.
+_SIGNATURE_ATTRIBUTES: Final = frozenset({"__signature__", "_partialmethod", "__partialmethod__"})

@@ -1,4 +1,4 @@
-"""The timeline: one ordered, bounded log of what happened while a test ran."""
+"""Timeline: ordered, bounded log of the events of one test."""
 
 from __future__ import annotations
 
@@ -27,66 +27,65 @@ __unittest = True
 
 _T = TypeVar("_T")
 
-# Enough for what a person would read after a failure, and some 10 MB at most.
+# Events that a timeline keeps: more than anybody reads, and at most some 10 MB.
 DEFAULT_CAPACITY: Final = 10_000
 
-
-# A screenful; who pins more has mistaken it for the log.
+# Lines that `Timeline.pin` keeps: one screen.
 _MAX_PINNED: Final = 20
 
 
 class BoundedLog(Generic[_T]):
-    """The newest entries in order, and how many were dropped.
+    """Log that keeps the newest entries in order, and counts the dropped ones.
 
-    There is no lock in it, on purpose.  A lock could be held by another thread
-    when a worker process is forked, and would then be held for ever in the
-    child; and a ``__del__`` that the garbage collector runs inside an append
-    may append in its turn.  `deque.append` and `next` on a count are atomic.
+    The log has no lock, deliberately.  If another thread held the lock during a
+    fork, the lock would never be released in the child.  Also, a ``__del__`` that
+    the garbage collector runs during an append may append to the same log.
+    `deque.append` and ``next(itertools.count())`` are atomic without a lock.
 
     Attributes:
-        next_number: Takes the next number in the order, for `append`.
-        put: Adds a number and its entry, as a pair; what `append` does.
+        next_number: Function that returns the next sequence number, for `append`.
+        put: Function that adds a pair of number and entry, like `append`.
 
-    Thread safety: every method, from any thread.
+    Thread safety: all methods, from any thread.
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
         if capacity < 1:
-            # What is dropped is told from what is kept.
+            # `dropped` is computed from the entries, so an empty log would not know it.
             raise ValueError(f"capacity must be at least 1, got {safe_repr(capacity)}")
         self._entries: deque[tuple[int, _T]] = deque(maxlen=capacity)
         self.next_number = itertools.count(1).__next__
         self.put = self._entries.append
 
     def append(self, number: int, entry: _T) -> None:
-        """Add an entry under a number from `next_number`."""
+        """Add an entry with a number from `next_number`."""
         self.put((number, entry))
 
     def entries(self) -> list[_T]:
-        """Return the entries that are kept, oldest first."""
+        """Return the kept entries, oldest first."""
         return [entry for _, entry in self.numbered()]
 
     def numbered(self) -> list[tuple[int, _T]]:
-        """Return the entries that are kept with their numbers, oldest first."""
-        # Two threads may append in another order than they took their numbers.
+        """Return the kept entries with their numbers, oldest first."""
+        # Sorted, because two threads can append in another order than their numbers.
         return sorted(self._entries.copy(), key=lambda pair: pair[0])
 
     @property
     def dropped(self) -> int:
-        """How many of the oldest entries had to go."""
+        """Number of the oldest entries that were dropped."""
         kept = self._entries.copy()
         return max((number for number, _ in kept), default=0) - len(kept)
 
 
-# An event before it is written out: when, thread, task, process, kind, and what
-# makes its data of what.  A tuple, for nothing is made more quickly.
+# Event in compact form: monotonic time, thread, task, process, kind, function that
+# creates the data, and its argument.  A tuple, because it is the fastest to create.
 _Shorthand: TypeAlias = tuple[
     int, threading.Thread, str | None, int, str, Callable[[Any], Mapping[str, Any]], Any
 ]
 
 
 class _Here(threading.local):
-    """The thread that runs here; asked for once, for it takes as long as all the rest."""
+    """Cache of the current thread: threading.current_thread() doubles the cost of an event."""
 
     def __init__(self) -> None:
         self.thread = threading.current_thread()
@@ -95,12 +94,13 @@ class _Here(threading.local):
 _here = _Here()
 _process = os.getpid()
 
-# By names of our own: a test that has these fail, or counts their calls, means its own.
+# Bound at import, so that a fault injected into these functions, or a plan that counts
+# their calls, does not affect itf itself.
 _now, _time_of_day = time.monotonic_ns, time.time
 
 
 def _note_fork() -> None:
-    global _process  # noqa: PLW0603 - there is one process
+    global _process  # noqa: PLW0603 - state of the whole process
     _process = os.getpid()
 
 
@@ -109,11 +109,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class Timeline:
-    """The ordered events of one test.
+    """Ordered events of one test.
 
     Args:
-        test: The id of the test, written into every event.
-        capacity: How many events are kept; older ones are dropped and counted.
+        test: Id of the test, written into every event.
+        capacity: Number of events to keep; older ones are dropped and counted.
 
     Example:
         >>> timeline = Timeline("my test")
@@ -121,25 +121,25 @@ class Timeline:
         >>> [event["kind"] for event in timeline.events()]
         ['note']
 
-    Thread safety: every method, from any thread.
+    Thread safety: all methods, from any thread.
     """
 
     def __init__(self, test: str = "", *, capacity: int = DEFAULT_CAPACITY) -> None:
         self.test = test
         self.started_ns = time.monotonic_ns()
-        # What a monotonic time has to be added to, to be a time of day.
+        # Added to a monotonic time, this gives the time since the epoch.
         self._epoch_ns = time.time_ns() - self.started_ns
         self._log: BoundedLog[TimelineEvent | _Shorthand] = BoundedLog(capacity)
         self._pinned: dict[str, None] = {}
 
     def record(self, kind: str, data: Mapping[str, Any] | None = None) -> TimelineEvent:
-        """Append an event and return it, as a copy.
+        """Append an event, and return a copy of the event.
 
         Args:
-            kind: What sort of thing happened: ``error``, ``config``, ``resource``,
+            kind: Kind of the event: ``error``, ``config``, ``resource``,
                 ``fixture``, ``worker``, ``fault``, ``timing``, ``file``, ``async``,
                 or a name of your own.
-            data: What there is to say about it; containers are copied.
+            data: Data of the event; containers are copied.
         """
         number = self._log.next_number()
         event: TimelineEvent = {
@@ -160,14 +160,14 @@ class Timeline:
     def shorthand(
         self, kind: str, describe: Callable[[Any], Mapping[str, Any]]
     ) -> Callable[[Any], None]:
-        """Return a quick way to record events of one kind: a tenth of what `record` takes.
+        """Return a function that records events of one kind ten times faster than `record`.
 
-        What it is called with is kept as it is, and becomes an event when
-        somebody reads the timeline: nothing of it may change until then.
+        The function stores its argument, which becomes an event only when the
+        timeline is read.  The argument must not change until then.
 
         Args:
-            kind: As for `record`.
-            describe: Makes the event's data of what was kept.
+            kind: Kind of the events, as for `record`.
+            describe: Function that creates an event's data from the argument.
         """
         put, number, now, here = self._log.put, self._log.next_number, _now, _here
         modules, running = sys.modules, None
@@ -176,14 +176,14 @@ class Timeline:
             nonlocal running
             if running is None and "asyncio" in modules:
                 running = _running_loop(modules["asyncio"])
-            # Most have no loop here, which is asked for at once: it costs less.
+            # Checking for a running loop is cheap, and usually there is none.
             task = None if running is None or running() is None else current_task_name()
             put((number(), (now(), here.thread, task, _process, kind, describe, what)))
 
         return note
 
     def events(self, kind: str | None = None) -> list[TimelineEvent]:
-        """Return the events in order, or those of one kind; the dicts are copies."""
+        """Return copies of the events in order: all events, or those of one kind."""
         return [
             copy_containers(event)
             for event in self._written()
@@ -191,17 +191,20 @@ class Timeline:
         ]
 
     def pin(self, text: str) -> None:
-        """Keep a line that `describe` shows whatever happens later, such as a seed.
+        """Keep a line, such as a seed, that `describe` shows above the events.
+
+        A pinned line is never dropped.
 
         Args:
-            text: What is needed to make the same run again; once is enough.
+            text: Information that is needed to repeat the run.  The same text
+                is kept once.
         """
         if len(self._pinned) < _MAX_PINNED:
             self._pinned[_one_line(text)] = None
 
     @property
     def pinned(self) -> list[str]:
-        """The lines that were pinned, in order."""
+        """Pinned lines, in order."""
         return list(self._pinned)
 
     def __iter__(self) -> Iterator[TimelineEvent]:
@@ -211,20 +214,20 @@ class Timeline:
         return len(self._log.entries())
 
     def __bool__(self) -> bool:
-        # An empty timeline is still a timeline: `timeline or Timeline()` must
-        # not swap it for another.
+        # Without this method, __len__ would make an empty timeline false, and
+        # `timeline or Timeline()` would replace it.
         return True
 
     @property
     def dropped(self) -> int:
-        """How many of the oldest events had to go."""
+        """Number of the oldest events that were dropped."""
         return self._log.dropped
 
     def describe(self, last: int = 20) -> str:
-        """Return the last events as text, one line each: when, who, what.
+        """Return the last events as text, one line each: time, thread, kind and data.
 
         Args:
-            last: How many events, counted from the end.
+            last: Number of events, counted from the end.
         """
         entries = self._log.numbered()
         shown = [self._event(*entry) for entry in entries[-last:]] if last > 0 else []
@@ -239,7 +242,7 @@ class Timeline:
         return [self._event(*entry) for entry in self._log.numbered()]
 
     def _event(self, number: int, entry: TimelineEvent | _Shorthand) -> TimelineEvent:
-        """Return an entry as an event, written out if it was in shorthand."""
+        """Return an entry as an event, converting the compact form of `shorthand`."""
         if isinstance(entry, dict):
             return entry
         now, thread, task, process, kind, describe, what = entry
@@ -265,13 +268,13 @@ class Timeline:
             who = f"{who}, task {event['task']}"
         try:
             what = _summary(event)
-        except Exception:  # noqa: BLE001 - a user's own event of a standard kind may hold anything
+        except Exception:  # noqa: BLE001 - a user's event of a standard kind can have any values
             what = _one_line(safe_repr(event["data"]))
         return f"{seconds:+.6f} s  [{who}]  {event['kind']}: {what}"
 
 
 def _summary(event: TimelineEvent) -> str:
-    """Say in one line what an event's data says."""
+    """Return an event's data as one line of text."""
     data = event["data"]
     match event["kind"]:
         case "error" if _has(data, ErrorContext):
@@ -301,7 +304,7 @@ def _summary(event: TimelineEvent) -> str:
 
 
 def _has(data: Mapping[str, Any], record: type) -> bool:
-    """Say whether a user's own event of a standard kind has the standard's keys."""
+    """Return whether an event's data has all keys of a format; users can record any dict."""
     return record.__annotations__.keys() <= data.keys()
 
 
@@ -309,7 +312,7 @@ def _value_text(value: object) -> str:
     return safe_str(value) if isinstance(value, BaseException) else safe_repr(value)
 
 
-# What fits on a terminal's line or two.
+# Characters in a line of `describe`: about two lines of a terminal.
 _LINE_LENGTH: Final = 240
 
 
@@ -319,10 +322,11 @@ def _one_line(text: str) -> str:
 
 
 def _running_loop(asyncio: Any) -> Callable[[], object] | None:
-    """Return a function that returns this thread's running loop, None where there is none.
+    """Return a function that returns the current thread's running loop, or None without one.
 
-    Its private one, or else a slower one.  None is returned while asyncio is only
-    half imported, in another thread.
+    The private ``asyncio._get_running_loop`` does not raise without a loop, so it
+    is faster than the public function.  While another thread is still
+    importing asyncio, there is neither, and the result is None.
     """
     quick: Callable[[], object] | None = getattr(asyncio, "_get_running_loop", None)
     if quick is not None or not hasattr(asyncio, "get_running_loop"):
@@ -338,39 +342,41 @@ def _running_loop(asyncio: Any) -> Callable[[], object] | None:
 
 
 def current_task_name() -> str | None:
-    """Return the name of the asyncio task that runs here, None outside asyncio."""
-    # Where nobody has imported asyncio there is no task, and itf must not be
-    # the one who imports it.
+    """Return the name of the current asyncio task; None outside asyncio."""
+    # If asyncio is not imported, no task exists.  Importing it here would be slow.
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return None
     try:
-        # A tenth of what current_task takes to say by an error that there is none.
+        # Checked first: current_task() raises without a loop, which is ten times slower.
         running = _running_loop(asyncio)
         if running is None or running() is None:
             return None
         task = asyncio.current_task()
     except (RuntimeError, AttributeError):
-        # No running loop; or asyncio is only half imported, in another thread.
+        # Another thread is still importing asyncio, or the loop has just stopped.
         return None
     return None if task is None else str(task.get_name())
 
 
 class TimelineOwner:
-    """Whatever has a timeline; without an ``__init__``, so that any mixin may derive from it."""
+    """Base of all objects with a timeline.
+
+    The class has no ``__init__``, so that mixins work without calling ``super()``.
+    """
 
     @property
     def timeline(self) -> Timeline:
-        """The events of the test that this object serves.
+        """Events of the test that this object is used in.
 
-        Inside a test of `IntegrationTestCase` this is the test's own timeline,
-        elsewhere one of this object alone.
+        Inside a test of `IntegrationTestCase`, this is the test's timeline;
+        outside, the object has its own timeline.
         """
         own = self.__dict__.get("_itf_timeline")
         if own is None:
             owner = current_owner.get()
             own = Timeline() if owner is None or owner is self else owner.timeline
-            # setdefault is atomic: of two threads that come first, both get one.
+            # setdefault is atomic: two threads that get here at once get the same timeline.
             own = self.__dict__.setdefault("_itf_timeline", own)
         return cast(Timeline, own)
 
@@ -382,4 +388,4 @@ class TimelineOwner:
 current_owner: contextvars.ContextVar[TimelineOwner | None] = contextvars.ContextVar(
     "itf_current_owner", default=None
 )
-"""Who runs here: the TestCase whose timeline new fixtures and interfaces join."""
+"""TestCase that runs in this context; new fixtures and interfaces use its timeline."""

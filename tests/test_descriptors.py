@@ -1,4 +1,4 @@
-"""Descriptors are closed once, and at the latest with their objects, also when Python ends."""
+"""Tests of Descriptor: closed exactly once, also at interpreter exit, and sent to processes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ print("end")
 
 
 class DescriptorTest(unittest.TestCase):
-    """What owns a descriptor."""
+    """Closing of descriptors."""
 
-    def test_it_is_closed_once(self) -> None:
-        """By `close`; a second one does nothing, also if the number is another's by then."""
+    def test_a_descriptor_is_closed_once(self) -> None:
+        """A second close() does nothing, also if another file has the same number by then."""
         file = anonymous_file("itf-test")
         number = file.number
         file.close()
@@ -44,16 +44,16 @@ class DescriptorTest(unittest.TestCase):
         del file
         self.assertTrue(is_open(again))
 
-    def test_one_that_somebody_else_has_closed(self) -> None:
-        """Its object goes without a word."""
+    def test_a_descriptor_that_other_code_closed(self) -> None:
+        """Deleting the object raises no error and prints no warning."""
         file = anonymous_file("itf-test")
         os.close(file.number)
         with mock.patch.object(sys, "unraisablehook") as hook:
             del file
         self.assertEqual([], hook.mock_calls)
 
-    def test_when_the_modules_are_gone(self) -> None:
-        """It is closed with its object all the same."""
+    def test_deletion_without_module_globals(self) -> None:
+        """The descriptor is closed even if all module globals are None (interpreter exit)."""
         for module, kind in ((descriptors, Descriptor), (arena, AnonymousFile)):
             with self.subTest(kind.__name__):
                 number = os.dup(0)
@@ -68,37 +68,37 @@ class DescriptorTest(unittest.TestCase):
 
     @unittest.skipUnless(sys.version_info >= (3, 15), "lazy imports came with Python 3.15")
     def test_when_python_ends_and_all_imports_are_lazy(self) -> None:
-        """Nothing is printed but what the script prints."""
+        """At interpreter exit, nothing is printed except the output of the script."""
         self.assertEqual("end\n", run_script("-X", "lazy_imports=all", "-c", SCRIPT))
 
 
 class Popen:
-    """What multiprocessing has while it starts a process."""
+    """Substitute for the Popen object of multiprocessing during a start."""
 
     def __init__(self) -> None:
         self.passed: list[int] = []
 
     def duplicate_for_child(self, number: int) -> int:
-        """Note a descriptor that the process gets."""
+        """Record a descriptor that is duplicated for the process."""
         self.passed.append(number)
         return number
 
     class DupFd:
-        """What the process gets the descriptor by."""
+        """Substitute for multiprocessing's picklable handle."""
 
         def __init__(self, number: int) -> None:
             self.number = number
 
         def detach(self) -> int:
-            """Return the descriptor."""
+            """Return the number of the descriptor in the new process."""
             return self.number
 
 
 class TransferTest(unittest.TestCase):
-    """Descriptors on their way to a new process."""
+    """Transfer of descriptors to a new process."""
 
     def test_sent_twice_to_one_process(self) -> None:
-        """Two pickles that a process begins with pass the descriptor once, and give one object."""
+        """Two pickles for one process transfer a descriptor once, and give the same object."""
         file = anonymous_file("itf-test")
         popen = Popen()
         set_spawning_popen(popen)
@@ -107,15 +107,15 @@ class TransferTest(unittest.TestCase):
         self.assertIs(handle_for_child(file.number), handle_for_child(file.number))
         self.assertEqual([file.number], popen.passed)
         number = file.number
-        file.number = -1  # the other process has it
+        file.number = -1  # keep it open: the received object owns it now
         received = [pickle.loads(first), pickle.loads(second)]
         self.assertIs(received[0], received[1])
         received.clear()
         gc.collect()
         self.assertFalse(is_open(number))
 
-    def test_a_number_that_is_used_again(self) -> None:
-        """What was closed is not mistaken for the descriptor that has its number now."""
+    def test_a_reused_number(self) -> None:
+        """A closed descriptor is not returned for a new one with the same number."""
         file = anonymous_file("itf-test")
         kept = receive(Popen.DupFd(file.number))
         number, file.number = file.number, -1
@@ -126,7 +126,7 @@ class TransferTest(unittest.TestCase):
         other.number = -1
 
     def test_two_in_the_arguments_of_a_process(self) -> None:
-        """A real process gets both, by each start method that sends descriptors."""
+        """A real process receives two descriptors, with spawn and with forkserver."""
         for method in multiprocessing.get_all_start_methods():
             file, other = anonymous_file("itf-test"), anonymous_file("itf-test")
             os.write(file.number, b"a")

@@ -1,4 +1,4 @@
-"""The standard formats, and their way to JSON and back."""
+"""Tests of the standard formats, and of their conversion to and from JSON."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def roundtrip(data: dict[str, Any]) -> Any:
 
 class FormatsTest(unittest.TestCase):
     def test_the_formats_have_exactly_the_keys_of_the_standard(self) -> None:
-        """Nothing is added beside the standard's keys, and none is missing."""
+        """Each format has exactly the keys of the specification."""
         self.assertEqual(
             [
                 "source_module",
@@ -107,21 +107,21 @@ class FormatsTest(unittest.TestCase):
 
 
 class EventJsonTest(unittest.TestCase):
-    def test_an_event_comes_back_as_it_was(self) -> None:
-        """What JSON can hold survives the way there and back."""
+    def test_an_event_survives_a_round_trip(self) -> None:
+        """Values with a JSON type are the same after conversion to JSON and back."""
         event = Timeline("a.test").record(
             "note", {"text": "ä\n\u2028", "n": [1, 2.5, None, True], "d": {"k": "v"}}
         )
         self.assertEqual(event, event_from_json(event_to_json(event)))
 
     def test_an_event_is_one_line_of_ascii(self) -> None:
-        """Line ends of any alphabet inside an event are escaped."""
+        """All kinds of line ends inside an event, also non-ASCII ones, are escaped."""
         line = event_to_json(Timeline().record("note", {"text": "a\r\nb\u2028c\x85d\udc80"}))
         self.assertEqual(1, len(line.splitlines()))
         self.assertTrue(line.isascii())
 
     def test_an_exception_becomes_its_description(self) -> None:
-        """``original_error`` is type, module, message and notes in JSON."""
+        """In JSON, ``original_error`` is a dict of type, module, message and notes."""
         error = ValueError("bad")
         error.add_note("look here")
         self.assertEqual(
@@ -136,8 +136,8 @@ class EventJsonTest(unittest.TestCase):
             roundtrip({"original_error": error}),
         )
 
-    def test_what_json_cannot_hold_becomes_its_bounded_repr(self) -> None:
-        """Locks, sets, bytes, NaN, huge ints and odd keys are told as text."""
+    def test_other_values_become_their_bounded_repr(self) -> None:
+        """Locks, sets, bytes, NaN, huge ints and keys that are no str are written as text."""
         data = roundtrip(
             {
                 "lock": threading.Lock(),
@@ -160,13 +160,13 @@ class EventJsonTest(unittest.TestCase):
         self.assertEqual("tuple key", data["(1, 2)"])
 
     def test_mocks_that_claim_another_class_are_written_as_mocks(self) -> None:
-        """A Mock(spec=dict) is no dict, whatever its isinstance says."""
+        """A Mock(spec=dict) is written as a Mock, although isinstance says that it is a dict."""
         for spec in (dict, list, str, int, float, bool, ValueError):
             with self.subTest(spec=spec):
                 self.assertIn("Mock", roundtrip({"mock": mock.Mock(spec=spec)})["mock"])
 
     def test_any_mapping_is_written_as_an_object(self) -> None:
-        """Not only dicts have keys."""
+        """Mappings other than dict become JSON objects, too."""
         for mapping in (
             types.MappingProxyType({"a": 1}),
             collections.ChainMap({"a": 1}),
@@ -176,8 +176,8 @@ class EventJsonTest(unittest.TestCase):
             with self.subTest(type=type(mapping)):
                 self.assertEqual({"m": {"a": 1}}, roundtrip({"m": mapping}))
 
-    def test_a_mapping_that_fails_is_told(self) -> None:
-        """A mapping whose items cannot be read does not take the event with it."""
+    def test_a_failing_mapping_becomes_text(self) -> None:
+        """If a mapping raises when it is read, the rest of the event is still written."""
 
         class Broken(dict[str, Any]):
             def items(self) -> Any:
@@ -186,14 +186,14 @@ class EventJsonTest(unittest.TestCase):
         self.assertEqual(
             {
                 "m": "<unrepresentable EventJsonTest."
-                "test_a_mapping_that_fails_is_told.<locals>.Broken: OSError>",
+                "test_a_failing_mapping_becomes_text.<locals>.Broken: OSError>",
                 "n": 1,
             },
             json.loads(json.dumps(to_jsonable({"m": Broken(a=1), "n": 1}))),
         )
 
-    def test_cyclic_values_come_to_an_end(self) -> None:
-        """A tree whose nodes point at their parents is written once, with its cycles as text."""
+    def test_cyclic_values_are_written_once(self) -> None:
+        """A tree whose nodes refer to their parents is written once, with text for each cycle."""
         root: dict[str, Any] = {"name": "root"}
         root["children"] = [{"parent": root, "name": str(n)} for n in range(100)]
         data = roundtrip({"root": root})
@@ -201,8 +201,8 @@ class EventJsonTest(unittest.TestCase):
         self.assertIsInstance(data["root"]["children"][0]["parent"], str)
         self.assertLess(len(json.dumps(data)), 200_000)
 
-    def test_shared_values_do_not_multiply_without_end(self) -> None:
-        """A list of lists of the same list, 10 ** 30 items in all, is cut."""
+    def test_shared_values_are_limited(self) -> None:
+        """Nested references to one list, 10 ** 30 items when written out, are cut off."""
         value: list[Any] = []
         for _ in range(30):
             value = [value] * 10
@@ -210,12 +210,12 @@ class EventJsonTest(unittest.TestCase):
         self.assertLess(len(line), 10_000_000)
 
     def test_deep_values_end_in_a_repr(self) -> None:
-        """Thousands of levels neither fail nor recurse."""
+        """A value with thousands of levels raises no RecursionError."""
         text = event_to_json(Timeline().record("note", {"deep": nested("x", 5000)}))
         self.assertIn("...", text)
 
     def test_enumerable_subclasses_keep_their_value(self) -> None:
-        """Subclasses of str and int are written as what they are."""
+        """Subclasses of str and int are written as str and int."""
 
         class Name(str):
             __slots__ = ()
@@ -232,8 +232,8 @@ class EventFromJsonTest(unittest.TestCase):
         self.assertEqual(message, str(caught.exception))
         self.assertIsInstance(caught.exception, ValueError)
 
-    def test_no_json_is_refused(self) -> None:
-        """The message has the line and what is wrong with it."""
+    def test_invalid_json_is_refused(self) -> None:
+        """The message shows the line and the syntax error."""
         self.assert_refused(
             "{oops",
             "not a timeline event: '{oops' is no JSON (Expecting property name enclosed "
@@ -241,18 +241,18 @@ class EventFromJsonTest(unittest.TestCase):
         )
 
     def test_another_value_is_refused(self) -> None:
-        """JSON that is no object is no event."""
+        """JSON that is not an object raises FormatError."""
         self.assert_refused("[1]", "not a timeline event: got [1], not an object")
 
     def test_another_schema_is_refused(self) -> None:
-        """The message names the version found and the version that can be read."""
+        """The message names the version in the line and the supported version."""
         self.assert_refused(
             '{"schema": 99}',
             f"cannot read a timeline event of schema 99; this itf reads schema {SCHEMA_VERSION}",
         )
 
     def test_other_keys_are_refused(self) -> None:
-        """The message names the keys that are missing and those that are unknown."""
+        """The message names the missing and the unknown keys."""
         event: dict[str, Any] = json.loads(event_to_json(Timeline().record("note")))
         del event["task"]
         event["extra"] = 1
@@ -260,8 +260,8 @@ class EventFromJsonTest(unittest.TestCase):
             json.dumps(event), "not a timeline event: missing ['task'], unknown ['extra']"
         )
 
-    def test_nesting_without_end_is_refused(self) -> None:
-        """A hostile line is a FormatError, not a RecursionError."""
+    def test_deep_nesting_is_refused(self) -> None:
+        """Extremely nested JSON raises FormatError, not RecursionError."""
         with self.assertRaises(FormatError):
             event_from_json("[" * 200_000)
 
@@ -285,24 +285,24 @@ class SecretsTest(unittest.TestCase):
         "Proxy-Authorization",
     )
 
-    def test_secrets_are_known_in_any_spelling(self) -> None:
-        """Case and punctuation do not matter, nor what stands around the word."""
+    def test_secret_keys_in_any_spelling(self) -> None:
+        """A key with a secret word is recognized, regardless of case, punctuation and context."""
         for key in self.SPELLINGS:
             with self.subTest(key=key):
                 self.assertTrue(is_secret_key(key))
 
     def test_harmless_keys_are_not_hidden(self) -> None:
-        """What holds none of the words is shown."""
+        """Values of keys without a secret word are shown."""
         for key in ("user", "passed", "key", "author", "public_key", 7, None, ("a", "b")):
             with self.subTest(key=key):
                 self.assertFalse(is_secret_key(key))
 
-    def test_secrets_under_keys_of_other_types_are_known(self) -> None:
-        """The key may be bytes or a tuple."""
+    def test_secret_keys_of_other_types(self) -> None:
+        """A key that is bytes or a tuple is recognized, too."""
         self.assertTrue(is_secret_key(b"password"))
         self.assertTrue(is_secret_key(("db", "password")))
 
-    def hiding_places(self) -> dict[str, Any]:
+    def nested_secrets(self) -> dict[str, Any]:
         secret = {"password": "hunter2"}
         return {
             "plain": secret,
@@ -327,15 +327,15 @@ class SecretsTest(unittest.TestCase):
         }
 
     def test_secrets_are_never_in_json(self) -> None:
-        """Wherever a value lies, a secret's key hides it."""
-        for place, value in self.hiding_places().items():
+        """The value of a secret key is hidden at any level of nesting."""
+        for place, value in self.nested_secrets().items():
             with self.subTest(place=place):
                 line = event_to_json(Timeline().record("note", {"value": value}))
                 self.assertNotIn("hunter2", line)
 
     def test_secrets_are_never_in_a_description(self) -> None:
-        """`Timeline.describe` hides what JSON hides."""
-        for place, value in self.hiding_places().items():
+        """`Timeline.describe` hides the same values as JSON."""
+        for place, value in self.nested_secrets().items():
             with self.subTest(place=place):
                 timeline = Timeline()
                 timeline.record("note", {"value": value})
@@ -344,7 +344,7 @@ class SecretsTest(unittest.TestCase):
                 self.assertNotIn("hunter2", timeline.describe())
 
     def test_a_change_of_a_secret_is_hidden_by_its_path(self) -> None:
-        """Old and new value of a secret's key are hidden; the path is told."""
+        """Old and new value of a secret path are hidden; the path is shown."""
         data = roundtrip({"config_path": "db.password", "old_value": "a", "new_value": "b"})
         self.assertEqual(
             {"config_path": "db.password", "old_value": REDACTED, "new_value": REDACTED}, data
@@ -352,15 +352,15 @@ class SecretsTest(unittest.TestCase):
 
 
 class SafeTextTest(unittest.TestCase):
-    def test_a_broken_repr_is_told(self) -> None:
-        """Also within a container, whose other values are shown."""
+    def test_a_failing_repr(self) -> None:
+        """A value whose repr raises gets a substitute text; other values stay."""
         self.assertEqual("<unrepresentable Unprintable: ValueError>", safe_repr(Unprintable()))
         self.assertEqual(
             "[1, <unrepresentable Unprintable: ValueError>]", safe_repr([1, Unprintable()])
         )
 
     def test_a_repr_is_bounded(self) -> None:
-        """Neither length nor width nor depth makes it long."""
+        """Long strings, large containers and deep nesting give a short text."""
         wide: list[Any] = ["x" * 1000]
         for _ in range(6):
             wide = [wide] * 50
@@ -369,8 +369,8 @@ class SafeTextTest(unittest.TestCase):
         for value in ("x" * 1_000_000, wide, cyclic, nested(1, 5000), dict.fromkeys(range(10**5))):
             self.assertLessEqual(len(safe_repr(value)), 1000)
 
-    def test_a_long_repr_takes_no_longer_than_it_is_long(self) -> None:
-        """The search for secrets is linear; quadratic, this would take minutes."""
+    def test_a_long_repr_takes_linear_time(self) -> None:
+        """The search for secrets is linear; a quadratic one would take minutes here."""
 
         class Long:
             def __init__(self, text: str) -> None:
@@ -383,12 +383,12 @@ class SafeTextTest(unittest.TestCase):
             self.assertLessEqual(len(safe_repr(Long(text))), 200)
 
     def test_a_repr_keeps_the_order_of_a_dict(self) -> None:
-        """A short dict reads as its own repr."""
+        """The text of a short dict is its own repr."""
         value = {"b": 1, "a": [1, (2,)]}
         self.assertEqual(repr(value), safe_repr(value))
 
-    def test_a_broken_str_is_told(self) -> None:
-        """An error whose ``str`` fails, or is no str, is still an error to be told."""
+    def test_a_failing_str(self) -> None:
+        """An exception whose ``__str__`` raises or returns no str gets a substitute text."""
 
         class BrokenError(Exception):
             def __str__(self) -> str:
@@ -404,15 +404,15 @@ class SafeTextTest(unittest.TestCase):
 
 class CopyContainersTest(unittest.TestCase):
     def test_a_copy_does_not_change_with_its_original(self) -> None:
-        """Containers are new all the way down."""
+        """Containers at all levels are copied."""
         value: dict[str, Any] = {"a": [{"b": {1}}], "t": ([1],)}
         copied = copy_containers(value)
         value["a"][0]["b"].add(2)
         value["t"][0].append(2)
         self.assertEqual({"a": [{"b": {1}}], "t": ([1],)}, copied)
 
-    def test_ordered_and_default_dicts_are_copied_as_what_they_are(self) -> None:
-        """The mappings of the standard library that configurations are made of."""
+    def test_ordered_and_default_dicts_keep_their_type(self) -> None:
+        """Copies of OrderedDict and defaultdict have the same type and the same order."""
         ordered = collections.OrderedDict(a=[1])
         default: Any = collections.defaultdict(list, a=[1])
         copies = copy_containers([ordered, default])
@@ -423,19 +423,19 @@ class CopyContainersTest(unittest.TestCase):
         self.assertEqual([], copies[1]["new"])
 
     def test_everything_else_is_shared(self) -> None:
-        """Locks and exceptions cannot be copied, and need not be."""
+        """Objects that are no containers, such as locks and exceptions, are not copied."""
         lock, error = threading.Lock(), ValueError()
         self.assertIs(lock, copy_containers({"x": [lock]})["x"][0])
         self.assertIs(error, copy_containers({"x": (error,)})["x"][0])
 
     def test_a_cyclic_value_is_copied_with_its_cycles(self) -> None:
-        """A tree with parents is copied once, not once for every way through it."""
+        """A tree whose nodes refer to their parents is copied once."""
         root: dict[str, Any] = {}
         root["children"] = [{"parent": root} for _ in range(1000)]
         copied = copy_containers(root)
         self.assertIs(copied, copied["children"][999]["parent"])
         self.assertIsNot(root, copied)
 
-    def test_a_deep_value_is_shared_where_it_is_deep(self) -> None:
-        """No depth is a RecursionError."""
+    def test_a_deep_value_is_shared_below_the_limit(self) -> None:
+        """Containers below the depth limit are shared; no depth raises RecursionError."""
         self.assertIn("inner", copy_containers(nested(1, 5000)))

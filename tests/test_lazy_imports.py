@@ -14,7 +14,7 @@ HAS_LAZY = sys.version_info >= (3, 15)
 
 
 def namespace(source: str) -> dict[str, Any]:
-    """Return the globals of a module with this source."""
+    """Execute a source and return its globals."""
     names: dict[str, Any] = {"__name__": "lazy_example"}
     exec(source, names)
     return names
@@ -22,9 +22,9 @@ def namespace(source: str) -> dict[str, Any]:
 
 class PlainTest(unittest.TestCase):
     def test_a_value_is_itself(self) -> None:
-        """Where nothing is lazy, nothing is resolved; on every Python.
+        """On every Python, values that are no lazy imports are returned unchanged.
 
-        An import in a `try` is never lazy.
+        An import inside a `try` statement is never lazy.
         """
         names = namespace("try:\n import colorsys\nfinally:\n number = 1")
         self.assertEqual([], lazy_names(names))
@@ -34,7 +34,7 @@ class PlainTest(unittest.TestCase):
         resolve_modules("itf")
 
     def test_the_type_has_its_name(self) -> None:
-        """`types.LazyImportType` is there since Python 3.15; if it is renamed, this fails."""
+        """`types.LazyImportType` exists since Python 3.15; this test fails if it is renamed."""
         self.assertEqual(HAS_LAZY, hasattr(types, "LazyImportType"))
 
 
@@ -58,7 +58,7 @@ class LazyTest(unittest.TestCase):
         path.write_text(source, encoding="utf-8")
 
     def test_a_lazy_import_is_found_and_resolved(self) -> None:
-        """The value stands in its place afterwards."""
+        """The imported module replaces the placeholder."""
         self.write("lazy_example_one.py", "value = [1]")
         names = namespace("lazy from lazy_example_one import value\nother = 2")
         self.assertEqual(["value"], lazy_names(names))
@@ -67,8 +67,8 @@ class LazyTest(unittest.TestCase):
         self.assertEqual([1], names["value"])
         self.assertEqual([], lazy_names(names))
 
-    def test_one_that_fails_stays(self) -> None:
-        """Whatever the module raises: whoever uses the name gets that error."""
+    def test_a_failing_lazy_import_stays(self) -> None:
+        """If the module raises any exception, the placeholder stays, and using the name raises."""
         self.write("lazy_example_bad.py", "raise ZeroDivisionError")
         names = namespace("lazy import lazy_example_none\nlazy import lazy_example_bad")
         for name in ("lazy_example_none", "lazy_example_bad"):
@@ -76,7 +76,7 @@ class LazyTest(unittest.TestCase):
             self.assertTrue(is_lazy(names[name]))
 
     def test_all_modules_of_a_package(self) -> None:
-        """Also those that are loaded by it; no module of another package, whatever its name."""
+        """Modules that the resolution loads are resolved too; other packages are not."""
         self.write("lazy_example/__init__.py", "")
         self.write("lazy_example/one.py", "lazy from lazy_example.two import x")
         self.write("lazy_example/two.py", "lazy import lazy_example_three\nx = 1")

@@ -1,4 +1,4 @@
-"""The tasks of a loop are those that asyncio finds, also where the answer is quick."""
+"""Tests of pending_tasks: the result agrees with asyncio.all_tasks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from itf.pending import pending_tasks
 
 
 class PendingTasksTest(unittest.TestCase):
-    """What `asyncio.all_tasks` says."""
+    """Comparison with `asyncio.all_tasks`."""
 
     def setUp(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.addCleanup(self.loop.close)
 
     def check(self) -> set[asyncio.Task[object]]:
-        """Compare with asyncio, and return what there is."""
+        """Check that the result agrees with asyncio, and return it."""
         found = pending_tasks(self.loop)
         self.assertEqual(asyncio.all_tasks(self.loop), found)
         return found
 
     def test_a_task_is_pending_until_it_is_done(self) -> None:
-        """Whether it has begun or not."""
+        """A task that is not done is pending, before and after its first step."""
         self.assertEqual(set(), self.check())
         task = self.loop.create_task(asyncio.sleep(0))
         self.assertEqual({task}, self.check())
@@ -37,7 +37,7 @@ class PendingTasksTest(unittest.TestCase):
         self.assertEqual(set(), self.check())
 
     def test_a_task_of_another_loop(self) -> None:
-        """Is not this one's."""
+        """A task of another loop is not returned."""
         other = asyncio.new_event_loop()
         self.addCleanup(other.close)
         task = other.create_task(asyncio.sleep(0))
@@ -47,7 +47,7 @@ class PendingTasksTest(unittest.TestCase):
 
     @unittest.skipIf(sys.version_info < (3, 12), "eager tasks are new in 3.12")
     def test_an_eager_task(self) -> None:
-        """Has begun before its loop knows of it."""
+        """A task of the eager factory is pending during its first step, before scheduling."""
         self.loop.set_task_factory(asyncio.eager_task_factory)
         seen: list[set[asyncio.Task[object]]] = []
 
@@ -62,19 +62,19 @@ class PendingTasksTest(unittest.TestCase):
         self.assertEqual(2, len(seen[0]))
         self.assertEqual(set(), self.check())
 
-    def test_where_python_keeps_them(self) -> None:
-        """Is known for this Python, or nobody knows: then asyncio is asked."""
-        self.assertTrue(pending._KEPT_IN or sys.version_info >= (3, 14))
-        for name in pending._KEPT_IN:
+    def test_private_sets_of_asyncio(self) -> None:
+        """The names exist on this Python; without names, asyncio.all_tasks is called."""
+        self.assertTrue(pending._PRIVATE_TASK_SETS or sys.version_info >= (3, 14))
+        for name in pending._PRIVATE_TASK_SETS:
             self.assertTrue(hasattr(asyncio.tasks, name), name)
         task = self.loop.create_task(asyncio.sleep(0))
         for names in ((), ("_gone",)):
-            with mock.patch.object(pending, "_KEPT_IN", names):
+            with mock.patch.object(pending, "_PRIVATE_TASK_SETS", names):
                 self.assertEqual({task}, self.check())
         self.loop.run_until_complete(task)
 
-    def test_where_nobody_has_made_a_task(self) -> None:
-        """There is none, though there is a loop: with lazy imports, asyncio is there in part."""
+    def test_asyncio_tasks_not_imported(self) -> None:
+        """If asyncio.tasks is not imported (lazy imports), no task is pending."""
         with mock.patch.dict(sys.modules):
             del sys.modules["asyncio.tasks"]
             self.assertEqual(set(), pending_tasks(self.loop))

@@ -1,4 +1,4 @@
-"""Parameters of callables are known, and no annotation is evaluated for them."""
+"""Tests of signature_of: it returns parameters, and evaluates no annotations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itf.signatures import signature_of
 
 LAZY = sys.version_info >= (3, 14)
 
-# Annotations of every kind that fail or are seen when they are evaluated.
+# Annotations that raise NameError, or call record(), if they are evaluated.
 SOURCE = """
 def function(one: Missing, two: Missing.part = 2, *rest: list[Missing], named: 1 / 0) -> Missing:
     pass
@@ -33,13 +33,13 @@ class Class:
 
 
 def named(function: Any, **options: Any) -> list[str]:
-    """Return the names of the parameters."""
+    """Return the parameter names that signature_of returns."""
     signature = signature_of(function, **options)
     return ["(not known)"] if signature is None else list(signature.parameters)
 
 
 class Callback:
-    """Both callable and a descriptor, as what asgiref's ``async_to_sync`` makes."""
+    """Callable descriptor, like the objects that ``async_to_sync`` of asgiref makes."""
 
     def __init__(self, function: Any) -> None:
         self.function = function
@@ -52,10 +52,10 @@ class Callback:
 
 
 class SignatureTest(unittest.TestCase):
-    """What `signature_of` returns."""
+    """Results of `signature_of`."""
 
-    def test_it_has_the_parameters_that_inspect_says(self) -> None:
-        """For functions, methods, partial objects, classes, objects and wrappers of all kinds."""
+    def test_parameters_are_those_of_inspect(self) -> None:
+        """Parameters agree with inspect for functions, methods, partials, classes and wrappers."""
 
         def plain(a: int, /, b: str = "b", *args: int, c: int, d: int = 4, **kw: int) -> None: ...
 
@@ -116,7 +116,7 @@ class SignatureTest(unittest.TestCase):
 
     @unittest.skipUnless(LAZY, "before Python 3.14 annotations are evaluated by def")
     def test_no_annotation_is_evaluated(self) -> None:
-        """Neither one that fails nor one that does something, whatever holds the function."""
+        """No annotation is evaluated, neither a failing one nor one with a side effect."""
         evaluated: list[int] = []
         space: dict[str, Any] = {"record": evaluated.append}
         exec(compile(SOURCE, "<lazy>", "exec", dont_inherit=True), space)
@@ -137,20 +137,20 @@ class SignatureTest(unittest.TestCase):
         self.assertEqual([], evaluated)
 
     def test_a_callable_descriptor(self) -> None:
-        """One for which `inspect` raises ValueError has the signature of its ``__call__``."""
+        """An object on which `inspect` raises ValueError has the signature of its ``__call__``."""
         callback = Callback(len)
         with self.assertRaises(ValueError):
             inspect.signature(callback)
         self.assertEqual(["args", "wanted", "kwargs"], named(callback))
 
-    def test_what_does_not_say(self) -> None:
-        """It gives None: some builtins, and what is not callable."""
+    def test_no_signature(self) -> None:
+        """signature_of returns None for some builtins and for objects that are not callable."""
         for value in (type, 42):
             with self.subTest(value):
                 self.assertIsNone(signature_of(value))  # type: ignore[arg-type]
 
-    def test_a_circle_of_wrappers(self) -> None:
-        """A function that wraps itself has the parameters of its own code."""
+    def test_a_cycle_of_wrappers(self) -> None:
+        """A function whose ``__wrapped__`` is itself has the parameters of its own code."""
 
         def circle(one: int) -> None: ...
 

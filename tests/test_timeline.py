@@ -1,4 +1,4 @@
-"""The timeline: one ordered, bounded log."""
+"""Tests of the timeline and of its bounded log."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tests.support import in_threads
 
 class BoundedLogTest(unittest.TestCase):
     def test_the_newest_are_kept_and_the_rest_counted(self) -> None:
-        """The oldest go first, and their number is told."""
+        """The oldest entries are dropped, and `dropped` counts them."""
         log: BoundedLog[int] = BoundedLog(3)
         for value in range(10):
             log.append(log.next_number(), value)
         self.assertEqual(([7, 8, 9], 7), (log.entries(), log.dropped))
 
     def test_entries_are_in_the_order_of_their_numbers(self) -> None:
-        """A thread that was overtaken between number and append keeps its place."""
+        """Entries are sorted by number, also if two threads append in another order."""
         log: BoundedLog[str] = BoundedLog()
         first, second = log.next_number(), log.next_number()
         log.append(second, "second")
         log.append(first, "first")
         self.assertEqual((["first", "second"], 0), (log.entries(), log.dropped))
 
-    def test_a_log_that_can_keep_nothing_is_refused(self) -> None:
-        """What was dropped could not be told."""
+    def test_a_capacity_of_zero_is_refused(self) -> None:
+        """A log without entries could not compute `dropped`."""
         for capacity in (0, -1):
             with self.assertRaisesRegex(
                 ValueError, f"^capacity must be at least 1, got {capacity}$"
@@ -41,7 +41,7 @@ class BoundedLogTest(unittest.TestCase):
                 Timeline(capacity=capacity)
 
     def test_nothing_is_lost_by_eight_threads(self) -> None:
-        """Every entry is kept, under a number of its own."""
+        """Every entry is kept, with a unique number."""
         log: BoundedLog[tuple[int, int]] = BoundedLog(100_000)
 
         def work(number: int) -> None:
@@ -56,8 +56,8 @@ class BoundedLogTest(unittest.TestCase):
 
 
 class TimelineTest(unittest.TestCase):
-    def test_an_event_says_when_where_and_what(self) -> None:
-        """An event has exactly the keys of the standard, filled in."""
+    def test_keys_of_an_event(self) -> None:
+        """An event has exactly the keys of TimelineEvent, with the correct values."""
         timeline = Timeline("a.test")
         event = timeline.record("note", {"text": "half way"})
         self.assertEqual(
@@ -79,7 +79,7 @@ class TimelineTest(unittest.TestCase):
         self.assertGreaterEqual(event["monotonic_ns"], timeline.started_ns)
 
     def test_events_are_read_back_in_order_or_by_kind(self) -> None:
-        """`events`, iteration and `len` agree."""
+        """`events`, iteration and `len` give the same events."""
         timeline = Timeline()
         for kind in ("a", "b", "a"):
             timeline.record(kind)
@@ -88,11 +88,11 @@ class TimelineTest(unittest.TestCase):
         self.assertEqual(3, len(timeline))
 
     def test_an_empty_timeline_is_true(self) -> None:
-        """``timeline or Timeline()`` does not swap it for another."""
+        """``timeline or Timeline()`` keeps an empty timeline."""
         self.assertTrue(Timeline())
 
     def test_events_are_copies(self) -> None:
-        """Neither what was recorded nor what was handed out can change the log."""
+        """Changing recorded data or returned events does not change the log."""
         timeline = Timeline()
         data = {"items": [1]}
         event: Any = timeline.record("note", data)
@@ -104,7 +104,7 @@ class TimelineTest(unittest.TestCase):
         self.assertEqual([("note", {"items": [1]})], [(e["kind"], e["data"]) for e in timeline])
 
     def test_the_task_is_named_within_asyncio(self) -> None:
-        """An event knows the asyncio task that made it."""
+        """An event has the name of the asyncio task that recorded it."""
         timeline = Timeline()
 
         async def work() -> None:
@@ -117,8 +117,8 @@ class TimelineTest(unittest.TestCase):
         self.assertEqual("worker", timeline.events()[0]["task"])
         self.assertIsNone(current_task_name())
 
-    def test_importing_itf_brings_in_none_of_the_heavy_modules(self) -> None:
-        """No multiprocessing, asyncio, json or unittest until something needs them."""
+    def test_importing_itf_imports_no_heavy_modules(self) -> None:
+        """multiprocessing, asyncio, json and unittest are imported at first use only."""
         code = (
             "import sys, itf; itf.Timeline().record('note', {'a': 1}); "
             "print(sorted({'multiprocessing', 'asyncio', 'json', 'unittest'} & sys.modules.keys()))"
@@ -135,8 +135,8 @@ class DescribeTest(unittest.TestCase):
         timeline.record(kind, data)
         return timeline.describe().splitlines()[1].partition("]  ")[2]
 
-    def test_the_head_says_how_many_of_how_many(self) -> None:
-        """Also what was dropped counts."""
+    def test_the_first_line_has_the_counts(self) -> None:
+        """The first line shows the number of shown events and of all, with dropped ones."""
         timeline = Timeline("a.test", capacity=3)
         for _ in range(5):
             timeline.record("note")
@@ -146,8 +146,8 @@ class DescribeTest(unittest.TestCase):
         self.assertEqual(3, len(timeline.describe(2).splitlines()))
         self.assertEqual("timeline of a.test (last 0 of 5 events):", timeline.describe(0))
 
-    def test_a_line_says_when_who_and_what(self) -> None:
-        """Time since the beginning, thread, kind and data."""
+    def test_parts_of_a_line(self) -> None:
+        """A line shows the time since the start, the thread, the kind and the data."""
         timeline = Timeline()
         timeline.record("note", {"text": "a\nb", "n": 1})
         self.assertRegex(
@@ -156,16 +156,16 @@ class DescribeTest(unittest.TestCase):
         )
 
     def test_another_process_and_a_task_are_named(self) -> None:
-        """Who did it is told where it was not this process's thread alone."""
+        """A line shows the process id if it is another process, and the name of a task."""
         timeline = Timeline()
-        event = timeline._log.entries  # the log's own events, to pretend with
+        event = timeline._log.entries  # the stored events, to be changed below
         timeline.record("note")
         event()[0]["process"] = 1
         event()[0]["task"] = "pump"
         self.assertIn("[process 1, MainThread, task pump]", timeline.describe())
 
-    def test_the_standard_kinds_have_a_line_of_their_own(self) -> None:
-        """Errors, changes and resources read as sentences."""
+    def test_lines_of_the_standard_kinds(self) -> None:
+        """Errors, configuration changes, resources and fixtures have a readable format."""
         self.assertEqual(
             "error: ValueError: bad (a -> b, in f)",
             self.line(
@@ -211,21 +211,21 @@ class DescribeTest(unittest.TestCase):
             ),
         )
 
-    def test_a_users_event_of_a_standard_kind_may_hold_anything(self) -> None:
-        """A description never fails on what it describes."""
+    def test_other_data_in_a_standard_kind(self) -> None:
+        """A user's event of a standard kind with any data is described without an error."""
         change = dict.fromkeys(("old_value", "new_value", "affected_modules", "timestamp"))
         self.assertIn("config_path", self.line("config", {**change, "config_path": "x"}))
         self.assertEqual("error: text='x'", self.line("error", {"text": "x"}))
         self.assertEqual("resource: ", self.line("resource", {}))
 
     def test_a_line_is_bounded(self) -> None:
-        """A huge value is cut to what fits on a line or two."""
+        """A huge value is shortened to about two lines of a terminal."""
         self.assertLessEqual(len(self.line("note", {str(n): "x" * 999 for n in range(99)})), 260)
 
 
 class ShorthandTest(unittest.TestCase):
-    def test_it_becomes_an_event_when_it_is_read(self) -> None:
-        """In its place among the others, with all that an event has, of the time it was noted."""
+    def test_a_note_becomes_an_event_when_read(self) -> None:
+        """The event has all keys, the time of the note, and the position of the note."""
         timeline = Timeline("the test")
         told: list[int] = []
 
@@ -252,8 +252,8 @@ class ShorthandTest(unittest.TestCase):
         self.assertIn("[MainThread]  fault: what=2", timeline.describe())
         self.assertEqual(event, event_from_json(event_to_json(event)))
 
-    def test_it_names_thread_and_task(self) -> None:
-        """Those in which it was noted, also when they are no more."""
+    def test_a_note_has_thread_and_task(self) -> None:
+        """The event names the thread and the task of the note, also after they ended."""
         timeline = Timeline()
         note = timeline.shorthand("fault", lambda what: {})
         thread = threading.Thread(target=note, args=(1,), name="the thread")
@@ -272,8 +272,8 @@ class ShorthandTest(unittest.TestCase):
         self.assertEqual(("MainThread", "the task"), (second["thread"], second["task"]))
 
     @unittest.skipUnless(hasattr(os, "fork"), "there is no fork here")
-    def test_it_names_the_process(self) -> None:
-        """A forked child's notes, and its events, are its own."""
+    def test_a_note_has_the_process(self) -> None:
+        """Notes and events of a forked child have the process id of the child."""
         timeline = Timeline()
         note = timeline.shorthand("fault", lambda what: {})
         pid = os.fork()
@@ -286,7 +286,7 @@ class ShorthandTest(unittest.TestCase):
         self.assertEqual(0, os.waitstatus_to_exitcode(status))
 
     def test_nothing_is_lost_by_eight_threads(self) -> None:
-        """Every note is there, under a number of its own."""
+        """Every note is kept, with a unique number."""
         timeline = Timeline(capacity=100_000)
         note = timeline.shorthand("fault", lambda what: {"what": what})
         in_threads(8, lambda n: [note((n, i)) for i in range(1000)])
@@ -299,8 +299,8 @@ class ShorthandTest(unittest.TestCase):
 
 
 class PinTest(unittest.TestCase):
-    def test_what_is_pinned_is_shown_whatever_comes(self) -> None:
-        """Once each, in order, above the events, however many these are."""
+    def test_pinned_lines_are_always_shown(self) -> None:
+        """Pinned lines appear once each, in order, above the events, and are never dropped."""
         timeline = Timeline("the test")
         timeline.pin("seed 1")
         timeline.pin("seed\n2")
@@ -314,8 +314,8 @@ class PinTest(unittest.TestCase):
         self.assertEqual(5, len(lines))
         self.assertEqual(["seed 1", "seed 2"], timeline.pinned)
 
-    def test_it_is_no_log(self) -> None:
-        """Who pins a thousand lines gets the first twenty."""
+    def test_pinned_lines_are_limited(self) -> None:
+        """Only the first twenty pinned lines are kept."""
         timeline = Timeline()
         for number in range(1000):
             timeline.pin(str(number))
@@ -323,8 +323,8 @@ class PinTest(unittest.TestCase):
 
 
 class TimelineOwnerTest(unittest.TestCase):
-    def test_every_object_has_one_of_its_own(self) -> None:
-        """State is not shared, and needs no ``__init__``."""
+    def test_every_object_has_its_own_timeline(self) -> None:
+        """Objects do not share a timeline, and need not call ``super().__init__()``."""
 
         class Plain(TimelineOwner):
             def __init__(self) -> None:
@@ -334,8 +334,8 @@ class TimelineOwnerTest(unittest.TestCase):
         self.assertIs(first.timeline, first.timeline)
         self.assertIsNot(first.timeline, second.timeline)
 
-    def test_inside_a_test_it_is_the_tests(self) -> None:
-        """A new object joins the timeline of whoever runs here."""
+    def test_objects_in_a_test_share_its_timeline(self) -> None:
+        """A new object uses the timeline of the current TestCase."""
         owner = TimelineOwner()
         token = current_owner.set(owner)
         try:
@@ -344,8 +344,8 @@ class TimelineOwnerTest(unittest.TestCase):
             current_owner.reset(token)
         self.assertIsNot(owner.timeline, TimelineOwner().timeline)
 
-    def test_of_eight_threads_that_come_first_all_get_the_same(self) -> None:
-        """One timeline is made, not eight."""
+    def test_eight_threads_get_the_same_timeline(self) -> None:
+        """Eight threads that use an object's timeline first, at the same time, get one timeline."""
         for _ in range(50):
             owner = TimelineOwner()
             got: list[Timeline] = []

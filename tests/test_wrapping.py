@@ -1,4 +1,4 @@
-"""A wrapper is taken for what it wraps."""
+"""Tests of the fast versions of update_wrapper and iscoroutinefunction."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from itf.wrapping import is_coroutine_function, passed_off_as
 
 
 class Sample:
-    """What methods are taken from."""
+    """Class with a plain and a coroutine method."""
 
     def plain(self) -> None:
         """Do nothing."""
 
     async def asynchronous(self) -> None:
-        """Do nothing, later."""
+        """Do nothing, as a coroutine."""
 
     plain.mark = "x"  # type: ignore[attr-defined]
     partial = functools.partialmethod(plain)
@@ -27,19 +27,19 @@ class Sample:
 
 
 def wrapper_of(method: Callable[..., Any]) -> Any:
-    """Return a function that stands in for a method."""
+    """Return a function that passed_off_as made a wrapper of a method."""
 
     def wrapper() -> None:
-        """Stand in."""
+        """Do nothing."""
 
     return passed_off_as(method, wrapper)
 
 
 class PassedOffAsTest(unittest.TestCase):
-    """All that a runner asks a test method for, it finds on its wrapper."""
+    """Attributes that a test runner reads from a test method."""
 
     def test_what_update_wrapper_gives(self) -> None:
-        """Name, text, module, marks, and the way to the method."""
+        """Name, docstring, module, attributes and __wrapped__ are those of update_wrapper."""
         for method in (Sample().plain, Sample().static, Sample.plain):
             made, standard = wrapper_of(method), functools.update_wrapper(lambda: None, method)
             for name in (
@@ -53,18 +53,18 @@ class PassedOffAsTest(unittest.TestCase):
                 with self.subTest(method, attribute=name):
                     self.assertEqual(getattr(standard, name), getattr(made, name))
 
-    def test_what_is_no_function(self) -> None:
-        """Has at least what it has."""
+    def test_other_callables(self) -> None:
+        """For a callable that is no function, the available attributes are copied."""
         for method in (Sample().partial, mock.Mock(spec=Sample().plain), len):
             self.assertIs(method, wrapper_of(method).__wrapped__)
         self.assertEqual("len", wrapper_of(len).__name__)
 
 
 class IsCoroutineFunctionTest(unittest.TestCase):
-    """The answer is that of `inspect`."""
+    """Comparison with `inspect.iscoroutinefunction`."""
 
     def test_the_same_answer(self) -> None:
-        """For functions, methods and whatever else can be called."""
+        """The results agree for functions, methods and other callables."""
         sample = Sample()
         candidates = [
             sample.plain,
@@ -81,7 +81,7 @@ class IsCoroutineFunctionTest(unittest.TestCase):
                 )
 
     @unittest.skipUnless(hasattr(inspect, "markcoroutinefunction"), "new in 3.12")
-    def test_one_that_is_marked(self) -> None:
-        """Counts, as it does for `inspect`."""
+    def test_a_marked_function(self) -> None:
+        """A function marked by inspect.markcoroutinefunction is a coroutine function."""
         marked = inspect.markcoroutinefunction(lambda: None)
         self.assertTrue(is_coroutine_function(marked))
