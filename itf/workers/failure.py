@@ -15,9 +15,9 @@ from itf.exception_notes import add_note, get_notes
 from itf.exceptions import WorkerDiedError, WorkerError
 from itf.safe_repr import safe_str
 from itf.tracebacks import code_location, module_of, strip_own_frames, traceback_frames
-from itf.workers.blame import Place, find_culprit, place_of_function
-from itf.workers.mailbox import Mailbox, Word
-from itf.workers.shipping import HomePickler, pickling_error
+from itf.workers.pickling.diagnosis import Place, find_unpicklable, place_of_function
+from itf.workers.pickling.pickler import ResultPickler, pickling_error
+from itf.workers.result_channel import Outcome, ResultChannel
 
 __all__ = [
     "RemoteWorkerError",
@@ -50,7 +50,7 @@ def module_of_error(error: BaseException) -> str:
     return module_of(frames[-1][0]) if frames else "<unknown>"
 
 
-def post_result(mailbox: Mailbox, worker: str, target: object, value: object) -> None:
+def post_result(channel: ResultChannel, worker: str, target: object, value: object) -> None:
     """Send what a worker returned home.
 
     Raises:
@@ -58,14 +58,14 @@ def post_result(mailbox: Mailbox, worker: str, target: object, value: object) ->
     """
     about = {"time": time.monotonic()}
     try:
-        mailbox.post("result", about, lambda file: HomePickler(file).dump(value))
+        channel.post("result", about, lambda file: ResultPickler(file).dump(value))
     except Exception as error:
         place = Place("result", value, f"returned by {place_of_function(target)}")
-        check: Callable[[Any], Exception | None] = lambda part: pickling_error(part, HomePickler)  # noqa: E731
-        raise find_culprit(worker, [place], error, check, "home") from error
+        check: Callable[[Any], Exception | None] = lambda part: pickling_error(part, ResultPickler)  # noqa: E731
+        raise find_unpicklable(worker, [place], error, check, "to the parent process") from error
 
 
-def post_exit(mailbox: Mailbox, error: SystemExit) -> None:
+def post_exit(channel: ResultChannel, error: SystemExit) -> None:
     """Tell that a worker left by `sys.exit`."""
     frames = traceback_frames(error)
     about = {
@@ -73,10 +73,10 @@ def post_exit(mailbox: Mailbox, error: SystemExit) -> None:
         "code": error.code if isinstance(error.code, int | str | None) else str(error.code),
         "site": code_location(frames[0][0]) if frames else "",
     }
-    mailbox.post("exit", about, _nothing)
+    channel.post("exit", about, _nothing)
 
 
-def post_failure(mailbox: Mailbox, error: BaseException) -> None:
+def post_failure(channel: ResultChannel, error: BaseException) -> None:
     """Send the error that ended a worker home."""
     frames = traceback_frames(error)
     about: dict[str, Any] = {
@@ -89,9 +89,9 @@ def post_failure(mailbox: Mailbox, error: BaseException) -> None:
     about["description"] = _description(error)
     about["notes"] = get_notes(error)
     try:
-        mailbox.post("failure", about, lambda file: HomePickler(file).dump(error))
+        channel.post("failure", about, lambda file: ResultPickler(file).dump(error))
     except Exception:  # noqa: BLE001 - a user's exception class may fail in any way
-        mailbox.post("failure", about, _nothing)
+        channel.post("failure", about, _nothing)
 
 
 def _description(error: BaseException) -> str:
@@ -102,7 +102,7 @@ def _nothing(_: io.BufferedIOBase) -> None:
     """Write no value."""
 
 
-def failure_of(word: Word, worker: str, pid: int | None) -> BaseException:
+def failure_of(word: Outcome, worker: str, pid: int | None) -> BaseException:
     """Return the error as the other process raised it, as far as it can be brought back.
 
     Returns:

@@ -15,13 +15,13 @@ from typing import Any, Final, cast
 
 from itf.exceptions import WorkerError, WorkerPicklingError
 from itf.safe_repr import safe_str
-from itf.workers.asking import ANSWER
-from itf.workers.bootstrap import Birth
+from itf.workers.base import WorkerContext
+from itf.workers.child_setup import ChildSetup
 from itf.workers.failure import death, failure_of, post_exit, post_failure, post_result
-from itf.workers.home import Home
-from itf.workers.launching import POPENS, choose_start_method
-from itf.workers.mailbox import Mailbox, Word
-from itf.workers.shipping import pack, unpack
+from itf.workers.pickling.pickler import pack, unpack
+from itf.workers.result_channel import Outcome, ResultChannel
+from itf.workers.stack_request import ANSWER
+from itf.workers.start_methods import POPENS, choose_start_method
 from itf.workers.worker import DEFAULT, Default, Ending, Worker, check_call
 
 __all__ = ["WorkerProcess", "new_process", "process_class"]
@@ -55,12 +55,12 @@ class WorkerProcess(Worker, BaseProcess):
     the environment is closed, its ``pid``, ``exitcode`` and result stay readable.
     """
 
-    home: Home
+    worker_context: WorkerContext
     # Of BaseProcess, which has no types for them.
     _closed: bool
     _start_method: str
-    _mailbox: Mailbox
-    _birth: Birth | None = None
+    _channel: ResultChannel
+    _child_setup: ChildSetup | None = None
     _packed: bytes | None = None
     _ending: Ending | None = None
     _asked_to_end: float | None = None
@@ -80,40 +80,40 @@ class WorkerProcess(Worker, BaseProcess):
         if self._is_automatic and choose_start_method() != self._start_method:
             # A thread came or went since the worker was made.
             self.__class__ = process_class(choose_start_method())
-        birth = self.home.birth()
-        self._mailbox = Mailbox()
+        child_setup = self.worker_context.child_setup()
+        self._channel = ResultChannel()
         if self._start_method == "forkserver":
-            birth.bring_surroundings()
-        self._birth = birth
+            child_setup.bring_surroundings()
+        self._child_setup = child_setup
         try:
             with _children_allowed():
                 super().start()
         except BaseException:
-            self._birth = None
-            self._mailbox.close()
-            birth.stacks.close()
+            self._child_setup = None
+            self._channel.close()
+            child_setup.stacks.close()
             raise
         finally:
-            birth.close_copies()
+            child_setup.close_copies()
 
     def run(self) -> None:
         """Call the target in the new process, and send home how that ends."""
-        birth = self._birth
-        if birth is None:
+        child_setup = self._child_setup
+        if child_setup is None:
             raise WorkerError(f"worker {self.name!r}: call start(), not run()", self.name)
-        birth.begin()
+        child_setup.begin()
         try:
             parts = self._parts() if self._packed is None else unpack(self._packed)
             self._packed = None
             for hook in parts["hooks"]:
                 hook()
             value = parts["target"](*parts["args"], **parts["kwargs"])
-            post_result(self._mailbox, self.name, parts["target"], value)
+            post_result(self._channel, self.name, parts["target"], value)
         except SystemExit as error:
-            post_exit(self._mailbox, error)
+            post_exit(self._channel, error)
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it goes home
-            post_failure(self._mailbox, error)
+            post_failure(self._channel, error)
             # Not printed here as well: who gets the error at home tells of it.
             sys.exit(1)
 
@@ -198,9 +198,9 @@ class WorkerProcess(Worker, BaseProcess):
         super().close()
         if pid is not None and code is not None:
             self._closed_as = (pid, code)
-        if self._birth is not None:
-            self._birth.stacks.close()
-            self._mailbox.close()
+        if self._child_setup is not None:
+            self._child_setup.stacks.close()
+            self._channel.close()
 
     def stacks(self, seconds: float = ANSWER) -> str:
         """Return the Python stacks of its threads, empty if it cannot tell them now.
@@ -208,20 +208,20 @@ class WorkerProcess(Worker, BaseProcess):
         Args:
             seconds: How long it may take to answer.
         """
-        if self._birth is None or self.pid is None or not self.is_alive():
+        if self._child_setup is None or self.pid is None or not self.is_alive():
             return ""
-        return self._birth.stacks.ask(self.pid, seconds)
+        return self._child_setup.stacks.ask(self.pid, seconds)
 
     @property
     def has_begun(self) -> bool:
         """Whether the new process has come as far as to run code of this class."""
-        return self._birth is not None and self._birth.stacks.is_ready
+        return self._child_setup is not None and self._child_setup.stacks.is_ready
 
     def _parts(self) -> dict[str, Any]:
         mine = cast(Any, self)
         return {
             # First, for the faults of the test are put in while this is loaded.
-            "hooks": list(self.home.hooks),
+            "hooks": list(self.worker_context.hooks),
             "target": mine._target,
             "args": mine._args,
             "kwargs": mine._kwargs,
@@ -235,7 +235,7 @@ class WorkerProcess(Worker, BaseProcess):
                 self.name,
                 self.name,
             )
-        state = self.__dict__ | {"_packed": pack(self.name, self._parts()), "home": None}
+        state = self.__dict__ | {"_packed": pack(self.name, self._parts()), "worker_context": None}
         for name in ("_target", "_args", "_kwargs"):
             del state[name]
         return state
@@ -273,7 +273,7 @@ class WorkerProcess(Worker, BaseProcess):
         return self._ending
 
     def _read_ending(self, code: int) -> Ending:
-        word = self._mailbox.read()
+        word = self._channel.read()
         asked = self._asked_to_end
         if word is None:
             return self._ending_without_word(code)
@@ -300,7 +300,7 @@ class WorkerProcess(Worker, BaseProcess):
             when = ", or otherwise: somebody else in this process has waited for it"
         return Ending(None, death(self.name, self.pid, code, when), not as_asked)
 
-    def _ending_with_result(self, word: Word) -> Ending:
+    def _ending_with_result(self, word: Outcome) -> Ending:
         try:
             return Ending(word.load())
         except Exception as error:  # noqa: BLE001 - a user's class may fail in any way
@@ -344,7 +344,7 @@ def process_class(method: str) -> type[WorkerProcess]:
 
 
 def new_process(
-    home: Home,
+    worker_context: WorkerContext,
     target: Callable[..., object],
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -355,7 +355,7 @@ def new_process(
     """Make a worker process; ``start()`` starts it.
 
     Args:
-        home: Where it belongs.
+        worker_context: Where it belongs.
         target: What to call: any function.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
@@ -370,7 +370,7 @@ def new_process(
     check_call(name, target, args, kwargs)
     cls = process_class(choose_start_method(start_method))
     worker = cls(target=target, args=tuple(args), kwargs=dict(kwargs), name=name)
-    worker.home = home
+    worker.worker_context = worker_context
     worker._is_automatic = start_method == "auto"
-    home.workers.append(worker)
+    worker_context.workers.append(worker)
     return worker

@@ -9,8 +9,8 @@ from typing import Any, cast
 from itf.exception_notes import add_note
 from itf.exceptions import WorkerError
 from itf.tracebacks import thread_location
+from itf.workers.base import WorkerContext
 from itf.workers.failure import module_of_error
-from itf.workers.home import Home
 from itf.workers.worker import DEFAULT, Default, Ending, Worker, check_call
 
 __all__ = ["WorkerThread", "new_thread"]
@@ -21,7 +21,7 @@ __unittest = True
 class WorkerThread(Worker, threading.Thread):
     """A thread that keeps what it returned or raised; made by an environment."""
 
-    home: Home
+    worker_context: WorkerContext
     _itf_end: Ending | None = None
 
     def start(self) -> None:
@@ -90,7 +90,7 @@ class WorkerThread(Worker, threading.Thread):
 
 
 def new_thread(
-    home: Home,
+    worker_context: WorkerContext,
     target: Callable[..., object],
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -100,7 +100,7 @@ def new_thread(
     """Make a worker thread; ``start()`` starts it.
 
     Args:
-        home: Where it belongs.
+        worker_context: Where it belongs.
         target: What to call.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
@@ -116,6 +116,6 @@ def new_thread(
     worker = WorkerThread(
         target=target, args=tuple(args), kwargs=dict(kwargs), name=name, daemon=True
     )
-    worker.home = home
-    home.workers.append(worker)
+    worker.worker_context = worker_context
+    worker_context.workers.append(worker)
     return worker

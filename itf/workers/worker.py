@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from itf.exceptions import WorkerError, WorkerTimeoutError
 from itf.safe_repr import safe_repr
 from itf.signatures import signature_of
-from itf.workers.home import Home
+from itf.workers.base import WorkerContext
 
 __all__ = ["DEFAULT", "Default", "Ending", "Worker", "check_call"]
 
@@ -48,7 +48,7 @@ class Worker:
     """What worker processes and worker threads have in common; without an ``__init__``."""
 
     name: str
-    home: Home
+    worker_context: WorkerContext
     _itf_looked_at = False
     _itf_told = False
 
@@ -110,21 +110,21 @@ class Worker:
         ending = self._itf_find_ending()
         if ending.is_failure and ending.error is not None and not self._itf_told:
             self._itf_told = True
-            self.home.on_failure(self, ending.error)
+            self.worker_context.on_failure(self, ending.error)
         return ending
 
     def _itf_seconds(self, timeout: float | Default | None) -> float | None:
-        return self.home.default_timeout if isinstance(timeout, Default) else timeout
+        return self.worker_context.default_timeout if isinstance(timeout, Default) else timeout
 
     def _itf_timeout(self, seconds: float | None, action: str) -> WorkerTimeoutError:
         text = f"worker {self.name!r} is still running after {seconds:g} s, in {action}"
-        everybody = self.home.describe()
+        everybody = self.worker_context.describe()
         return WorkerTimeoutError(f"{text}\n{everybody}" if everybody else text, self.name)
 
     def _itf_require_startable(self) -> None:
         if self._itf_was_started():
             raise WorkerError(f"worker {self.name!r} was started before; make a new one", self.name)
-        if self.home.is_closed:
+        if self.worker_context.is_closed:
             raise WorkerError(
                 f"worker {self.name!r} cannot start: its environment is closed; "
                 "start workers inside the `with`",

@@ -14,9 +14,9 @@ import unittest
 from typing import Any
 
 from itf.exceptions import WorkerDiedError, WorkerError
-from itf.workers.home import Home
+from itf.workers.base import WorkerContext
 from itf.workers.processes import new_process, process_class
-from itf.workers.stopping import close_home
+from itf.workers.shutdown import close_context
 from tests.support import is_open
 from tests.workers.worker_support import (
     DEADLINE,
@@ -162,11 +162,11 @@ class StartMethodTest(WorkerTestCase):
             plain = multiprocessing.get_context("fork").Process(target=os._exit, args=(3,))
             plain.start()
             plain.join()
-            home = Home()
-            inner = new_process(home, lambda: 4, name="inner", start_method=method)
+            worker_context = WorkerContext()
+            inner = new_process(worker_context, lambda: 4, name="inner", start_method=method)
             inner.start()
             value = inner.result(DEADLINE)
-            close_home(home)
+            close_context(worker_context)
             return [plain.exitcode, value]
 
         for method in METHODS:
@@ -178,11 +178,11 @@ class StartMethodTest(WorkerTestCase):
         """A daemon may have workers: parallel runners make every test one."""
 
         def outer() -> object:
-            home = Home(DEADLINE)
-            inner = new_process(home, int, ("7",), name="inner")
+            worker_context = WorkerContext(DEADLINE)
+            inner = new_process(worker_context, int, ("7",), name="inner")
             inner.start()
             value = inner.result()
-            close_home(home)
+            close_context(worker_context)
             return value
 
         worker = self.process(outer)
@@ -218,7 +218,7 @@ class StartMethodTest(WorkerTestCase):
         seen: list[str] = []
         for method in METHODS:
             with self.subTest(method):
-                self.home.hooks = [lambda: seen.append("hook")]
+                self.worker_context.hooks = [lambda: seen.append("hook")]
                 self.assertEqual(["hook"], self.started(lambda: seen, method=method).result())
                 seen.clear()
 
@@ -271,7 +271,7 @@ class BadInputTest(WorkerTestCase):
                 text = self.message_of(
                     TypeError,
                     lambda args=args, kwargs=kwargs: new_process(
-                        self.home, work, args, kwargs, name="w1"
+                        self.worker_context, work, args, kwargs, name="w1"
                     ),
                 )
                 self.assertEqual(
@@ -279,7 +279,7 @@ class BadInputTest(WorkerTestCase):
                     f"with args={args} and kwargs={kwargs}: {problem}",
                     text,
                 )
-        self.assertEqual([], self.home.workers)
+        self.assertEqual([], self.worker_context.workers)
 
     def test_a_target_that_is_no_function(self) -> None:
         """Its result, say."""
@@ -291,7 +291,7 @@ class BadInputTest(WorkerTestCase):
         )
         for args in (5, "text"):
             with self.assertRaisesRegex(TypeError, r"^the args of worker 'w1' are a tuple, got "):
-                new_process(self.home, print, args, name="w1")  # type: ignore[arg-type]
+                new_process(self.worker_context, print, args, name="w1")  # type: ignore[arg-type]
 
     def test_out_of_turn(self) -> None:
         """Starting twice, joining what was not started, starting what is closed."""
@@ -324,15 +324,15 @@ class InterruptTest(unittest.TestCase):
         """The wait ends by KeyboardInterrupt, the workers end, and none of them prints."""
         script = f"""if 1:
             import threading, signal, os
-            from itf.workers.home import Home
+            from itf.workers.base import WorkerContext
             from itf.workers.processes import new_process
-            from itf.workers.stopping import close_home, stop_processes
+            from itf.workers.shutdown import close_context, stop_processes
             signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored
-            home = Home()
+            context = WorkerContext()
             def idle():
                 threading.Event().wait(60)
             workers = [
-                new_process(home, idle, name=m, start_method=m)
+                new_process(context, idle, name=m, start_method=m)
                 for m in {METHODS}
             ]
             for worker in workers:
@@ -345,7 +345,7 @@ class InterruptTest(unittest.TestCase):
             except KeyboardInterrupt:
                 print("interrupted")
             stop_processes(workers)
-            close_home(home)
+            close_context(context)
             print([worker.is_alive() for worker in workers])
         """
         with subprocess.Popen(
@@ -371,11 +371,11 @@ class WithoutCareTest(unittest.TestCase):
         """Its workers have ended, and it says nothing of leaked semaphores."""
         script = f"""if 1:
             import os
-            from itf.workers.home import Home
+            from itf.workers.base import WorkerContext
             from itf.workers.processes import new_process
-            home = Home()
+            context = WorkerContext()
             for method in {METHODS}:
-                worker = new_process(home, os.getpid, name=method, start_method=method)
+                worker = new_process(context, os.getpid, name=method, start_method=method)
                 worker.start()
                 worker.result()
             print("done")

@@ -76,25 +76,25 @@ class ResultTest(WorkerTestCase):
                 line = work.__code__.co_firstlineno
                 self.assertEqual(
                     f"cannot send 'result[1]' (_thread.lock), returned by work at "
-                    f"test_results.py:{line}, home; share env.create_shared_lock(name) instead",
+                    f"test_results.py:{line}, to the parent process; share env.create_shared_lock(name) instead",
                     text,
                 )
 
     def test_output_of_a_worker_is_left_alone_and_flushed(self) -> None:
         """What it prints appears; the traceback of an error that goes home does not."""
         script = f"""if 1:
-            from itf.workers.home import Home
+            from itf.workers.base import WorkerContext
             from itf.workers.processes import new_process
-            from itf.workers.stopping import close_home
+            from itf.workers.shutdown import close_context
             def work():
                 print("printed", end="")
                 raise ValueError("told at home")
-            home = Home()
+            context = WorkerContext()
             for method in {METHODS}:
-                worker = new_process(home, work, name="w", start_method=method)
+                worker = new_process(context, work, name="w", start_method=method)
                 worker.start()
                 print(f"[{{worker.exception(30)!r}}]", flush=True)
-            close_home(home)
+            close_context(context)
         """
         expected = "printed[ValueError('told at home')]\n" * len(METHODS)
         self.assertEqual(expected, run_script("-c", script))
@@ -334,7 +334,7 @@ class DeadlineTest(WorkerTestCase):
             self.assertIn("in stuck_here", text)
             self.assertIn("thread 'MainThread' of this process", text)
         worker.join(timeout=0.01)
-        self.home.default_timeout = 0.01
+        self.worker_context.default_timeout = 0.01
         with self.assertRaises(WorkerTimeoutError):
             worker.join()
         with self.assertRaises(TimeoutError):

@@ -7,7 +7,7 @@ import threading
 import unittest
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
-from itf.workers.stopping import wait_for_threads
+from itf.workers.shutdown import wait_for_threads
 from itf.workers.threads import new_thread
 from tests.workers.worker_support import DEADLINE, WorkerTestCase
 
@@ -61,14 +61,14 @@ class ThreadTest(WorkerTestCase):
         self.assertTrue(text.startswith("worker 't3' is still running after 0.05 s, in result()\n"))
         self.assertIn("in stuck_here", text)
         worker.join(0.01)
-        self.home.default_timeout = 0.01
+        self.worker_context.default_timeout = 0.01
         self.message_of(WorkerTimeoutError, worker.join)
         self.assertEqual([worker], wait_for_threads([worker], 0.01))
         gate.set()
 
     def test_bad_input(self) -> None:
         """Starting twice, joining before the start, arguments that do not fit: by name."""
-        worker = new_thread(self.home, int, name="t4")
+        worker = new_thread(self.worker_context, int, name="t4")
         self.assertEqual(
             "join(): worker 't4' was not started; call start() first",
             self.message_of(WorkerError, worker.join),
@@ -79,7 +79,7 @@ class ThreadTest(WorkerTestCase):
             self.message_of(WorkerError, worker.start),
         )
         with self.assertRaisesRegex(TypeError, "^worker 't5' cannot call <lambda>"):
-            new_thread(self.home, lambda: 0, (1,), name="t5")
+            new_thread(self.worker_context, lambda: 0, (1,), name="t5")
 
 
 if __name__ == "__main__":

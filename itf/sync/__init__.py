@@ -1,0 +1,1 @@
+"""Synchronization primitives between processes; they survive the SIGKILL of any user."""

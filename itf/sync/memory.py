@@ -1,0 +1,70 @@
+"""Memory that processes share, and that is gone with the last of them."""
+
+from __future__ import annotations
+
+import mmap
+from multiprocessing import context, reduction
+from typing import Any
+
+from itf.sync.deadline import check_name, check_number
+from itf.sync.members import MemberTable
+from itf.sync.segment import AnonymousFile, SegmentUser
+
+__all__ = ["SharedMemory"]
+
+__unittest = True
+
+
+class SharedMemory(SegmentUser):
+    r"""Memory for processes, as `multiprocessing.shared_memory.SharedMemory`.
+
+    It has no name in the system, so that nothing is left there, whatever dies.
+
+    Example:
+        >>> memory = SharedMemory(MemberTable(), "table", 100)
+        >>> memory.buf[:3] = b"abc"
+        >>> bytes(memory.buf[:4])
+        b'abc\x00'
+
+    Args:
+        roster: Whose environment it belongs to.
+        name: Its name, for messages.
+        size: How many bytes, at least 1.
+
+    Attributes:
+        name: Its name.
+        size: As given.
+
+    Thread safety: as that of the memory itself; have a lock for it.
+    """
+
+    _views = ("_file", "_map", "buf")
+
+    def __init__(self, table: MemberTable, name: str, size: int) -> None:
+        self.name = check_name(name, "shared memory")
+        self.size = check_number(size, "size", 1)
+        self._table = table
+        self._attach(AnonymousFile.create("itf-memory", self.size))
+
+    def _attach(self, file: AnonymousFile) -> None:
+        self._file = file
+        self._map = mmap.mmap(file.descriptor, self.size)
+        self.buf: memoryview = memoryview(self._map)
+        self._table.register(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} of {self.size} bytes>"
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        context.assert_spawning(self)
+        return self._table, self.name, self.size, reduction.DupFd(self._file.descriptor)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._table, self.name, self.size, descriptor = state
+        self._attach(AnonymousFile(descriptor.detach()))
+
+    def close(self) -> None:
+        """Do nothing: the environment closes it."""
+
+    def unlink(self) -> None:
+        """Do nothing: it has no name that could be left."""

@@ -1,0 +1,119 @@
+"""Steps that are taken in order, whoever takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from itf.exceptions import WorkerDiedError, WorkerError, WorkerTimeoutError
+from itf.sync.deadline import (
+    DEFAULT_TIMEOUT,
+    Deadline,
+    check_number,
+    check_timeout,
+)
+from itf.sync.lock import SharedLock
+from itf.sync.members import MemberTable
+from itf.sync.record import DoubleBufferedRecord
+from itf.sync.wakeup import WakeUp
+
+__all__ = ["Sequencer"]
+
+__unittest = True
+
+_NOBODY: Final = -1
+
+
+class Sequencer:
+    """Steps that are taken in order, by whichever processes and threads.
+
+    Example:
+        >>> sequence = Sequencer(MemberTable())
+        >>> with sequence.step(0):
+        ...     pass
+        >>> with sequence.step(1):  # begins when step 0 is done
+        ...     pass
+
+    A step that is left by an exception is done as well; the exception is its
+    worker's.
+
+    Args:
+        roster: Who may use it.
+        first: The number of the first step.
+        default_timeout: How long to wait for the step before, in seconds;
+            None is for ever.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(
+        self, table: MemberTable, first: int = 0, *, default_timeout: float | None = DEFAULT_TIMEOUT
+    ) -> None:
+        first = check_number(first, "first")
+        self._default = check_timeout(default_timeout)
+        self._table = table
+        self._lock = SharedLock(table, "steps", default_timeout=None, label="the steps")
+        self._wake_up = WakeUp(table, "the step before")
+        # The step that is next or going on; the process that takes it, and its pid.
+        self._record = DoubleBufferedRecord(table, "the steps", "qqq", first, _NOBODY, 0)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at step {self._record.read()[0]}>"
+
+    @contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """Wait until the step before is done, and be this step until the end of the ``with``.
+
+        Raises:
+            WorkerError: The step was taken before.
+            WorkerDiedError: The worker that took a step before this one died in it.
+            WorkerTimeoutError: The default timeout has passed.
+        """
+        number = check_number(number, "a step")
+        deadline = Deadline(None, self._default)
+        if not self._wake_up.wait_for(lambda: self._begin(number, deadline), deadline):
+            raise self._timed_out(number, deadline)
+        try:
+            yield
+        finally:
+            self._end(number)
+
+    def _begin(self, number: int, deadline: Deadline) -> bool:
+        if not self._lock.acquire(True, deadline.left()):
+            return False
+        try:
+            now, process, pid = self._record.read()
+            if number < now or (number == now and process != _NOBODY):
+                raise WorkerError(f"step {number} was taken before; step {now} is next")
+            if process != _NOBODY and not self._is_there(process, pid):
+                name = self._table.member(process).name
+                raise WorkerDiedError(
+                    f"worker {name!r} (pid {pid}) died in step {now}; step {number} comes after it",
+                    name,
+                )
+            if number != now:
+                return False
+            place = self._table.place()
+            self._record.write(number, place, self._table.member(place).pid)
+            return True
+        finally:
+            self._lock.release()
+
+    def _end(self, number: int) -> None:
+        deadline = Deadline(None, self._default)
+        if not self._lock.acquire(True, deadline.left()):
+            raise self._timed_out(number, deadline)
+        try:
+            self._record.write(number + 1, _NOBODY, 0)
+        finally:
+            self._lock.release()
+        self._wake_up.notify()
+
+    def _is_there(self, process: int, pid: int) -> bool:
+        return self._table.is_alive(process) and self._table.member(process).pid == pid
+
+    def _timed_out(self, number: int, deadline: Deadline) -> WorkerTimeoutError:
+        now, process, pid = self._record.read()
+        taken = "nobody has begun" if process == _NOBODY else f"pid {pid} is in"
+        return deadline.error(self._table, f"step {number} could not begin: {taken} step {now}")
