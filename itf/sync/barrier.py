@@ -1,4 +1,4 @@
-"""A barrier between processes at which the dead are not waited with."""
+"""A barrier between processes that does not count dead processes as waiting."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ __all__ = ["SharedBarrier"]
 
 __unittest = True
 
-_BARRIER: Final = 8  # the kind in the directory: even, a column for each seat
+_BARRIER: Final = 8  # kind in the directory; even, because it has data for each thread slot
 
-# The region: the generation, whether it is broken, and who waits: for each seat
-# the generation it waits in, shifted, and its index plus 1; 0 waits for nothing.
+# Layout of the region in 8-byte numbers: the generation, 1 if the barrier is broken, and
+# a mark for each thread slot.  A mark is the generation in which the thread waits,
+# shifted, and the thread's index plus 1; it is 0 if the thread does not wait.
 _WAITING: Final = 16
 _SIZE: Final = _WAITING + 8 * THREAD_SLOTS
 _INDEX_BITS: Final = 16
 _INDEX: Final = (1 << _INDEX_BITS) - 1
 
-# What a reset leaves in the place of one who waits: no generation has it.
+# Mark of a thread that was waiting at a reset.  No generation is that high.
 _RESET: Final = 1 << 63
 
 
 class SharedBarrier(SegmentUser):
     """A barrier for processes and threads, as `multiprocessing.Barrier`.
 
-    One who is killed while it waits no longer counts as waiting.
+    A process that is killed while it waits no longer counts as waiting.
 
     Args:
-        roster: Who may use it.
+        table: The processes that may use it.
         name: Its name, for messages.
-        parties: How many have to come.
-        default_timeout: How long to wait where no timeout is given, in
-            seconds; None is for ever.
+        parties: Number of threads that have to wait before all of them go on.
+        default_timeout: Seconds to wait where no timeout is given; None waits forever.
 
     Attributes:
         name: Its name.
@@ -71,7 +71,8 @@ class SharedBarrier(SegmentUser):
         self._default = check_timeout(default_timeout)
         self._table = table
         label = f"barrier {name!r}"
-        # Held while anything in the region changes; each change is one store.
+        # Protects all data in the region against concurrent changes.  Each change is one
+        # store, so a process that is killed with the lock leaves consistent data.
         self._lock = SharedLock(table, name, default_timeout=None, label=label)
         self._wake_up = WakeUp(table, label)
         self._offset = table.allocate(_BARRIER, _SIZE, label).offset
@@ -95,23 +96,22 @@ class SharedBarrier(SegmentUser):
 
     @property
     def n_waiting(self) -> int:
-        """How many wait; the dead do not."""
+        """Number of waiting threads of living processes."""
         return len(self._waiters())
 
     @property
     def broken(self) -> bool:
-        """Whether it is broken."""
+        """Whether the barrier is broken."""
         return bool(self._state[1])
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until all parties have come.
+        """Wait until all parties wait.
 
         Args:
-            timeout: How many seconds to wait; by default as long as the
-                barrier was made to.
+            timeout: Seconds to wait, by default the barrier's default timeout.
 
         Returns:
-            A number from 0 to ``parties - 1``, another one for each of them.
+            A number from 0 to ``parties - 1``, different for each party.
 
         Raises:
             threading.BrokenBarrierError: The barrier was broken or reset, or
@@ -122,14 +122,14 @@ class SharedBarrier(SegmentUser):
         slot = self._table.slot()
         waiting = self._waiting
         try:
-            place = self._come(slot, deadline)
+            place = self._arrive(slot, deadline)
             self._wake_up.wait_for(lambda: self._is_over(slot, place), deadline)
-            return self._leave(slot, place, deadline)
+            return self._finish(slot, place, deadline)
         finally:
             waiting[slot] = 0
 
     def reset(self) -> None:
-        """Send those who wait away with an error, and begin anew."""
+        """Raise BrokenBarrierError in the waiting threads, and make the barrier usable again."""
         with self._lock:
             for slot in self._waiters():
                 self._waiting[slot] = _RESET
@@ -137,13 +137,13 @@ class SharedBarrier(SegmentUser):
         self._wake_up.notify()
 
     def abort(self) -> None:
-        """Break the barrier, until it is reset."""
+        """Break the barrier until it is reset."""
         with self._lock:
             self._state[1] = 1
         self._wake_up.notify()
 
     def _waiters(self) -> dict[int, int]:
-        """Return the seats of those who wait, each with its index."""
+        """Return the index of each waiting thread of a living process, by thread slot."""
         generation = self._state[0]
         waiters = {
             slot: (mark & _INDEX) - 1
@@ -156,8 +156,8 @@ class SharedBarrier(SegmentUser):
                 del waiters[slot]
         return waiters
 
-    def _come(self, slot: int, deadline: Deadline) -> int:
-        """Take a place; returns the mark that stands for it."""
+    def _arrive(self, slot: int, deadline: Deadline) -> int:
+        """Mark a thread as waiting; return its mark."""
         if not self._lock.acquire(True, deadline.left()):
             raise self._timed_out(deadline)
         try:
@@ -168,7 +168,7 @@ class SharedBarrier(SegmentUser):
             mark = generation << _INDEX_BITS | index + 1
             self._waiting[slot] = mark
             if len(waiters) + 1 == self.parties:
-                # One store, and all who wait in this generation have passed.
+                # This store releases all threads that wait in this generation.
                 self._state[0] = generation + 1
         finally:
             self._lock.release()
@@ -182,7 +182,7 @@ class SharedBarrier(SegmentUser):
     def _is_over(self, slot: int, mark: int) -> bool:
         return bool(self._waiting[slot] == _RESET or self._passed(mark) or self._state[1])
 
-    def _leave(self, slot: int, mark: int, deadline: Deadline) -> int:
+    def _finish(self, slot: int, mark: int, deadline: Deadline) -> int:
         if self._waiting[slot] == _RESET:
             raise BrokenBarrierError
         if not self._passed(mark):
@@ -194,7 +194,7 @@ class SharedBarrier(SegmentUser):
         return (mark & _INDEX) - 1
 
     def _break(self, mark: int) -> bool:
-        """Break the barrier because one waits no longer; True if all have come just now."""
+        """Break the barrier after a timeout; return True if all parties have arrived just now."""
         with self._lock:
             if self._passed(mark):
                 return True

@@ -1,4 +1,4 @@
-"""A counter that is exact across processes and threads."""
+"""A counter between processes and threads that loses no increment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIMIT: Final = 2**63
 
 
 class SharedCounter:
-    """Count from any number of processes and threads, exactly.
+    """A counter for processes and threads that loses no increment.
 
     Example:
         >>> hits = SharedCounter(MemberTable(), "hits")
@@ -26,11 +26,11 @@ class SharedCounter:
         1
 
     Args:
-        roster: Who may use it.
+        table: The processes that may use it.
         name: Its name, for messages.
-        start: Where it begins, and where `reset` puts it.
-        default_timeout: How long to wait for one who is stopped in the middle
-            of counting, in seconds; None is for ever.
+        start: Its first value, and its value after `reset`.
+        default_timeout: Seconds to wait for a process that is stopped while it
+            changes the counter; None waits forever.
 
     Thread safety: every method, from any thread.
     """
@@ -47,8 +47,8 @@ class SharedCounter:
         self._start = _checked(operator.index(start))
         self._table = table
         label = f"counter {name!r}"
-        # Held while the value is read and written, so that what increment
-        # returns is the value that this very call made.
+        # Protects the value while `increment` reads and writes it, so that each call
+        # returns the value that it has set itself.
         self._lock = SharedLock(table, name, default_timeout=default_timeout, label=label)
         self._record = DoubleBufferedRecord(table, label, "q", self._start)
 
@@ -57,16 +57,16 @@ class SharedCounter:
 
     @property
     def value(self) -> int:
-        """The present value."""
+        """The current value."""
         return int(self._record.read()[0])
 
     def increment(self, amount: int = 1) -> int:
-        """Add to the value, and return the one that this call has made.
+        """Add to the value, and return the new value.
 
         Raises:
             TypeError: ``amount`` is not an int.
-            OverflowError: The value would not fit into 64 bits.
-            WorkerTimeoutError: Somebody is stopped in the middle of counting.
+            OverflowError: The new value does not fit into 64 bits.
+            WorkerTimeoutError: Another process is stopped while it changes the counter.
         """
         amount = operator.index(amount)
         with self._lock:
@@ -75,11 +75,11 @@ class SharedCounter:
             return value
 
     def decrement(self, amount: int = 1) -> int:
-        """Subtract from the value, and return the one that this call has made."""
+        """Subtract from the value, and return the new value."""
         return self.increment(-operator.index(amount))
 
     def reset(self) -> int:
-        """Put the value back to where it began, and return the one until then."""
+        """Set the value to the first one, and return the value before."""
         with self._lock:
             value = self.value
             self._record.write(self._start)

@@ -1,4 +1,4 @@
-"""An event between processes that has no owner, and so nothing to lose."""
+"""An event between processes; no process owns it, so a death cannot leave it broken."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ class SharedEvent(SegmentUser):
         True
 
     Args:
-        roster: Who may use it.
+        table: The processes that may use it.
         name: Its name, for messages.
-        default_timeout: How long to wait where no timeout is given, in
-            seconds; None is for ever.
+        default_timeout: Seconds to wait where no timeout is given; None waits forever.
 
     Thread safety: every method, from any thread.
     """
@@ -43,8 +42,8 @@ class SharedEvent(SegmentUser):
         self._default = check_timeout(default_timeout)
         self._table = table
         label = f"event {name!r}"
-        # Held while the number of changes is read and written: it must not go
-        # back to what one who waits has seen.
+        # Protects the number of changes while `_change_to` reads and writes it.  Without
+        # the lock the number could return to a value that a waiting thread has read.
         self._lock = SharedLock(
             table, name, default_timeout=self._default, label=f"{label} (to change it)"
         )
@@ -60,7 +59,7 @@ class SharedEvent(SegmentUser):
         self._attach()
 
     def _attach(self) -> None:
-        # How often it was set or cleared; odd is set.  One store changes it.
+        # Number of changes; odd if the event is set.  One store changes it.
         self._changes = self._table.longs(self._offset, 1)
         self._table.register(self)
 
@@ -68,23 +67,23 @@ class SharedEvent(SegmentUser):
         return f"<{type(self).__name__} {self.name!r}>"
 
     def is_set(self) -> bool:
-        """Say whether it is set."""
+        """Return whether the event is set."""
         return bool(self._changes[0] & 1)
 
     def set(self) -> None:
-        """Set it, and wake those who wait for that.
+        """Set the event, and wake the waiting threads.
 
         Raises:
-            WorkerTimeoutError: Somebody is stopped in the middle of changing it.
+            WorkerTimeoutError: Another process is stopped while it changes the event.
         """
         self._change_to(1)
         self._wake_up.notify()
 
     def clear(self) -> None:
-        """Clear it.
+        """Clear the event.
 
         Raises:
-            WorkerTimeoutError: Somebody is stopped in the middle of changing it.
+            WorkerTimeoutError: Another process is stopped while it changes the event.
         """
         self._change_to(0)
 
@@ -95,14 +94,13 @@ class SharedEvent(SegmentUser):
                 self._changes[0] = changes + 1
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set, even if it is cleared again at once.
+        """Wait until the event is set, even if it is cleared again immediately.
 
         Args:
-            timeout: How many seconds to wait; by default as long as the event
-                was made to.
+            timeout: Seconds to wait, by default the event's default timeout.
 
         Returns:
-            Whether it was set, False only where ``timeout`` is given.
+            Whether the event was set; False only where ``timeout`` is given.
 
         Raises:
             WorkerTimeoutError: The default timeout has passed.

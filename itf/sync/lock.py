@@ -278,7 +278,7 @@ class SharedLock:
                     return False
                 if not waits_for[0]:
                     # Only now, because it takes longer than most waits.
-                    table.waiting(self._entry.number, code_location())
+                    table.record_wait(self._entry.number, code_location())
                 if passed:
                     raise deadline.error(table, f"{self._entry.label} was not acquired")
         finally:

@@ -1,9 +1,9 @@
-"""Who takes part in an environment, and who of them is alive.
+"""The member table: the processes and threads that use an environment, and which are alive.
 
-Every process that uses a primitive has a place in the roster, and every thread
-of it a seat.  A process holds a lock of the kernel (`fcntl.lockf`) on a byte of
-its own, its *life*: the kernel drops it at the instant of death, whatever the
-death, and also while the dead one is a zombie that nobody has waited for.
+Every process that uses a primitive has a process slot in the table, and each of
+its threads a thread slot.  A process proves that it is alive by a kernel lock
+(`fcntl.lockf`) on a byte of its own, its *life byte*.  The kernel releases this
+lock when the process dies in any way, also if the process is then a zombie.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = ["CLEANERS", "DeadHolder", "MemberTable", "ProcessSlot", "ThreadSlot"]
 
 __unittest = True
 
-# The life of process N is the byte _LIFE + N of the header.
+# Offset of the life bytes in the header: process slot N locks the byte _LIFE + N.
 _LIFE: Final = 16
 
-# More of the header: how many seats and casualties there have been.
+# More of the header: the number of thread slots ever used, and of recorded dead holders.
 _SLOTS_USED: Final = 524
 _HOLDERS_COUNT: Final = 528
 
@@ -60,18 +60,22 @@ _MAX_HOLDERS: Final = 2048
 _HOLDERS_AT: Final = _SLOTS_AT + THREAD_SLOTS * _SLOT_SIZE
 
 CLEANERS: Final[dict[int, Callable[[MemberTable, int, int], bool]]] = {}
-"""By kind of region: clear what a dead one's seat has in it; False if that cannot be done yet.
+"""Functions that clear a dead member's data in a region, by kind of region.
 
-Each module of primitives adds its own; called with roster, offset and seat.
+Each module of primitives adds its function.  Arguments: the table, the offset of
+the region, and the number of the dead member's slot, which is a process slot if
+the kind is odd, and a thread slot if it is even.  A function returns False if the
+slot must not be reused yet.
 """
 
-# By the identity of the file: a process that unpickles a roster twice must get
-# the same one, for closing the second one's descriptor would drop its life.
+# The tables of this process by device and inode.  A process that unpickles a table twice
+# must get the same object: closing a second descriptor of the file would release the
+# lock on the life byte.
 _tables: weakref.WeakValueDictionary[tuple[int, int], MemberTable] = weakref.WeakValueDictionary()
 
 
 class DeadHolder(NamedTuple):
-    """A process that died holding something, which was then taken back from it."""
+    """A process that died while it held something, which was then recovered."""
 
     worker: str
     pid: int
@@ -79,14 +83,14 @@ class DeadHolder(NamedTuple):
 
 
 class ProcessSlot(NamedTuple):
-    """A process in the roster.
+    """A process in the member table.
 
     Attributes:
-        process: The number of its place.
-        pid: Its process id.
-        name: Its name.
-        stacks: The descriptor, in that process, to which it writes its stacks
-            when it is asked; None if it does not.
+        process: Number of its process slot.
+        pid: Process id.
+        name: Name of the process.
+        stacks: File descriptor, in that process, to which it writes its stacks
+            on request; None if it does not answer requests.
     """
 
     process: int
@@ -96,7 +100,17 @@ class ProcessSlot(NamedTuple):
 
 
 class ThreadSlot(NamedTuple):
-    """A thread in the roster: whose it is, and what it waits for, since when and where."""
+    """A thread in the member table.
+
+    Attributes:
+        slot: Number of its thread slot.
+        process: Number of the process slot of its process.
+        ident: Its `threading.get_ident`.
+        name: Name of the thread.
+        waits_for: Number in the directory of what it waits for; None if it does not wait.
+        since: Start of the wait, as `time.time`.
+        site: Line of the user's code that waits.
+    """
 
     slot: int
     process: int
@@ -108,16 +122,15 @@ class ThreadSlot(NamedTuple):
 
 
 class MemberTable(SharedSegment):
-    """Who takes part in one environment; it is made by the test's own process.
+    """The processes and threads that use one environment; created by the test's process.
 
-    It is inherited by fork, and can be pickled while a process is being
-    started.  A process enters itself at the first use of anything, and so does
-    a thread; `join` is for those who want to be in it before, or by another
-    name than that of their `multiprocessing` process.
+    A forked child inherits the table; other start methods pickle it.  A process and
+    a thread enter the table at their first use of a primitive.  `join` enters a
+    process earlier, or under another name than that of its `multiprocessing` process.
 
     Attributes:
-        describe: Makes the text of a timeout out of its first line; the
-            environment may put a better one here, in each process.
+        describe: Function that returns the message of a timeout, given its first
+            line; None for the plain report.  Each process may set its own.
 
     Thread safety: every method, from any thread.
     """
@@ -145,22 +158,20 @@ class MemberTable(SharedSegment):
         return _rebuild, (reduction.DupFd(self.descriptor),)
 
     def reset_after_fork(self) -> None:
-        """Take note that this is a new process: it is not in the roster yet."""
+        """Reset the state of this process, a forked child that is not in the table yet."""
         self._place = None
         self._slots = {}
         super().reset_after_fork()
 
-    # Taking part
-
     def join(self, name: str | None = None, stacks: int | None = None) -> int:
-        """Enter this process, or change its name.
+        """Enter this process into the table, or change its name.
 
         Args:
             name: Its name; by default that of the `multiprocessing` process.
-            stacks: The descriptor to which it writes its stacks when it is asked.
+            stacks: Descriptor to which it writes its stacks on request.
 
         Returns:
-            The number of its place.
+            The number of its process slot.
         """
         if name is not None and not isinstance(name, str):
             raise TypeError(f"the name of a worker is a str, got {safe_repr(name)}")
@@ -177,31 +188,31 @@ class MemberTable(SharedSegment):
             return self._place
 
     def place(self) -> int:
-        """Return the number of this process, which takes part from now on."""
+        """Return the number of this process's slot; enter the process if it has none."""
         return self.join() if self._place is None else self._place
 
     def slot(self) -> int:
-        """Return the number of this thread's seat, which is taken at the first call.
+        """Return the number of this thread's slot, which the first call claims.
 
-        It stays when the thread ends, and the next thread with its ident has
-        it: what that one left locked can still be released.
+        The slot stays claimed when the thread ends.  The next thread of this process
+        with the same ident gets it, and can release what the ended thread had locked.
         """
         slot = self._slots.get(get_ident())
         return self._claim_thread_slot() if slot is None else slot
 
     def _claim_process_slot(self) -> int:
         used = [self.words(_PROCESSES_AT + _PROCESS_SIZE * n, 1)[0] for n in range(PROCESS_SLOTS)]
-        # Those that nobody has ever had first: they need no cleaning.
+        # Slots that were never used come first, because they need no cleaning.
         for number in sorted(range(PROCESS_SLOTS), key=lambda n: used[n] != 0):
             if used[number] and (self.is_alive(number) or not self._clean_process_slot(number)):
                 continue
-            # Not try_byte: somebody who looks whether it is alive has it for a moment.
+            # Repeated, because a process in `is_alive` locks the byte for a moment.
             deadline = time.monotonic() + 1
             while (
                 not (is_ours := self.try_lock_byte(_LIFE + number)) and time.monotonic() < deadline
             ):
                 time.sleep(0.0001)
-            if is_ours:  # else somebody is stopped while looking: without a life, we are dead
+            if is_ours:  # otherwise a process is stopped in `is_alive`: try another slot
                 return number
         raise WorkerError(f"more than {PROCESS_SLOTS} processes take part in this environment")
 
@@ -239,7 +250,8 @@ class MemberTable(SharedSegment):
         return True
 
     def _cleared(self, number: int, *, by_process: bool) -> bool:
-        # Odd kinds have a column for each process, even ones for each seat.
+        # Regions of an odd kind have data for each process slot, those of an even kind
+        # for each thread slot.
         return all(
             cleaner(self, entry.offset, number)
             for kind, cleaner in CLEANERS.items()
@@ -247,25 +259,23 @@ class MemberTable(SharedSegment):
             for entry in self.entries(kind)
         )
 
-    # Who is there
-
     @property
     def slots_used(self) -> int:
-        """How many seats have ever been taken; all others are empty."""
+        """Number of thread slots that were ever claimed; all later slots are empty."""
         return int(self.words(_SLOTS_USED, 1)[0])
 
     def is_alive(self, process: int) -> bool:
-        """Say whether a process of the roster lives; a stopped one does, a zombie does not."""
+        """Return whether a process is alive; a stopped process is, a zombie is not."""
         if process == self._place:
-            return True  # our own lock would not stand in our way
-        # Shared: two who look at the same time are not in each other's way.
+            return True  # the lock below succeeds on this process's own life byte
+        # A shared lock, so that two processes can check at the same time.
         if not self.try_lock_byte(_LIFE + process, shared=True):
             return True
         self.unlock_byte(_LIFE + process)
         return False
 
     def owner(self, slot: int) -> int | None:
-        """Return the process whose seat it is; None if it is empty."""
+        """Return the process slot that a thread slot belongs to; None if it is empty."""
         return self._owner(slot)
 
     def _owner(self, slot: int) -> int | None:
@@ -277,7 +287,7 @@ class MemberTable(SharedSegment):
         return [slot for slot in range(self.slots_used) if self._owner(slot) is not None]
 
     def member(self, process: int) -> ProcessSlot:
-        """Return who has this place."""
+        """Return the process in a process slot."""
         place = _PROCESSES_AT + _PROCESS_SIZE * process
         pid = self.words(place, 1)[0]
         stacks = self.words(place + _PROCESS_STACKS, 1)[0]
@@ -285,12 +295,12 @@ class MemberTable(SharedSegment):
         return ProcessSlot(process, pid, name, stacks - 1 if stacks else None)
 
     def members(self) -> list[ProcessSlot]:
-        """Return all processes that take part and are alive."""
+        """Return all living processes of the table."""
         members = [self.member(number) for number in range(PROCESS_SLOTS)]
         return [member for member in members if member.pid and self.is_alive(member.process)]
 
     def slots(self) -> list[ThreadSlot]:
-        """Return the threads of all processes that are alive."""
+        """Return the threads of all living processes."""
         slots = []
         for slot in self._owned_slots():
             offset = _SLOTS_AT + _SLOT_SIZE * slot
@@ -302,10 +312,8 @@ class MemberTable(SharedSegment):
                 slots.append(ThreadSlot(slot, owner - 1, ident, name, waits, since, site))
         return slots
 
-    # What they wait for
-
-    def waiting(self, number: int, site: str) -> None:
-        """Note what this thread waits for, a number of the directory, and where."""
+    def record_wait(self, number: int, site: str) -> None:
+        """Record what this thread waits for, by its number in the directory, and where."""
         offset = _SLOTS_AT + _SLOT_SIZE * self.slot()
         self._write_thread(offset)
         write_text(self.memory, offset + _SLOT_SITE, _SLOT_SIZE - _SLOT_SITE, site)
@@ -313,18 +321,16 @@ class MemberTable(SharedSegment):
         self.words(offset + 4, 1)[0] = number + 1
 
     def waits_for_view(self, slot: int) -> memoryview:
-        """Return what `waiting` writes to; one store of 0 ends it."""
+        """Return a view of the field that says what a thread waits for; 0 is nothing."""
         return self.words(_SLOTS_AT + _SLOT_SIZE * slot + 4, 1)
 
     def _write_thread(self, offset: int) -> None:
-        # The ident may be that of an earlier thread, so the name is written anew.
+        # Written at each wait: an earlier thread with the same ident had another name.
         name = threading.current_thread().name
         write_text(self.memory, offset + _SLOT_NAME, _SLOT_SITE - _SLOT_NAME, name)
 
-    # Who died
-
     def record_dead_holder(self, process: int, held: str) -> None:
-        """Note that something was taken back from a dead process."""
+        """Record that something was recovered from a dead process."""
         dead = self.member(process)
         with self.exclusive():
             count = self.words(_HOLDERS_COUNT, 1)[0]
@@ -337,7 +343,7 @@ class MemberTable(SharedSegment):
             self.words(_HOLDERS_COUNT, 1)[0] = count + 1
 
     def dead_holders(self) -> list[DeadHolder]:
-        """Return who died holding what, in the order in which it was taken back."""
+        """Return the processes that died holding something, in the order of recovery."""
         dead_holders = []
         for number in range(self.words(_HOLDERS_COUNT, 1)[0]):
             offset = _HOLDERS_AT + _HOLDER_SIZE * number
@@ -353,7 +359,7 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 
 def _rebuild(duplicate: Any) -> MemberTable:
-    """Open the roster in the process that is being started."""
+    """Open the table in a process that is being started."""
     file = AnonymousFile(duplicate.detach())
     known = _tables.get(_identity(file.descriptor))
     if known is not None and not known.closed:

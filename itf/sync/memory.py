@@ -1,4 +1,4 @@
-"""Memory that processes share, and that is gone with the last of them."""
+"""Memory that processes share; the kernel frees it when the last process closes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __unittest = True
 class SharedMemory(SegmentUser):
     r"""Memory for processes, as `multiprocessing.shared_memory.SharedMemory`.
 
-    It has no name in the system, so that nothing is left there, whatever dies.
+    The memory has no name in the system, so nothing is left behind if a process is killed.
 
     Example:
         >>> memory = SharedMemory(MemberTable(), "table", 100)
@@ -27,15 +27,16 @@ class SharedMemory(SegmentUser):
         b'abc\x00'
 
     Args:
-        roster: Whose environment it belongs to.
+        table: The processes that may use it.
         name: Its name, for messages.
-        size: How many bytes, at least 1.
+        size: Number of bytes, at least 1.
 
     Attributes:
         name: Its name.
         size: As given.
+        buf: The memory, as a memoryview.
 
-    Thread safety: as that of the memory itself; have a lock for it.
+    Thread safety: none for the contents of ``buf``; protect them with a lock.
     """
 
     _views = ("_file", "_map", "buf")
@@ -64,7 +65,7 @@ class SharedMemory(SegmentUser):
         self._attach(AnonymousFile(descriptor.detach()))
 
     def close(self) -> None:
-        """Do nothing: the environment closes it."""
+        """Do nothing; the environment closes the memory at its end."""
 
     def unlink(self) -> None:
-        """Do nothing: it has no name that could be left."""
+        """Do nothing; the memory has no name that could be removed."""

@@ -1,8 +1,8 @@
-"""Semaphores of the system in the shared memory of a roster.
+"""Semaphores of the operating system, in a shared segment where the platform allows that.
 
-They are `multiprocessing`'s own, put where this library wants them: they have
-no name that could outlive a test, need no process that watches over names, and
-go to a new process with the memory they are in.
+With glibc, a semaphore (``sem_t``) lies in the segment and is used through
+`multiprocessing`'s SemLock.  Such a semaphore has no name that could outlive a
+test, needs no resource tracker, and is available in every process that maps the segment.
 """
 
 from __future__ import annotations
@@ -21,38 +21,39 @@ __all__ = ["SEMAPHORE_SIZE", "SystemSemaphore", "has_glibc", "poll_seconds", "se
 __unittest = True
 
 SEMAPHORE_SIZE: Final = 64
-"""How much memory a semaphore is given: a cache line, of which sem_t takes half."""
+"""Bytes reserved for a semaphore: a cache line; ``sem_t`` needs 32 on 64-bit Linux."""
 
-# How long to sleep, in seconds, before a waiter looks whether somebody died:
-# short for whoever waits for a dead one, long enough to cost next to nothing.
+# Longest sleep of a waiting thread in seconds.  After each sleep it checks whether a
+# process has died.  Checking 100 times a second costs little processor time.
 _SLICE: Final = 0.01
 
 
 def poll_seconds(left: float | None) -> float:
-    """Return how long to sleep at a time, with so much time left."""
+    """Return the seconds of the next sleep, given the seconds until the deadline."""
     return _SLICE if left is None else max(0.0, min(_SLICE, left))
 
 
 class SystemSemaphore:
-    """Where a semaphore is, and how to get a handle for it in any process.
+    """A semaphore that every process can get a handle for.
 
-    A handle (a `multiprocessing` SemLock) does not keep the memory it works
-    in: who has one keeps a view of the memory with it.
+    A handle (a `multiprocessing` SemLock) does not keep the memory mapped: its user
+    must also hold a view of the memory.
     """
 
     def __init__(self, segment: SharedSegment, offset: int, value: int, maximum: int) -> None:
         self._segment = segment
         self._offset = offset
         self._maximum = maximum
-        # Elsewhere than in glibc, a semaphore in memory of ours is either not
-        # to be had (macOS) or not to be closed (musl).
+        # Without glibc, the semaphore has a name instead: macOS has no unnamed
+        # semaphores, and musl cannot close them in this way.
         self._named: Any = None
         if has_glibc():
             address = ctypes.c_void_p(segment.address + offset)
             if ctypes.CDLL(None, use_errno=True).sem_init(address, 1, value):
                 raise WorkerError(f"no semaphore: {os.strerror(ctypes.get_errno())}")
         else:
-            # Of the spawn context: it can go to a process of any start method.
+            # Made with the spawn context, because that semaphore can be sent to a
+            # process of any start method.
             maker = multiprocessing.get_context("spawn")
             self._named = maker.Lock() if maximum == 1 else maker.Semaphore(0)
             if maximum != 1:
@@ -60,21 +61,21 @@ class SystemSemaphore:
                     self._named.release()
 
     def handle(self) -> Any:
-        """Return a new handle: with its own count of who acquired, and no lock of its own."""
+        """Return a new handle of the semaphore, for any thread of this process."""
         if self._named is not None:
             return semaphore_named(self._named)
         return semaphore_at(self._segment.address + self._offset, self._maximum)
 
 
 def semaphore_value(segment: SharedSegment, offset: int) -> int:
-    """Return the value of the semaphore at an offset; 0 where that cannot be known."""
+    """Return the value of the semaphore at an offset; 0 where it has no value in memory."""
     if not has_glibc():
         return 0
     return value_of(semaphore_at(segment.address + offset, 1))
 
 
 def has_glibc() -> bool:
-    """Say whether a semaphore may lie in memory of ours, and its value be read there."""
+    """Return whether this Python uses glibc, where a semaphore can lie in the segment."""
     try:
         return bool(os.confstr("CS_GNU_LIBC_VERSION"))
     except (AttributeError, ValueError, OSError):

@@ -1,12 +1,15 @@
-"""A queue between processes that the death of any of them, at any instant, leaves whole.
+"""A queue between processes that stays consistent if any process is killed at any instant.
 
-It is a log in a file without a name: `put` appends, `get` reads on.  What has
-been written, and what has been read, is said by one `Cell` each, which changes
-all at once; what a killed process has written and not said does not exist.
-Positions only grow; the start of the file is a position as well, and is moved
-up when all has been read.
+The queue is a log in a file without a name: `put` appends a message, `get` reads the
+next one.  Two `DoubleBufferedRecord` objects hold the end of the log and the
+position of the next message.  A message exists only once the record says so; bytes
+that a killed process has written before that are overwritten.
 
-Putting and getting have a lock each, so that neither waits for the other.
+A position counts bytes since the queue was made, and never decreases.  The start of
+the file has a position too.  When the log is empty, this position is advanced, so
+that the file is used from its beginning again.
+
+`put` and `get` have a lock each, so that neither waits for the other.
 """
 
 from __future__ import annotations
@@ -37,32 +40,34 @@ __all__ = ["SharedQueue"]
 
 __unittest = True
 
-# What else is noted: the position being written at, plus 1, and how many were torn.
+# Indexes into the notes: the position of the message that is being written, plus 1
+# (0 is none), and the number of partial messages so far.
 _WRITING: Final = 0
 _PARTIAL: Final = 1
 
 _LENGTH: Final = struct.Struct("=Q")  # twice the length, plus 1 if it was pickled
 
-# Below that, one system call and a copy cost less than two system calls.
+# Bytes.  For shorter messages, one system call and a copy of the message take less time
+# than two system calls.
 _JOINED: Final = 16 << 10
 
-# So much of the file is mapped: small messages cost no system call.
+# Bytes at the start of the file that are mapped.  Messages there need no system call.
 _WINDOW: Final = 1 << 20
 
-# From here on, an empty log starts at the start of its file again: early
-# enough to stay in the window, and in the processor's cache.
+# Bytes.  An empty log that is longer than this continues at the start of its file, so
+# that it stays in the window and in the processor's cache.
 _RESTART: Final = 128 << 10
 
-# A file that has grown longer than this is cut when it starts again; up to
-# that, its pages are worth keeping.
+# Bytes.  A longer file is truncated when the log continues at its start.  The pages of a
+# shorter file are kept, because new pages take time.
 _KEPT: Final = 16 << 20
 
-# How much that has been read is given back at a time while the log is not empty.
+# Bytes that must have been read before their memory is freed while the log is not empty.
 _RECLAIMED: Final = 8 << 20
 
 
 class SharedQueue(SegmentUser):
-    """A queue for processes and threads, as `multiprocessing.Queue`, without its thread.
+    """A queue for processes and threads, as `multiprocessing.Queue`, without a feeder thread.
 
     Example:
         >>> numbers = SharedQueue(MemberTable(), "numbers")
@@ -71,11 +76,10 @@ class SharedQueue(SegmentUser):
         [1, 2]
 
     Args:
-        roster: Who may use it.
+        table: The processes that may use it.
         name: Its name, for messages.
-        maxsize: How many items it takes before ``put`` waits; 0 is no limit.
-        default_timeout: How long to wait where no timeout is given, in
-            seconds; None is for ever.
+        maxsize: Number of items at which ``put`` waits; 0 is no limit.
+        default_timeout: Seconds to wait where no timeout is given; None waits forever.
 
     Attributes:
         name: Its name.
@@ -103,9 +107,10 @@ class SharedQueue(SegmentUser):
         self._getting = SharedLock(table, name, default_timeout=None, label=f"{label} (to get)")
         self._items = WakeUp(table, f"an item in {label}")
         self._room = WakeUp(table, f"room in {label}")
-        # Position of the end, messages put so far, position of the file's start.
+        # Position of the log's end, number of messages put, position of the file's start.
         self._tail = DoubleBufferedRecord(table, label, "QQQ", 0, 0, 0)
-        # Position of the next message, messages got so far, what was given back.
+        # Position of the next message, number of messages got, position up to which memory
+        # was freed.
         self._head = DoubleBufferedRecord(table, label, "QQQ", 0, 0, 0)
         self._notes_at = table.allocate(NUMBERS, 16, label).offset
         self._attach(AnonymousFile.create("itf-queue", _WINDOW))
@@ -131,13 +136,12 @@ class SharedQueue(SegmentUser):
         self._attach(file)
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Put an object into the queue: all of it, at once, or nothing.
+        """Put an object into the queue, completely or not at all.
 
         Args:
-            obj: What can be pickled.
+            obj: An object that can be pickled.
             block: Whether to wait for room.
-            timeout: How many seconds to wait for it; by default as long as the
-                queue was made to.
+            timeout: Seconds to wait for room, by default the queue's default timeout.
 
         Raises:
             queue.Full: There is no room, and ``block`` is false or ``timeout`` is given.
@@ -157,74 +161,73 @@ class SharedQueue(SegmentUser):
         """Return the next object of the queue.
 
         Args:
-            block: Whether to wait for one.
-            timeout: How many seconds to wait for it; by default as long as the
-                queue was made to.
+            block: Whether to wait for an object.
+            timeout: Seconds to wait for an object, by default the queue's default timeout.
 
         Raises:
-            queue.Empty: There is none, and ``block`` is false or ``timeout`` is given.
+            queue.Empty: The queue is empty, and ``block`` is false or ``timeout`` is given.
             WorkerTimeoutError: The default timeout has passed.
-            Exception: What the object raises when it is unpickled; it is off
-                the queue then.
+            Exception: Raised while the object was unpickled.  The object is no longer
+                in the queue then.
         """
         limit = (self._default if timeout is None else timeout) if block else 0.0
         item = self._get(limit)
         if item is None:
             deadline = Deadline(timeout if block else 0.0, self._default)
 
-            def look() -> bool:
+            def get_item() -> bool:
                 nonlocal item
                 item = self._get(deadline.left())
                 return item is not None
 
-            if not self._items.wait_for(look, deadline) or item is None:
+            if not self._items.wait_for(get_item, deadline) or item is None:
                 if deadline.explicit:
                     raise queue.Empty
                 raise self._timed_out(deadline, "had no item")
         return loads(*item)
 
     def put_nowait(self, obj: Any) -> None:
-        """Put an object into the queue if there is room now."""
+        """Put an object into the queue; raise `queue.Full` if there is no room."""
         self.put(obj, block=False)
 
     def get_nowait(self) -> Any:
-        """Return the next object if there is one now."""
+        """Return the next object; raise `queue.Empty` if there is none."""
         return self.get(block=False)
 
     def qsize(self) -> int:
-        """Return how many objects are in the queue."""
+        """Return the number of objects in the queue."""
         got = self._head.read()[1]
         return int(self._tail.read()[1] - got)
 
     def empty(self) -> bool:
-        """Say whether there is no object in the queue."""
+        """Return whether the queue is empty."""
         return self.qsize() == 0
 
     def full(self) -> bool:
-        """Say whether there is no room in the queue."""
+        """Return whether the queue has ``maxsize`` objects."""
         return 0 < self.maxsize <= self.qsize()
 
     @property
     def partial_messages(self) -> int:
-        """How many messages were begun by a process that died before it had put them."""
+        """Number of messages that a process began to write and died before they were complete."""
         with self._putting:
             self._count_partial_message(self._tail.read()[0])
             return int(self._notes[_PARTIAL])
 
     def close(self) -> None:
-        """Do nothing: there is no thread and no pipe that would have to be closed."""
+        """Do nothing; for code written for `multiprocessing.Queue`, which has a pipe to close."""
 
     def join_thread(self) -> None:
-        """Do nothing: what was put is in the queue."""
+        """Do nothing; there is no feeder thread, and `put` has already stored the objects."""
 
     def cancel_join_thread(self) -> None:
-        """Do nothing: what was put is in the queue."""
+        """Do nothing; there is no feeder thread, and `put` has already stored the objects."""
 
     def _timed_out(self, deadline: Deadline, problem: str) -> WorkerTimeoutError:
         return deadline.error(self._table, f"queue {self.name!r} {problem}")
 
     def _put(self, data: bytes, pickled: bool, limit: float | None) -> bool:
-        """Put a message; False if there is no room, or others are putting all the time."""
+        """Put a message; return False if there is no room, or the lock was not free in time."""
         if not self._putting.acquire(True, limit):
             return False
         try:
@@ -234,13 +237,13 @@ class SharedQueue(SegmentUser):
             if self._notes[_WRITING] > end:
                 self._count_partial_message(end)
             if end - start > _RESTART and end == self._head.read()[0]:
-                start = self._restart(end, count, start)
+                start = self._continue_at_start(end, count, start)
             self._notes[_WRITING] = end + 1
             try:
                 self._write(data, pickled, end - start)
                 self._tail.write(end + _LENGTH.size + len(data), count + 1, start)
             except BaseException:
-                self._notes[_WRITING] = 0  # an error is no torn message
+                self._notes[_WRITING] = 0  # an exception leaves no partial message
                 raise
         finally:
             self._putting.release()
@@ -264,20 +267,20 @@ class SharedQueue(SegmentUser):
             offset, rest = offset + written, rest[written:]
 
     def _get(self, limit: float | None) -> tuple[bytes, bool] | None:
-        """Return the next message; None if there is none, or others are getting all the time."""
+        """Return the next message; None if there is none, or the lock was not free in time."""
         if not self._getting.acquire(True, limit):
             return None
         try:
-            at, count, given_back = self._head.read()
+            at, count, freed = self._head.read()
             end, _, start = self._tail.read()
             if at == end:
                 return None
             data, pickled = self._read(at - start)
             at += _LENGTH.size + len(data)
-            if at - max(given_back, start + _WINDOW) > _RECLAIMED:
-                self._give_back(max(given_back - start, _WINDOW), at - start)
-                given_back = at
-            self._head.write(at, count + 1, given_back)
+            if at - max(freed, start + _WINDOW) > _RECLAIMED:
+                self._free_pages(max(freed - start, _WINDOW), at - start)
+                freed = at
+            self._head.write(at, count + 1, freed)
         finally:
             self._getting.release()
         if self.maxsize:
@@ -296,19 +299,19 @@ class SharedQueue(SegmentUser):
         if last <= _WINDOW:
             return self._window[first:last], pickled
         data = os.pread(self._log, length, first)
-        while len(data) < length:  # more than 2 GiB is read in pieces
+        while len(data) < length:  # Linux reads at most 2 GiB in one call
             data += os.pread(self._log, length - len(data), first + len(data))
         return data, pickled
 
     def _count_partial_message(self, end: int) -> None:
-        """Count the message that the last one who put has left unsaid."""
+        """Count the message at the end of the log, if a process has begun it and died."""
         if self._notes[_WRITING] == end + 1:
             self._notes[_WRITING] = 0
             self._notes[_PARTIAL] += 1
 
-    def _restart(self, end: int, count: int, start: int) -> int:
-        """Let an empty log start at the start of its file again; returns the file's position."""
-        # Nobody may be reading by the old start.
+    def _continue_at_start(self, end: int, count: int, start: int) -> int:
+        """Let an empty log continue at the start of its file; return the start's position."""
+        # With the lock for `get`: no thread reads by the old position of the start.
         if not self._getting.acquire(False):
             return start
         try:
@@ -319,10 +322,10 @@ class SharedQueue(SegmentUser):
             self._getting.release()
         return end
 
-    def _give_back(self, first: int, last: int) -> None:
-        """Give the memory of what has been read back to the system."""
+    def _free_pages(self, first: int, last: int) -> None:
+        """Free the pages of the file between two offsets, which have been read."""
         if not hasattr(mmap, "MADV_REMOVE"):
-            return  # only when the log is empty, then
+            return  # then memory is only freed when the log is empty, in `_continue_at_start`
         page = mmap.PAGESIZE
         first, last = -(-first // page) * page, last // page * page
         with mmap.mmap(self._log, last - first, offset=first) as read:

@@ -1,4 +1,4 @@
-"""A few numbers in shared memory that change all at once, or not at all."""
+"""Numbers in shared memory that are updated atomically, by double buffering."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ __all__ = ["NUMBERS", "DoubleBufferedRecord"]
 __unittest = True
 
 NUMBERS: Final = 6
-"""The kind, in the directory, of what nobody has a part of his own in."""
+"""Kind, in the directory, of regions without data for single processes or threads."""
 
-# The version, and the two copies, of which an even version means the first.
+# Offset of the first copy in bytes, and the space after each copy, so that version and
+# copies lie in different cache lines.
 _FIRST: Final = 64
 
 
 class DoubleBufferedRecord(SegmentUser):
-    """A few numbers in shared memory that change all at once, or not at all.
+    """Numbers in shared memory that change all together or not at all.
 
-    There are two copies.  The one that is not in use is written, and then one
-    store of the version says that it is.  A writer that is killed at any
-    instant has changed either all or nothing.
-
-    Only one at a time may write (have a lock for that); reading needs none.
+    The record has two copies and a version; an even version means that the first
+    copy is current.  A writer fills the copy that is not current, and then changes
+    the version in one store.  A writer that is killed at any instant has changed
+    all numbers or none.
 
     Args:
-        roster: Who may use it.
-        label: What it is, for the directory.
-        layout: Its numbers, as for `struct`.
-        values: The first ones.
+        table: The processes that may use the record.
+        label: Its label in the directory.
+        layout: Format of the numbers, as for `struct`.
+        values: The initial numbers.
+
+    Thread safety: any thread may read at any time.  Writers need a common lock.
     """
 
     _views = ("_version", "_copies")
@@ -61,18 +63,18 @@ class DoubleBufferedRecord(SegmentUser):
         self._table.register(self)
 
     def read(self) -> tuple[Any, ...]:
-        """Return the numbers, all of one version."""
+        """Return the numbers, all of the same version."""
         version = self._version
         while True:
             now = version[0]
             values = self._struct.unpack_from(self._copies[now & 1])
-            # If one was written meanwhile, the next one may be in the making,
-            # and that is where we have read.
+            # If the version has changed, a second writer may already have written to
+            # the copy that was read here.
             if version[0] == now:
                 return values
 
     def write(self, *values: int) -> None:
-        """Change the numbers."""
+        """Replace the numbers."""
         following = self._version[0] + 1
         self._struct.pack_into(self._copies[following & 1], 0, *values)
         self._version[0] = following

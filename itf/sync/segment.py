@@ -1,8 +1,8 @@
-"""One piece of memory that all processes of an environment share, and what lies where in it.
+"""The shared memory of an environment: one mapped file, and a directory of its regions.
 
-It is one file without a name, mapped whole: whatever dies, nothing of it is
-left on the machine, and a primitive in it costs no descriptor of its own.
-Pages that nobody has written take no memory.
+The file has no name, so the kernel deletes it when the last process closes it,
+also after a SIGKILL.  All primitives lie in this file, so a primitive needs no
+file descriptor of its own.  Pages that no process has written take no memory.
 """
 
 from __future__ import annotations
@@ -39,18 +39,20 @@ __unittest = True
 _Result = TypeVar("_Result")
 
 PROCESS_SLOTS: Final = 256
-"""How many processes may take part in one environment at a time."""
+"""Maximum number of processes that use one environment at the same time."""
 
 THREAD_SLOTS: Final = 512
-"""How many threads of all these processes may use its primitives at a time."""
+"""Maximum number of threads, over all processes, that use its primitives at the same time."""
 
-# More than two thousand locks of 25 KiB; only what is used takes memory.
+# Bytes of address space: room for more than 2000 locks of 25 KiB.  Only pages that
+# are written take memory.
 _SIZE: Final = 64 << 20
 
-# The bytes that stand for a right: who has one of them under lockf has the right.
+# Offset of a byte for `fcntl.lockf`: the process that has locked this byte may change
+# the directory and the tables.  The value of the byte is not used.
 _ALLOCATION: Final = 0
 
-# The header: where free space begins, and how many entries the directory has.
+# Header: offset of the start of free space, and the number of directory entries.
 _FREE: Final = 512
 _COUNT: Final = 520
 
@@ -60,20 +62,21 @@ _ENTRY_SIZE: Final = 96
 _MAX_ENTRIES: Final = 4096
 
 MEMBER_TABLES: Final = 400 << 10
-"""Where the roster's own tables are; what is allocated comes after them."""
+"""Offset of the tables of `itf.sync.members`; allocated regions come after them."""
 
 _START: Final = 2 << 20
 
-# A cache line: what one process writes often does not slow what another one reads.
+# Bytes of a cache line.  Regions do not share cache lines, so that frequent writes to
+# one region do not slow reads of another.
 _ALIGN: Final = 64
 
-# How long to wait for those who hold the allocation for some microseconds: if
-# it takes longer, somebody is stopped in the middle of it.
+# Seconds to wait for another thread or process in `exclusive`, which usually takes
+# microseconds.  If it takes longer, that process is probably stopped inside.
 _PATIENCE: Final = 60.0
 
 
 class Entry(NamedTuple):
-    """What the directory knows of a region: its number, its kind, where it is, what it is for."""
+    """A directory entry: a region's number, kind and offset in bytes, and a label for messages."""
 
     number: int
     kind: int
@@ -82,10 +85,10 @@ class Entry(NamedTuple):
 
 
 class AnonymousFile:
-    """A file that is in no directory, and gone with its last descriptor, which goes with this.
+    """A file without a name; this object closes its descriptor when it is collected.
 
     Attributes:
-        descriptor: The descriptor.
+        descriptor: The file descriptor; -1 after `close`.
     """
 
     __slots__ = ("descriptor",)
@@ -95,7 +98,7 @@ class AnonymousFile:
 
     @classmethod
     def create(cls, label: str, size: int) -> AnonymousFile:
-        """Return a new file of zeros."""
+        """Return a new file of `size` zero bytes."""
         if hasattr(os, "memfd_create"):
             file = cls(os.memfd_create(label, os.MFD_CLOEXEC))
         else:
@@ -112,15 +115,19 @@ class AnonymousFile:
             os.close(descriptor)
 
     def __del__(self, close: Callable[[int], object] = os.close) -> None:
-        # By a name that is bound here: when Python ends, a module that was
-        # imported lazily cannot be imported any more.
+        # `os.close` is bound as a default: while the interpreter shuts down, a
+        # lazily imported `os` can no longer be imported.
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             close(descriptor)
 
 
 def write_text(memory: memoryview, offset: int, size: int, text: str) -> None:
-    """Write a text into a field, cut to its size; a reader may see half of it, and decodes that."""
+    """Write a text into a field, cut to the field's size.
+
+    The write is not atomic: a concurrent reader may get a mixture of the old text
+    and the new one.
+    """
     data = text.encode("utf-8", "replace")[: min(size - 1, 255)]
     memory[offset + 1 : offset + 1 + len(data)] = data
     memory[offset] = len(data)
@@ -133,12 +140,16 @@ def read_text(memory: memoryview, offset: int) -> str:
 
 
 def _take(lock: threading.Lock, patience: float, taken: list[bool]) -> None:
-    """Acquire a lock, and note whether that was done, in one call that nothing interrupts."""
+    """Append to `taken` whether the lock was acquired.
+
+    A signal handler that raises cannot run between the acquisition and the append,
+    because both happen in one call of a C function.
+    """
     taken.extend(map(lock.acquire, (True,), (patience,)))
 
 
 class SharedSegment:
-    """The shared memory of one environment.
+    """The shared memory of one environment, with its directory of regions.
 
     Thread safety: every method, from any thread.
     """
@@ -150,28 +161,28 @@ class SharedSegment:
     def _open(self, file: AnonymousFile) -> None:
         self._file = file
         self.descriptor = file.descriptor
-        # A second descriptor of the same file must stay open as long as this
-        # one: closing any of them drops all lockf locks of this process.
+        # Further descriptors of the same file.  They stay open as long as this one,
+        # because closing any of them releases all `lockf` locks of this process.
         self.spare: list[AnonymousFile] = []
         self._map = mmap.mmap(file.descriptor, _SIZE)
         self.memory = memoryview(self._map)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.closed = False
-        # Beside the lockf locks, which belong to the whole process.
+        # `lockf` locks belong to a process; these locks exclude its other threads.
         self._threads_lock = threading.Lock()
         self._byte_locks: dict[int, threading.Lock] = {}
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def longs(self, offset: int, count: int) -> memoryview:
-        """Return a view of 8-byte numbers, each of which is written in one store."""
+        """Return a view of 8-byte numbers; each number is written in one store."""
         return self.memory[offset : offset + 8 * count].cast("Q")
 
     def words(self, offset: int, count: int) -> memoryview:
-        """Return a view of 4-byte numbers, each of which is written in one store."""
+        """Return a view of 4-byte numbers; each number is written in one store."""
         return self.memory[offset : offset + 4 * count].cast("I")
 
     def close(self) -> None:
-        """Let go of the memory; those who still hold a view of it keep it until they do not."""
+        """Detach the registered users, close the descriptors, and unmap the memory."""
         if self.closed:
             return
         self.closed = True
@@ -179,8 +190,8 @@ class SharedSegment:
             user.detach()
         mapped = self._map
         del self.memory, self._map
-        # Who still has a view, such as a thread in the middle of a wait, keeps
-        # the memory until it has left.
+        # A thread in the middle of a wait still has a view of the memory.  Closing
+        # raises BufferError then, and the memory is unmapped with the last view.
         with suppress(BufferError):
             mapped.close()
         for file in (self._file, *self.spare):
@@ -193,42 +204,49 @@ class SharedSegment:
 
     @contextmanager
     def exclusive(self, byte: int = _ALLOCATION) -> Iterator[None]:
-        """Be the only thread of all processes inside; the kernel ends that with the process.
+        """Exclude all other threads of all processes during the ``with``.
+
+        If the process dies inside, the kernel releases its `lockf` lock.
 
         Raises:
-            WorkerError: Somebody else has been inside for a minute.
+            WorkerError: Another thread or process has been inside for a minute.
         """
         deadline = time.monotonic() + _PATIENCE
         taken: list[bool] = []
         try:
             _take(self._threads_lock, _PATIENCE, taken)
             if not taken[0]:
-                raise WorkerError("another thread does not let go of the roster")
+                raise WorkerError("another thread does not release the member table")
             while not self.try_lock_byte(byte):
                 if time.monotonic() > deadline:
                     raise WorkerError(
-                        "another process does not let go of the roster; is it paused?"
+                        "another process does not release the member table; is it paused?"
                     )
                 time.sleep(0.0002)
             yield
         finally:
             if taken and taken[0]:
                 try:
-                    # Got or not: no other thread of this process has it.
+                    # Also if this process has not locked the byte: none of its other
+                    # threads has, because they need `_threads_lock` for that.
                     if not self.closed:
                         fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
                 finally:
                     self._threads_lock.release()
 
     def try_exclusive(self, byte: int, action: Callable[[], _Result]) -> _Result | None:
-        """Do something as the only thread of all processes; return None if another one is at it.
+        """Call a function with all other threads of all processes excluded, without a wait.
 
-        Not a context manager, because an exception can interrupt one just before
-        its end.  This method lets others go on in any case.
+        This is not a context manager, because an exception of a signal handler can
+        interrupt a context manager just before it releases its lock.
 
         Args:
             byte: Offset of the object that the action is about.
             action: The function to call.
+
+        Returns:
+            What the function returned; None, without a call, if another thread or
+            process is inside.
         """
         lock = self._byte_locks.setdefault(byte, threading.Lock())
         taken: list[bool] = []
@@ -249,12 +267,12 @@ class SharedSegment:
                     lock.release()
 
     def try_lock_byte(self, byte: int, *, shared: bool = False) -> bool:
-        """Lock a byte of the file, unless another process has it."""
+        """Lock a byte of the file; return False if another process has locked it."""
         self.check_open()
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
             fcntl.lockf(self.descriptor, kind | fcntl.LOCK_NB, 1, byte)
-        except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by platform
             return False
         return True
 
@@ -264,7 +282,7 @@ class SharedSegment:
             fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
 
     def allocate(self, kind: int, size: int, label: str) -> Entry:
-        """Return a new region of zeros, entered in the directory."""
+        """Allocate a region of zero bytes, and return its new directory entry."""
         self.check_open()
         with self.exclusive():
             offset = self.longs(_FREE, 1)[0]
@@ -277,28 +295,33 @@ class SharedSegment:
             entry = _DIRECTORY + _ENTRY_SIZE * number
             _ENTRY.pack_into(self.memory, entry, kind, offset)
             write_text(self.memory, entry + 8, _ENTRY_SIZE - 8, label)
-            # Who dies between the two has wasted some bytes, nothing else.
+            # A process that dies between these two lines wastes the region's bytes,
+            # and does no other harm.
             self.longs(_FREE, 1)[0] = end
             self.words(_COUNT, 1)[0] = number + 1
             return Entry(number, kind, offset, label)
 
     def entry(self, number: int) -> Entry:
-        """Return what the directory knows of a region."""
+        """Return the directory entry with this number."""
         entry = _DIRECTORY + _ENTRY_SIZE * number
         kind, offset = _ENTRY.unpack_from(self.memory, entry)
         return Entry(number, kind, offset, read_text(self.memory, entry + 8))
 
     def entries(self, kind: int) -> list[Entry]:
-        """Return the regions of one kind."""
+        """Return the directory entries of all regions of one kind."""
         entries = [self.entry(number) for number in range(self.words(_COUNT, 1)[0])]
         return [entry for entry in entries if entry.kind == kind]
 
     def register(self, user: Any) -> None:
-        """Have ``detach()`` called when the memory is let go of, ``forked()`` in a forked child."""
+        """Register an object that uses the memory.
+
+        Its ``detach()`` is called when the segment is closed, and its
+        ``reset_after_fork()`` in a forked child.  The reference to it is weak.
+        """
         self._users.add(user)
 
     def reset_after_fork(self) -> None:
-        """Take note that this is a new process, which holds no lock."""
+        """Reset the state of this process, which is a forked child and holds no locks."""
         self._threads_lock = threading.Lock()
         self._byte_locks = {}
         for user in list(self._users):
@@ -306,21 +329,26 @@ class SharedSegment:
 
 
 class SegmentUser:
-    """What lives in an arena: loses its views when that ends, and tells who uses it then."""
+    """Base class of the primitives in a segment.
+
+    When the segment is closed, the attributes named in `_views` are deleted.  Using
+    one of them afterwards raises a WorkerError that says that the environment has ended.
+    """
 
     _table: Any
     _views: ClassVar[tuple[str, ...]] = ()
 
     def detach(self) -> None:
-        """Let go of the memory; the environment has ended."""
+        """Delete the views of the memory, because the environment has ended."""
         for name in self._views:
             self.__dict__.pop(name, None)
 
     def reset_after_fork(self) -> None:
-        """Take note that this is a new process."""
+        """Reset the state of a forked child; there is none here."""
 
     def __getattr__(self, name: str) -> Any:
-        # Only for what is not there: it costs nothing while it is.
+        # Python calls this only for missing attributes, so it costs nothing while the
+        # segment is open.
         if name in type(self)._views and "_table" in self.__dict__:
             self._table.check_open()
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

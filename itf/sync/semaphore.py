@@ -1,4 +1,4 @@
-"""A semaphore between processes whose permits come back from the dead."""
+"""A semaphore between processes; the permits of a dead process become free again."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["SharedSemaphore"]
 
 __unittest = True
 
-_PERMITS: Final = 1  # the kind in the directory: odd, a column for each process
+_PERMITS: Final = 1  # kind in the directory; odd, because it has data for each process slot
 _SIZE: Final = 8 + 8 * PROCESS_SLOTS
 
 
 class SharedSemaphore(SegmentUser):
     """A semaphore for processes and threads, as `multiprocessing.Semaphore`.
 
-    It knows which process has how many permits: those of one that has ended
-    without releasing them are free again.  A process that releases more than it
-    has acquired adds a permit.
+    The semaphore records how many permits each process has.  If a process ends
+    without releasing its permits, they become free.  A process that releases more
+    permits than it has acquired adds a permit.
 
     Example:
         >>> slots = SharedSemaphore(MemberTable(), "slots", 2)
@@ -39,11 +39,10 @@ class SharedSemaphore(SegmentUser):
         1
 
     Args:
-        roster: Who may use it.
+        table: The processes that may use it.
         name: Its name, for messages.
-        value: How many permits there are.
-        default_timeout: How long to wait where no timeout is given, in
-            seconds; None is for ever.
+        value: Number of permits.
+        default_timeout: Seconds to wait where no timeout is given; None waits forever.
 
     Thread safety: every method, from any thread.
     """
@@ -63,7 +62,8 @@ class SharedSemaphore(SegmentUser):
         self._default = check_timeout(default_timeout)
         self._table = table
         label = f"semaphore {name!r}"
-        # Held while permits are counted and taken; each change is one store.
+        # Protects the numbers of permits against concurrent changes.  Each change is one
+        # store, so a process that is killed with the lock leaves consistent numbers.
         self._lock = SharedLock(table, name, default_timeout=None, label=label)
         self._wake_up = WakeUp(table, f"a permit of {label}")
         self._offset = table.allocate(_PERMITS, _SIZE, label).offset
@@ -98,29 +98,28 @@ class SharedSemaphore(SegmentUser):
 
     @property
     def value(self) -> int:
-        """How many permits are free; those of the dead are."""
+        """Number of free permits, including those of dead processes."""
         held = [(process, count) for process, count in enumerate(self._held.tolist()) if count]
         alive = self._table.is_alive
         return int(self._total[0] - sum(count for process, count in held if alive(process)))
 
     def get_value(self) -> int:
-        """Return `value`, by the name that `multiprocessing` gives it."""
+        """Return `value`; `multiprocessing.Semaphore` has it under this name."""
         return self.value
 
     def locked(self) -> bool:
-        """Say whether no permit is free."""
+        """Return whether no permit is free."""
         return self.value <= 0
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
-        """Take a permit.
+        """Acquire a permit.
 
         Args:
-            block: Whether to wait for one.
-            timeout: How many seconds to wait; by default as long as the
-                semaphore was made to.
+            block: Whether to wait for a permit.
+            timeout: Seconds to wait, by default the semaphore's default timeout.
 
         Returns:
-            Whether it was taken, False only where ``block`` is false or
+            Whether a permit was acquired; False only where ``block`` is false or
             ``timeout`` is given.
 
         Raises:
@@ -134,10 +133,10 @@ class SharedSemaphore(SegmentUser):
         raise deadline.error(self._table, f"semaphore {self.name!r} had no permit")
 
     def release(self) -> None:
-        """Give a permit back.
+        """Release a permit.
 
         Raises:
-            WorkerTimeoutError: Somebody is stopped in the middle of taking one.
+            WorkerTimeoutError: Another process is stopped while it changes the semaphore.
         """
         place = self._table.place()
         deadline = Deadline(None, self._default)
@@ -167,7 +166,7 @@ class SharedSemaphore(SegmentUser):
             self._lock.release()
 
     def _recover(self) -> None:
-        """Take back what the dead hold."""
+        """Free the permits of dead processes."""
         for process, count in enumerate(self._held.tolist()):
             if count and not self._table.is_alive(process):
                 permits = "a permit" if count == 1 else f"{count} permits"
@@ -176,7 +175,7 @@ class SharedSemaphore(SegmentUser):
 
 
 def _clean_process_slot(table: MemberTable, offset: int, process: int) -> bool:
-    """Leave a dead process its place until its permits were taken back."""
+    """Return whether the slot of a dead process may be reused: only if it has no permits."""
     return not table.longs(offset + 8, PROCESS_SLOTS)[process]
 
 

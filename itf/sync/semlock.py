@@ -49,7 +49,7 @@ def _rebuild(*args: Any) -> Any:
 
 
 def value_of(handle: Any) -> int:
-    """Return the value of the semaphore of a SemLock; 0 where the system does not tell (macOS)."""
+    """Return the value of the semaphore of a SemLock; 0 on macOS, which cannot return it."""
     try:
         return int(handle._get_value())
     except (AttributeError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""Steps that are taken in order, whoever takes them."""
+"""Steps that run one after the other, in whichever process or thread each of them is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOBODY: Final = -1
 
 
 class Sequencer:
-    """Steps that are taken in order, by whichever processes and threads.
+    """Runs numbered steps in order, across processes and threads.
 
     Example:
         >>> sequence = Sequencer(MemberTable())
@@ -35,14 +35,12 @@ class Sequencer:
         >>> with sequence.step(1):  # begins when step 0 is done
         ...     pass
 
-    A step that is left by an exception is done as well; the exception is its
-    worker's.
+    A step that ends with an exception counts as done, and the next step begins.
 
     Args:
-        roster: Who may use it.
-        first: The number of the first step.
-        default_timeout: How long to wait for the step before, in seconds;
-            None is for ever.
+        table: The processes that may use it.
+        first: Number of the first step.
+        default_timeout: Seconds to wait for the previous step; None waits forever.
 
     Thread safety: every method, from any thread.
     """
@@ -55,7 +53,8 @@ class Sequencer:
         self._table = table
         self._lock = SharedLock(table, "steps", default_timeout=None, label="the steps")
         self._wake_up = WakeUp(table, "the step before")
-        # The step that is next or going on; the process that takes it, and its pid.
+        # Number of the step that is next or running; process slot and pid of the process
+        # that runs the step, _NOBODY and 0 if no process does.
         self._record = DoubleBufferedRecord(table, "the steps", "qqq", first, _NOBODY, 0)
 
     def __repr__(self) -> str:
@@ -63,11 +62,11 @@ class Sequencer:
 
     @contextmanager
     def step(self, number: int) -> Iterator[None]:
-        """Wait until the step before is done, and be this step until the end of the ``with``.
+        """Wait until the previous step is done, and run this step in the ``with``.
 
         Raises:
-            WorkerError: The step was taken before.
-            WorkerDiedError: The worker that took a step before this one died in it.
+            WorkerError: The step has run before, or is running.
+            WorkerDiedError: The worker that ran an earlier step died in it.
             WorkerTimeoutError: The default timeout has passed.
         """
         number = check_number(number, "a step")
@@ -86,7 +85,7 @@ class Sequencer:
             now, process, pid = self._record.read()
             if number < now or (number == now and process != _NOBODY):
                 raise WorkerError(f"step {number} was taken before; step {now} is next")
-            if process != _NOBODY and not self._is_there(process, pid):
+            if process != _NOBODY and not self._is_running(process, pid):
                 name = self._table.member(process).name
                 raise WorkerDiedError(
                     f"worker {name!r} (pid {pid}) died in step {now}; step {number} comes after it",
@@ -110,7 +109,7 @@ class Sequencer:
             self._lock.release()
         self._wake_up.notify()
 
-    def _is_there(self, process: int, pid: int) -> bool:
+    def _is_running(self, process: int, pid: int) -> bool:
         return self._table.is_alive(process) and self._table.member(process).pid == pid
 
     def _timed_out(self, number: int, deadline: Deadline) -> WorkerTimeoutError:

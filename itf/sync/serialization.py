@@ -1,7 +1,7 @@
-"""Objects to bytes and back, as `multiprocessing` does it, with less copying and making.
+"""Serialization of queue items, with the picklers of `multiprocessing`.
 
-Bytes are their own message; everything else is pickled, by picklers that are
-used again.
+Bytes are stored unchanged; all other objects are pickled.  Picklers are reused,
+because making one takes longer than pickling a small object.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ __all__ = ["dumps", "loads"]
 
 __unittest = True
 
-# A pickler that has written more than this is not kept: its buffer would be, too.
+# Bytes.  A pickler that has written more is discarded with its large buffer.
 _KEPT: Final = 64 << 10
 
-# Taken out while in use: an object's own __reduce__ may come back here.
+# Picklers that are not in use.  `dumps` removes one while it uses it, because an object's
+# `__reduce__` may call `dumps` again.
 _idle: Final[list[tuple[ForkingPickler, io.BytesIO]]] = []
 
 
 def loads(data: bytes, pickled: bool) -> Any:
-    """Return the object of a message; it comes from a process of the same environment."""
+    """Return the object of a message, which a process of the same environment has written."""
     return pickle.loads(data) if pickled else data  # noqa: S301 - from our own processes only
 
 
@@ -32,8 +33,8 @@ def dumps(obj: Any) -> tuple[bytes, bool]:
     kind = type(obj)
     if kind is bytes:
         return obj, False
-    # What no reducer of multiprocessing has a say in.  By identity, for a class
-    # of the user's may have no hash.
+    # These types never have a reducer of multiprocessing, so plain pickle is enough.
+    # Compared by identity, because a class of the user may have no hash.
     if kind is int or kind is str or kind is float or kind is bool or obj is None:
         return pickle.dumps(obj, pickle.HIGHEST_PROTOCOL), True
     try:
@@ -42,7 +43,7 @@ def dumps(obj: Any) -> tuple[bytes, bool]:
         buffer = io.BytesIO()
         pickler = ForkingPickler(buffer, pickle.HIGHEST_PROTOCOL)
     pickler.dump(obj)
-    # It knows the object; nobody else may still want it.
+    # The memo would keep the object alive.
     pickler.clear_memo()
     data = buffer.getvalue()
     if len(data) < _KEPT:

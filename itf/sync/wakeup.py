@@ -1,4 +1,4 @@
-"""How those who sleep until something shared has changed are woken."""
+"""Wake-ups for threads that wait until shared state has changed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ __all__ = ["WakeUp"]
 
 __unittest = True
 
-_WAKE_UP: Final = 4  # the kind in the directory: even, a column for each seat
+_WAKE_UP: Final = 4  # kind in the directory; even, because it has data for each thread slot
 
-# The region: the semaphore, whether anybody sleeps, and who does.
+# Layout of the region in bytes: the semaphore, a byte that says whether any thread may
+# sleep, and a byte for each thread slot that says whether its thread does.
 _HINT: Final = SEMAPHORE_SIZE
 _SLEEPERS: Final = 2 * SEMAPHORE_SIZE
 _SIZE: Final = _SLEEPERS + THREAD_SLOTS
 
 
 class WakeUp(SegmentUser):
-    """A bell that wakes those who wait for a change that somebody else makes.
+    """Wakes threads that wait for a change which another thread or process makes.
 
-    Nothing depends on its being heard: who waits looks by itself every few
-    milliseconds, so that one who dies before ringing, or a ring that wakes the
-    wrong one, costs that much time and no more.
+    A wake-up may be lost, for example if a process dies between the change and
+    `notify`.  Therefore a waiting thread also checks by itself every few
+    milliseconds, and a lost wake-up costs no more time than that.
 
     Args:
-        roster: Who may use it.
-        label: What those who wait are said to wait for.
+        table: The processes that may use it.
+        label: What the threads wait for, in messages.
     """
 
     _views = ("_view", "_handle")
@@ -58,41 +59,46 @@ class WakeUp(SegmentUser):
         self._table.register(self)
 
     def wait_for(self, happened: Callable[[], Any], deadline: Deadline) -> bool:
-        """Sleep until something has happened; False if the deadline passes before that.
+        """Sleep until something has happened.
 
         Args:
-            happened: Looks whether it has; what it changes in doing so, it
-                changes at once.
-            deadline: When to give up.
+            happened: Returns whether it has happened.  It may change shared state,
+                for example take an item, and must do that atomically.
+            deadline: When to stop waiting.
+
+        Returns:
+            Whether it happened before the deadline passed.
         """
         if happened():
             return True
         self._table.check_open()
         slot = self._table.slot()
-        # Held by this call, for a semaphore does not keep its memory.
+        # The local reference keeps the memory mapped: a semaphore handle does not.
         view, attempt = self._view, self._handle.acquire
         waits_for = self._table.waits_for_view(slot)
         mark = _SLEEPERS + slot
         try:
             while True:
-                # Before looking: whoever changes something after the look sees it.
+                # Set before the check, so that a thread that makes the change after
+                # the check finds this mark in `notify`.
                 view[mark] = view[_HINT] = 1
                 if happened():
                     return True
                 if deadline.passed():
                     return False
                 if not attempt(True, poll_seconds(deadline.left())) and not waits_for[0]:
-                    self._table.waiting(self._entry.number, code_location())
+                    self._table.record_wait(self._entry.number, code_location())
         finally:
             view[mark] = waits_for[0] = 0
 
     def notify(self, limit: int = THREAD_SLOTS) -> None:
-        """Wake those who wait, at most so many of them."""
+        """Wake at most `limit` waiting threads."""
         view = self._view
         if not view[_HINT]:
             return
         view[_HINT] = 0
-        # One who comes from now on sets the hint anew, and looks after that.
+        # A thread that begins to wait from now on sets the hint again, and checks after
+        # that whether the change was made.
         sleepers = bytes(view[_SLEEPERS:]).count(1)
         if sleepers > limit:
             view[_HINT] = 1

@@ -329,7 +329,7 @@ class RefusalTest(WorkerTestCase):
             line = worker_func.__code__.co_firstlineno
             self.assertEqual(
                 f"cannot send 'sock' (socket.socket), captured by worker_func at "
-                f"test_shipping.py:{line}, to a new process; pass its address and connect there",
+                f"test_pickler.py:{line}, to a new process; pass its address and connect there",
                 self.refusal(worker_func),
             )
 
@@ -432,7 +432,7 @@ class ChangedGlobalsTest(WorkerTestCase):
         self.assertRegex(
             texts[0],
             r"^worker 'w' will not see the present value of the global 'RETRIES' of "
-            r"tests\.workers\.test_shipping, used by .*<lambda>: it was changed or patched after "
+            r"tests\.workers\.pickling\.test_pickler, used by .*<lambda>: it was changed or patched after "
             r"the import, and a new process imports the module afresh; pass it as an argument$",
         )
 
