@@ -119,12 +119,12 @@ class SharedBarrier(SegmentUser):
             WorkerTimeoutError: The default timeout has passed, which breaks it.
         """
         deadline = Deadline(timeout, self._default)
-        slot = self._table.slot()
+        slot = self._table.thread_slot()
         waiting = self._waiting
         try:
-            place = self._arrive(slot, deadline)
-            self._wake_up.wait_for(lambda: self._is_over(slot, place), deadline)
-            return self._finish(slot, place, deadline)
+            mark = self._arrive(slot, deadline)
+            self._wake_up.wait_for(lambda: self._is_over(slot, mark), deadline)
+            return self._finish(slot, mark, deadline)
         finally:
             waiting[slot] = 0
 

@@ -118,8 +118,8 @@ def _describe_wait(wait: Wait) -> str:
 
 
 def _holders(table: MemberTable) -> dict[int, list[tuple[int, Holder]]]:
-    """Return the seats that hold a lock and their holders, by the lock's number."""
-    slots = {slot.slot: slot for slot in table.slots()}
+    """Return the thread slots that hold a lock and their holders, by the lock's number."""
+    slots = {slot.slot: slot for slot in table.thread_slots()}
     found: dict[int, list[tuple[int, Holder]]] = {}
     for entry in table.entries(LOCK):
         for number in slots_holding(table, entry.offset):
@@ -132,10 +132,10 @@ def _holders(table: MemberTable) -> dict[int, list[tuple[int, Holder]]]:
 
 
 def _waits(table: MemberTable) -> dict[int, Wait]:
-    """Return the waits by seat."""
+    """Return the waits by thread slot."""
     held = _holders(table)
     found = {}
-    for slot in table.slots():
+    for slot in table.thread_slots():
         if slot.waits_for is not None:
             who = table.member(slot.process)
             by = tuple(holder for _, holder in held.get(slot.waits_for, []))

@@ -56,16 +56,16 @@ _RETRY: Final = 0.001
 
 
 class _ThreadSlots(dict[int, int]):
-    """The seats of the threads of this process, by the ident of the thread."""
+    """The thread slots of this process, by the ident of the thread."""
 
     def __init__(self, table: MemberTable) -> None:
         super().__init__()
         self._table = table
 
     def __missing__(self, ident: int) -> int:
-        slot = self[ident] = self._table.slot()
+        slot = self[ident] = self._table.thread_slot()
         if self._table.closed:
-            # `SharedLock.detach` may have cleared this dict before the seat was in it.
+            # `SharedLock.detach` may have cleared this dict before the slot was in it.
             self.clear()
         self._table.check_open()
         return slot
@@ -134,13 +134,13 @@ class SharedLock:
 
     def detach(self) -> None:
         """Release the shared memory, because the environment has ended."""
-        # In this order: a method reads the counters first and the seats second.
-        # A method that reads these counters finds no seat, which raises.
+        # In this order: a method reads the counters first and the slots second.
+        # A method that reads these counters finds no slot, which raises.
         self._slots.clear()
         self._counters = memoryview(b"")
 
     def reset_after_fork(self) -> None:
-        """Forget the seats, which belong to the parent process; this is its forked child."""
+        """Forget the thread slots, which belong to the parent process of this forked child."""
         self._slots.clear()
 
     # The next three methods keep the entry counters in a local variable, so that
@@ -243,7 +243,7 @@ class SharedLock:
 
         Args:
             counters: The entry counters.
-            slot: The seat of this thread.
+            slot: The thread slot of this thread.
             before: Its entry counter before ``acquire()``.  It says "inside" if
                 this thread holds the lock already, or if ``acquire()`` is called
                 by a signal handler that has interrupted this method.

@@ -47,10 +47,10 @@ __all__ = [
 __unittest = True
 
 LOCK: Final = 2
-"""Kind of a lock's region in the directory; even, because it has a counter for each seat."""
+"""Kind of a lock's region in the directory; even, because it has a counter for each thread slot."""
 
 LOCK_SIZE: Final = SEMAPHORE_SIZE + 8 * THREAD_SLOTS
-"""Size of a lock's region in bytes: the semaphore, then the entry counters by seat."""
+"""Size of a lock's region in bytes: the semaphore, then the entry counters by thread slot."""
 
 WAITING: Final = 1
 """Bit of an entry counter: the thread sleeps in ``acquire()``."""
@@ -85,19 +85,19 @@ def is_living_inside(table: MemberTable, counters: memoryview, how: int) -> bool
 
 
 def dead_inside(table: MemberTable, counters: memoryview) -> list[int]:
-    """Return the seats that are inside and whose process has died."""
+    """Return the thread slots that are inside and whose process has died."""
     inside = [slot for slot, counter in enumerate(counters.tolist()) if counter & INSIDE]
     return [slot for slot in inside if not _is_living(table, slot)]
 
 
 def mark_outside(counters: memoryview, slots: Iterable[int]) -> None:
-    """Mark seats of dead processes as outside."""
+    """Mark thread slots of dead processes as outside."""
     for slot in slots:
         counters[slot] = outside(counters[slot])
 
 
 def slots_holding(table: MemberTable, offset: int) -> list[int]:
-    """Return the seats that hold the lock at an offset, are about to, or did just now."""
+    """Return the thread slots that hold the lock at an offset, are about to, or did just now."""
     counters = entry_counters(table, offset).tolist()
     return [slot for slot, counter in enumerate(counters) if counter & ENTERED]
 
@@ -108,10 +108,10 @@ def _is_living(table: MemberTable, slot: int) -> bool:
 
 
 def _clean_thread_slot(table: MemberTable, offset: int, slot: int) -> bool:
-    """Mark the seat of a dead thread as outside, if it certainly does not hold the lock.
+    """Mark the slot of a dead thread as outside, if it certainly does not hold the lock.
 
     Returns:
-        Whether the seat is outside now, so that another thread may have it.
+        Whether the slot is outside now, so that another thread may have it.
     """
     counters = entry_counters(table, offset)
 
@@ -122,7 +122,7 @@ def _clean_thread_slot(table: MemberTable, offset: int, slot: int) -> bool:
 
     if counters[slot] & INSIDE:
         # Only as the one that may recover the lock: a thread that recovers it
-        # marks the seats as outside that it has found dead.  If this seat went
+        # marks the slots as outside that it has found dead.  If this slot went
         # to a new thread in between, that thread would be marked instead.
         table.try_exclusive(offset, clean)
     return not counters[slot] & INSIDE

@@ -54,7 +54,7 @@ def recover(
         table: The processes that share the lock.
         entry: The lock's entry in the directory.
         counters: The entry counters of the lock.
-        slot: The seat of this thread, which does not hold the lock.  The thread
+        slot: The thread slot of this thread, which does not hold the lock.  The thread
             is inside afterwards, as a waiter.
         try_semaphore: Acquires the lock's semaphore if it is above 0, and returns
             whether it did.
@@ -89,7 +89,7 @@ def _record_holder(table: MemberTable, entry: Entry, dead: list[int], counters: 
     Args:
         table: The processes that share the lock.
         entry: The lock's entry in the directory.
-        dead: The seats of dead processes that are inside; may be empty.
+        dead: The thread slots of dead processes that are inside; may be empty.
         counters: The entry counters of the lock.
     """
     # The threads that did not wait, if there are any.  Otherwise a waiting thread

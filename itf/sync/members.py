@@ -147,7 +147,7 @@ class MemberTable(SharedSegment):
 
     def _open(self, file: AnonymousFile) -> None:
         super()._open(file)
-        self._place: int | None = None
+        self._process_slot: int | None = None
         self._pid = 0
         self._slots: dict[int, int] = {}
         _tables[_identity(file.descriptor)] = self
@@ -159,7 +159,7 @@ class MemberTable(SharedSegment):
 
     def reset_after_fork(self) -> None:
         """Reset the state of this process, a forked child that is not in the table yet."""
-        self._place = None
+        self._process_slot = None
         self._slots = {}
         super().reset_after_fork()
 
@@ -176,22 +176,22 @@ class MemberTable(SharedSegment):
         if name is not None and not isinstance(name, str):
             raise TypeError(f"the name of a worker is a str, got {safe_repr(name)}")
         with self.exclusive():
-            is_new = self._place is None
-            if self._place is None:
-                self._place = self._claim_process_slot()
-            place = _PROCESSES_AT + _PROCESS_SIZE * self._place
+            is_new = self._process_slot is None
+            if self._process_slot is None:
+                self._process_slot = self._claim_process_slot()
+            offset = _PROCESSES_AT + _PROCESS_SIZE * self._process_slot
             name = name or multiprocessing.current_process().name
-            write_text(self.memory, place + _PROCESS_NAME, _PROCESS_SIZE - _PROCESS_NAME, name)
+            write_text(self.memory, offset + _PROCESS_NAME, _PROCESS_SIZE - _PROCESS_NAME, name)
             if is_new or stacks is not None:
-                self.words(place + _PROCESS_STACKS, 1)[0] = 0 if stacks is None else stacks + 1
-            self.words(place, 1)[0] = self._pid = os.getpid()
-            return self._place
+                self.words(offset + _PROCESS_STACKS, 1)[0] = 0 if stacks is None else stacks + 1
+            self.words(offset, 1)[0] = self._pid = os.getpid()
+            return self._process_slot
 
-    def place(self) -> int:
+    def process_slot(self) -> int:
         """Return the number of this process's slot; enter the process if it has none."""
-        return self.join() if self._place is None else self._place
+        return self.join() if self._process_slot is None else self._process_slot
 
-    def slot(self) -> int:
+    def thread_slot(self) -> int:
         """Return the number of this thread's slot, which the first call claims.
 
         The slot stays claimed when the thread ends.  The next thread of this process
@@ -225,12 +225,12 @@ class MemberTable(SharedSegment):
         return all(clean) and self._cleared(number, by_process=True)
 
     def _claim_thread_slot(self) -> int:
-        place = self.place()
+        process = self.process_slot()
         with self.exclusive():
             used = self.slots_used
             slot = used if used < THREAD_SLOTS else self._reusable_thread_slot()
             offset = _SLOTS_AT + _SLOT_SIZE * slot
-            _SLOT.pack_into(self.memory, offset, place + 1, 0, get_ident(), 0.0)
+            _SLOT.pack_into(self.memory, offset, process + 1, 0, get_ident(), 0.0)
             self._write_thread(offset)
             self.words(_SLOTS_USED, 1)[0] = max(used, slot + 1)
             self._slots[get_ident()] = slot
@@ -266,7 +266,7 @@ class MemberTable(SharedSegment):
 
     def is_alive(self, process: int) -> bool:
         """Return whether a process is alive; a stopped process is, a zombie is not."""
-        if process == self._place:
+        if process == self._process_slot:
             return True  # the lock below succeeds on this process's own life byte
         # A shared lock, so that two processes can check at the same time.
         if not self.try_lock_byte(_LIFE + process, shared=True):
@@ -288,10 +288,10 @@ class MemberTable(SharedSegment):
 
     def member(self, process: int) -> ProcessSlot:
         """Return the process in a process slot."""
-        place = _PROCESSES_AT + _PROCESS_SIZE * process
-        pid = self.words(place, 1)[0]
-        stacks = self.words(place + _PROCESS_STACKS, 1)[0]
-        name = read_text(self.memory, place + _PROCESS_NAME)
+        offset = _PROCESSES_AT + _PROCESS_SIZE * process
+        pid = self.words(offset, 1)[0]
+        stacks = self.words(offset + _PROCESS_STACKS, 1)[0]
+        name = read_text(self.memory, offset + _PROCESS_NAME)
         return ProcessSlot(process, pid, name, stacks - 1 if stacks else None)
 
     def members(self) -> list[ProcessSlot]:
@@ -299,7 +299,7 @@ class MemberTable(SharedSegment):
         members = [self.member(number) for number in range(PROCESS_SLOTS)]
         return [member for member in members if member.pid and self.is_alive(member.process)]
 
-    def slots(self) -> list[ThreadSlot]:
+    def thread_slots(self) -> list[ThreadSlot]:
         """Return the threads of all living processes."""
         slots = []
         for slot in self._owned_slots():
@@ -314,7 +314,7 @@ class MemberTable(SharedSegment):
 
     def record_wait(self, number: int, site: str) -> None:
         """Record what this thread waits for, by its number in the directory, and where."""
-        offset = _SLOTS_AT + _SLOT_SIZE * self.slot()
+        offset = _SLOTS_AT + _SLOT_SIZE * self.thread_slot()
         self._write_thread(offset)
         write_text(self.memory, offset + _SLOT_SITE, _SLOT_SIZE - _SLOT_SITE, site)
         struct.pack_into("=d", self.memory, offset + 16, time.time())

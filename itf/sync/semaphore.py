@@ -138,13 +138,13 @@ class SharedSemaphore(SegmentUser):
         Raises:
             WorkerTimeoutError: Another process is stopped while it changes the semaphore.
         """
-        place = self._table.place()
+        process = self._table.process_slot()
         deadline = Deadline(None, self._default)
         if not self._lock.acquire(True, deadline.left()):
             raise deadline.error(self._table, f"semaphore {self.name!r} was not released")
         try:
-            if self._held[place]:
-                self._held[place] -= 1
+            if self._held[process]:
+                self._held[process] -= 1
             else:
                 self._total[0] += 1
         finally:
@@ -152,7 +152,7 @@ class SharedSemaphore(SegmentUser):
         self._wake_up.notify(1)
 
     def _take(self, limit: float | None) -> bool:
-        place = self._table.place()
+        process = self._table.process_slot()
         if not self._lock.acquire(True, limit):
             return False
         try:
@@ -160,7 +160,7 @@ class SharedSemaphore(SegmentUser):
                 self._recover()
             if self._total[0] - sum(self._held.tolist()) <= 0:
                 return False
-            self._held[place] += 1
+            self._held[process] += 1
             return True
         finally:
             self._lock.release()

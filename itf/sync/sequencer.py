@@ -93,8 +93,8 @@ class Sequencer:
                 )
             if number != now:
                 return False
-            place = self._table.place()
-            self._record.write(number, place, self._table.member(place).pid)
+            process = self._table.process_slot()
+            self._record.write(number, process, self._table.member(process).pid)
             return True
         finally:
             self._lock.release()

@@ -72,7 +72,7 @@ class WakeUp(SegmentUser):
         if happened():
             return True
         self._table.check_open()
-        slot = self._table.slot()
+        slot = self._table.thread_slot()
         # The local reference keeps the memory mapped: a semaphore handle does not.
         view, attempt = self._view, self._handle.acquire
         waits_for = self._table.waits_for_view(slot)

@@ -36,7 +36,7 @@ class Places:
 
     def __init__(self, place: int, error: type[BaseException] = KeyboardInterrupt) -> None:
         self.count = 0
-        self._place = place
+        self._process_slot = place
         self._error = error
 
     def run(self, function: Callable[[], object]) -> None:
@@ -55,7 +55,7 @@ class Places:
             return  # hundreds of the same place; and what the garbage collector calls
         if event in ("call", "c_return") and code.co_filename.startswith(OURS):
             self.count += 1
-            if self.count == self._place:
+            if self.count == self._process_slot:
                 raise self._error
 
 

@@ -191,7 +191,7 @@ class LockTest(PrimitivesTestCase):
     def exit_with_seat(self) -> None:
         """End this process with 10 plus the seat of its thread, or with 3 if there is no seat."""
         try:
-            os._exit(10 + self.table.slot())
+            os._exit(10 + self.table.thread_slot())
         except WorkerError:
             os._exit(3)
 

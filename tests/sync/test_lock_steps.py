@@ -117,7 +117,7 @@ class StepsTest(PrimitivesTestCase):
         count = DoubleBufferedRecord(self.table, "count", "q", 0)
 
         def child() -> None:
-            self.table.slot()  # taking it is not what is tested
+            self.table.thread_slot()  # taking it is not what is tested
             steps = Steps(step, die)
             steps.run(act)
             count.write(steps.count)
@@ -269,7 +269,7 @@ class StoppedTest(PrimitivesTestCase):
         self.leave_dead(lock, how_it_dies)
 
         def child() -> None:
-            table.slot()  # taking it is not what is tested
+            table.thread_slot()  # taking it is not what is tested
             # Not those of the roster: a process that is stopped in the middle of an
             # allocation keeps all others from allocating, and that is an error.
             steps = Steps(step, stop_myself, LOCK_ALONE)

@@ -21,7 +21,7 @@ from tests.sync.primitives_support import DEADLINE, PrimitivesTestCase, die, lin
 def enter(table: MemberTable, twice: MemberTable, name: str) -> None:
     """Enter a started process, and say by its exit code whether it is one with one roster."""
     table.join(name)
-    os._exit(7 if table is twice and table.is_alive(table.place()) else 1)
+    os._exit(7 if table is twice and table.is_alive(table.process_slot()) else 1)
 
 
 class RosterTest(PrimitivesTestCase):
@@ -66,17 +66,17 @@ class RosterTest(PrimitivesTestCase):
         """And so has its own child; what the child closes does not end its parent's life."""
 
         def family() -> None:
-            place = self.table.place()
+            place = self.table.process_slot()
             child = fork()
             if not child:
-                own = self.table.place()
+                own = self.table.process_slot()
                 self.table.close()
                 os._exit(own)
             other = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             os._exit(10 * place + other)
 
         self.assertEqual(12, self.join(self.fork(family)))
-        self.assertEqual(0, self.table.place())
+        self.assertEqual(0, self.table.process_slot())
         check = self.fork(lambda: os._exit(self.table.is_alive(0)))
         self.assertEqual(1, self.join(check))
 
@@ -100,11 +100,11 @@ class RosterTest(PrimitivesTestCase):
 
     def test_each_thread_has_a_seat(self) -> None:
         """Which the next thread with its ident inherits."""
-        slots = [self.table.slot(), self.table.slot()]
+        slots = [self.table.thread_slot(), self.table.thread_slot()]
         barrier = threading.Barrier(8)
 
         def sit() -> None:
-            slots.append(self.table.slot())
+            slots.append(self.table.thread_slot())
             barrier.wait(DEADLINE)
 
         threads = [threading.Thread(target=sit) for _ in range(8)]
@@ -128,10 +128,14 @@ class RosterTest(PrimitivesTestCase):
         lock = SharedLock(self.table, "data", default_timeout=DEADLINE)
         with mock.patch.object(members_module, "THREAD_SLOTS", 3):
             self.join(self.fork(lambda: (lock.acquire(), die())))
-            slots = [self.join(self.fork(lambda: os._exit(self.table.slot()))) for _ in range(3)]
+            slots = [
+                self.join(self.fork(lambda: os._exit(self.table.thread_slot()))) for _ in range(3)
+            ]
             self.assertEqual([1, 2, 1], slots)
             with lock:
-                self.assertEqual(0, self.join(self.fork(lambda: os._exit(self.table.slot()))))
+                self.assertEqual(
+                    0, self.join(self.fork(lambda: os._exit(self.table.thread_slot())))
+                )
 
     def test_when_all_places_are_taken(self) -> None:
         """A clear error."""

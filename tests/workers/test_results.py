@@ -76,7 +76,8 @@ class ResultTest(WorkerTestCase):
                 line = work.__code__.co_firstlineno
                 self.assertEqual(
                     f"cannot send 'result[1]' (_thread.lock), returned by work at "
-                    f"test_results.py:{line}, to the parent process; share env.create_shared_lock(name) instead",
+                    f"test_results.py:{line}, to the parent process; "
+                    "share env.create_shared_lock(name) instead",
                     text,
                 )
 

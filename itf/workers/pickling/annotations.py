@@ -1,7 +1,7 @@
-"""Annotations of functions and classes that are sent by value.
+"""Annotations of functions and classes that are pickled by value.
 
-They arrive as values where values can be sent, and otherwise as text, which is
-what ``from __future__ import annotations`` makes of them.
+An annotation whose value can be pickled is sent as that value.  Any other annotation
+is sent as text, as with ``from __future__ import annotations``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def sendable_annotations(owner: Any, can_send: Callable[[Any], bool]) -> dict[st
 
     Args:
         owner: The function or class.
-        can_send: Says whether a value can be sent; it is asked only where that is not obvious.
+        can_send: Function that returns whether a value can be sent; called only where
+            this is not obvious.
     """
     return {
         name: value if _is_plain(value) or can_send(value) else _text(owner, name, value)
@@ -37,7 +38,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _values(owner: Any) -> dict[str, Any]:
-    """Return the annotations; a name that does not exist is its text."""
+    """Return the annotations; an undefined name is replaced by its text."""
     try:
         from annotationlib import (  # type: ignore[import-not-found,unused-ignore]  # 3.14
             Format,
@@ -45,8 +46,9 @@ def _values(owner: Any) -> dict[str, Any]:
         )
     except ImportError:
         return _get(inspect.get_annotations, owner)
-    # Evaluated only now (PEP 649), and a name may be known to type checkers alone.
-    # Where an annotation raises something else than a NameError, its text is left.
+    # Python evaluates annotations here for the first time (PEP 649), and a name may be
+    # defined for type checkers only.  If evaluation raises another error than a
+    # NameError, the texts of all annotations are used.
     values = _get(get_annotations, owner, format=Format.FORWARDREF)
     if not values:
         values = _get(get_annotations, owner, format=Format.STRING)
@@ -57,7 +59,7 @@ def _values(owner: Any) -> dict[str, Any]:
 
 
 def _text(owner: Any, name: str, value: Any) -> str:
-    """Return the annotation as it was written, as far as that is known."""
+    """Return the text of an annotation as it was written, or a text made from its value."""
     try:
         from annotationlib import (  # type: ignore[import-not-found,unused-ignore]  # 3.14
             Format,
@@ -79,5 +81,5 @@ def _text(owner: Any, name: str, value: Any) -> str:
 def _get(function: Callable[..., dict[str, Any]], owner: Any, **options: Any) -> dict[str, Any]:
     try:
         return dict(function(owner, **options))
-    except Exception:  # noqa: BLE001 - annotations are code of the user's
+    except Exception:  # noqa: BLE001 - annotations are code of the user
         return {}

@@ -1,4 +1,4 @@
-"""Who cannot be sent to a new process: its name, where it was captured, and what to do instead."""
+"""Diagnosis of pickling errors: which value cannot be sent, where it is used, what to do."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Place", "Refusal", "advice_for", "find_unpicklable", "place_of_funct
 
 __unittest = True
 
-# What belongs to one process and cannot be sent, or must not: by module and
-# name, so that nothing is imported for the list's sake.  A socket could be,
-# but then two processes would read from one stream.
+# Advice by type, for objects that belong to one process.  Types are named by module and
+# name, so that this list imports nothing.  A socket could be sent, but then two processes
+# would read from one stream.
 _ADVICE: Final = {
     "_thread.lock": "share env.create_shared_lock(name) instead",
     "_thread.RLock": "share env.create_shared_lock(name) instead",
@@ -59,12 +59,12 @@ _FORK_ADVICE: Final = (
     'with multiprocessing.get_context("spawn")'
 )
 
-# Deeper than that is no place that a user would know by its name.
+# Levels of nesting that are searched.  A user would not recognize the name of a deeper value.
 _MAX_DEPTH: Final = 12
 
 
 class Place(NamedTuple):
-    """Where a value was found: its name, and what holds it."""
+    """A value with its name, and a text that says what holds it."""
 
     name: str
     value: Any
@@ -72,7 +72,7 @@ class Place(NamedTuple):
 
 
 class Refusal(Exception):  # noqa: N818 - it never leaves the pickler
-    """A value that itf does not send."""
+    """Raised inside the pickler for a value that must not be sent to another process."""
 
     def __init__(self, value: Any) -> None:
         super().__init__(f"a {type(value).__qualname__} belongs to one process")
@@ -80,7 +80,7 @@ class Refusal(Exception):  # noqa: N818 - it never leaves the pickler
 
 
 def advice_for(kind: type) -> str | None:
-    """Return what to do instead of sending a value of this type, None if it may be sent."""
+    """Return what to do instead of sending a value of this type; None if it may be sent."""
     known = _known.get(kind)
     if known is None:
         known = (_find_advice(kind),)
@@ -100,7 +100,7 @@ def _find_advice(kind: type) -> str | None:
     return None
 
 
-# Asked for every object that is sent.
+# Cache of `advice_for`, which is called for every pickled object.
 _known: IdentityMap[tuple[str | None]] = IdentityMap()
 
 _TYPES: Final = [name.partition(".")[2] for name in _ADVICE if name.startswith("types.")]
@@ -113,14 +113,14 @@ def find_unpicklable(
     pickles: Callable[[Any], Exception | None],
     where: str = "to a new process",
 ) -> WorkerPicklingError:
-    """Return the error that names what cannot be sent.
+    """Return the error that names the value which cannot be pickled.
 
     Args:
         worker: The worker's name.
-        places: What was to be sent.
-        error: What pickling all of it raised.
-        pickles: Gives the error that pickling one value alone raises.
-        where: Whither it was to be sent.
+        places: The values that were to be sent.
+        error: The error that pickling all of them raised.
+        pickles: Function that returns the error of pickling one value, or None.
+        where: The destination, for the message.
     """
     culprit: Place | None = None
     seen: set[int] = set()
@@ -164,9 +164,9 @@ def _reason(error: Exception) -> str:
 
 
 def _inside(place: Place) -> Iterator[Place]:
-    """Yield what a value consists of, as far as a user would have names for it."""
+    """Yield the parts of a value that a user has names for."""
     name, value, holder = place
-    # What is inside a lock of multiprocessing, or a fixture, has no name for the user.
+    # The user has no names for the parts of multiprocessing's and itf's own objects.
     owner = (module_and_name(type(value))[0] or "").partition(".")[0]
     if advice_for(type(value)) is not None or owner in ("multiprocessing", "itf"):
         return
@@ -203,7 +203,7 @@ def _inside_class(kind: type, holder: str) -> Iterator[Place]:
 
 
 def place_of_function(function: Any) -> str:
-    """Return ``name at file:line`` of a function."""
+    """Return the name and location of a function, as ``name at file:line``."""
     function = getattr(function, "__func__", function)
     code = getattr(function, "__code__", None)
     name = getattr(function, "__name__", None) or safe_repr(function)

@@ -1,10 +1,12 @@
-"""Functions sent to a new process by value, together with what they capture.
+"""Pickling of functions and classes by value, together with the values they capture.
 
-`multiprocessing` sends a function by its name, which a local function, a
-lambda, or a function of a script has not got where it arrives.  Here its code
-and what it captures travel, in one pickle with the arguments.  It is made
-while the process is being started, for only then can locks, queues and pipes
-be sent; and one pickle keeps what is shared shared.
+`multiprocessing` pickles a function by its name.  The new process cannot import a
+local function, a lambda, or a function of a script by name.  This module pickles
+the function's code and the values that it captures instead.
+
+The target and its arguments go into one pickle, so that an object which both refer
+to stays one object.  The pickle is made while the process is being started, because
+the locks, queues and pipes of `multiprocessing` can only be pickled then.
 """
 
 from __future__ import annotations
@@ -53,14 +55,14 @@ _Reduced = tuple[Any, ...]
 
 
 def pack(worker: str, parts: dict[str, Any]) -> bytes:
-    """Pickle what a worker is to call.
+    """Return the pickle of a worker's target, arguments and hooks.
 
     Args:
         worker: The worker's name, for messages.
-        parts: The target, its arguments and whatever else has to go, by name.
+        parts: The values to pickle: ``target``, ``args``, ``kwargs`` and ``hooks``.
 
     Raises:
-        WorkerPicklingError: Something of it cannot be sent.
+        WorkerPicklingError: One of the values cannot be pickled.
     """
     buffer = io.BytesIO()
     pickler = ClosurePickler(buffer)
@@ -74,14 +76,14 @@ def pack(worker: str, parts: dict[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """Load in the new process what `pack` made."""
-    # Only ever from the process that started this one, over a pipe of its own.
+    """Return the values that `pack` has pickled; called in the new process."""
+    # Safe: the data comes from the parent process, through a pipe that itf has made.
     parts: dict[str, Any] = pickle.loads(data)  # noqa: S301
     return parts
 
 
 def pickling_error(value: Any, kind: type[ClosurePickler] | None = None) -> Exception | None:
-    """Return the error that pickling a value alone gives, None if it can be pickled."""
+    """Return the error that pickling a single value raises; None if it can be pickled."""
     try:
         (kind or ClosurePickler)(io.BytesIO()).dump(value)
     except Exception as error:  # noqa: BLE001 - whatever a user's __reduce__ raises
@@ -90,7 +92,7 @@ def pickling_error(value: Any, kind: type[ClosurePickler] | None = None) -> Exce
 
 
 def _places(worker: str, parts: dict[str, Any]) -> Iterator[Place]:
-    """Name the parts as the user does who has passed them."""
+    """Yield the values to pickle, under the names that the user passed them by."""
     of = f"an argument of worker {worker!r}"
     yield Place(
         getattr(parts["target"], "__name__", "target"),
@@ -106,7 +108,8 @@ def _places(worker: str, parts: dict[str, Any]) -> Iterator[Place]:
 
 
 def _warn(worker: str, function: types.FunctionType, name: str) -> None:
-    # The pickle is made while multiprocessing starts the process.
+    # The warning names the user's line that started the process, so the frames of itf
+    # and of multiprocessing are skipped.
     frame = user_frame()
     while frame.f_back is not None and module_of(frame).partition(".")[0] in _BETWEEN:
         frame = frame.f_back
@@ -123,13 +126,19 @@ def _warn(worker: str, function: types.FunctionType, name: str) -> None:
 
 
 class _Namespace:
-    """The globals of a module, as functions of it that are sent by value will have them."""
+    """The globals of one module, shared by all functions of that module in the pickle.
+
+    Attributes:
+        names: The globals.
+        module: Name of the module.
+        by_name: Whether the new process can import the module; if so, no globals are sent.
+    """
 
     def __init__(self, names: dict[str, Any]) -> None:
         self.names = names
         self.module = str(names.get("__name__", "__main__"))
         module = sys.modules.get(self.module)
-        # A doctest's functions say that they are of a module whose globals they have not got.
+        # The functions of a doctest name a module, but have other globals than the module.
         own = getattr(module, "__dict__", None) is names
         self.by_name = own and can_be_imported(self.module)
 
@@ -141,23 +150,27 @@ class _Namespace:
 
 
 class ClosurePickler(ForkingPickler):
-    """A pickler that takes functions, cells and classes apart.
+    """A pickler that pickles functions, closures and classes by value.
 
     Attributes:
-        changed: The functions sent by value with the names of the globals that
-            they will find other than they are.
+        changed: Pairs of a pickled function and the name of a global that has been
+            changed since its module was imported.  The new process has the old value.
     """
 
     def __init__(self, file: io.BytesIO | io.BufferedIOBase) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self._namespaces: dict[int, _Namespace] = {}
         self.changed: list[tuple[types.FunctionType, str]] = []
-        # Whether a value can be sent, by its id; the value is kept with it, so
-        # that the id stays its own.
+        # Whether a value can be pickled, by its id.  The value is stored too, so that no
+        # other object can get the same id.
         self._sendable: dict[int, tuple[bool, Any]] = {}
 
     def reducer_override(self, value: Any) -> Any:
-        """Take apart what `pickle` cannot, and refuse what must not be sent."""
+        """Return how to pickle a value; NotImplemented leaves that to `pickle`.
+
+        Raises:
+            Refusal: The value belongs to this process and must not be sent.
+        """
         kind = type(value)
         if kind is types.FunctionType:
             return self.reduce_function(value)
@@ -177,14 +190,15 @@ class ClosurePickler(ForkingPickler):
             and vars(object)["__reduce__"] is getattr(kind, "__reduce__", None)
         ):
             return reduce_case(value)
-        # pickle looks for its class in a dict of reducers first.
+        # `pickle` would look up the class in a dict, which fails for a class without a hash.
         return NotImplemented if is_hashable(kind) else value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
 
     def can_send(self, value: Any) -> bool:
-        """Say whether a value that is of no great use could be sent with the rest."""
+        """Return whether a value can be pickled; used for annotations, which may be left out."""
         known = self._sendable.get(id(value))
         if known is None:
-            # A class whose annotations name the class itself depends on the rest of them.
+            # Preset to True: the annotations of a class may name the class itself, and the
+            # recursive call must not decide against it.
             self._sendable[id(value)] = (True, value)
             trial = type(self)(io.BytesIO())
             trial._sendable = self._sendable
@@ -197,14 +211,14 @@ class ClosurePickler(ForkingPickler):
         return known[0]
 
     def namespace(self, names: dict[str, Any]) -> _Namespace:
-        """Return the one namespace that all functions with these globals share."""
+        """Return the `_Namespace` that all functions with these globals share."""
         found = self._namespaces.get(id(names))
         if found is None:
             found = self._namespaces[id(names)] = _Namespace(names)
         return found
 
     def reduce_function(self, function: types.FunctionType) -> Any:
-        """Take a function apart, unless the new process can import it."""
+        """Return how to pickle a function: by name if the new process can import it."""
         if is_importable(function):
             return NotImplemented
         namespace = self.namespace(function.__globals__)
@@ -246,14 +260,14 @@ class ClosurePickler(ForkingPickler):
         )
 
     def reduce_sentinel(self, value: Any) -> Any:
-        """Make a sentinel again that the new process cannot import."""
+        """Return how to pickle a sentinel: by value if the new process cannot import it."""
         module, name = value.__module__, value.__name__
         if is_bound_to(value, module, name):
             return NotImplemented
         return (reconstruct.make_sentinel, (name, module))
 
     def reduce_class(self, kind: type) -> Any:
-        """Take a class apart that the new process cannot import."""
+        """Return how to pickle a class that the new process cannot import, by value."""
         if kind.__module__ == "builtins":
             return reduce_singleton_type(kind)
         if issubclass(kind, enum.Enum):
@@ -291,24 +305,25 @@ class ClosurePickler(ForkingPickler):
 
 
 class ResultPickler(ClosurePickler):
-    """The pickler for the way back: classes that came from there are sent by reference."""
+    """The pickler for results; it pickles classes that came from the parent by reference."""
 
     def reduce_sentinel(self, value: Any) -> Any:
-        """Leave it to pickle, which names it: another sentinel would not be the same."""
+        """Leave a sentinel to `pickle`, which pickles by name: a copy would not be identical."""
         return NotImplemented
 
     def reduce_class(self, kind: type) -> Any:
-        """Name a class by the nearest base that both processes can import."""
+        """Return how to find a class in the parent: among the subclasses of an importable base."""
         base = next(base for base in kind.__mro__ if is_importable(base) or base is object)
         origin = reconstruct.origin_of(kind)
         return (reconstruct.find_class, (base, kind.__module__, kind.__qualname__, origin))
 
 
-# What Python itself puts into a class and makes anew in the new one.
+# Attributes of a class that are not copied, because Python makes them for each class,
+# or because they belong to this process.
 _MADE_BY_PYTHON: Final = frozenset(
     {
         "__abstractmethods__",
-        # Sent in a form of their own.
+        # Annotations are sent separately, by `sendable_annotations`.
         "__annotate_func__",
         "__annotations__",
         "__annotations_cache__",
@@ -317,7 +332,7 @@ _MADE_BY_PYTHON: Final = frozenset(
         "__static_attributes__",
         "__weakref__",
         "_abc_impl",
-        # What a TestCase keeps of the run that is under way in this process.
+        # State of a TestCase class during the run in this process.
         "_class_cleanups",
         "_itf_class_scope",
     }

@@ -1,8 +1,8 @@
-"""What `shipping` sends, made anew in the new process.
+"""Reconstruction of pickled functions and classes in the new process.
 
-Every function here is named in a pickle and called while it is loaded.  A
-function or class is made empty first and filled later, so that it may refer
-to itself.
+The pickles of `itf.workers.pickling.pickler` name the functions of this module, and
+loading a pickle calls them.  A function or class is made empty first and filled
+later, because it may refer to itself.
 """
 
 from __future__ import annotations
@@ -44,20 +44,20 @@ __all__ = [
 
 __unittest = True
 
-# Which class of the process that sent it a class stands for, by the id it has there.
+# For each reconstructed class, the id of the original class in the parent process.
 _origins: IdentityMap[int] = IdentityMap()
 
 
 def module_namespace(name: str) -> dict[str, Any]:
-    """Return the globals of a module, imported here."""
+    """Import a module, and return its globals."""
     return importlib.import_module(name).__dict__
 
 
 def make_namespace(name: str, file: str | None) -> dict[str, Any]:
-    """Make the globals of a module that cannot be imported here.
+    """Return the globals of a new module, in place of one that cannot be imported here.
 
-    Those of ``__main__`` become this process's ``__main__``: what a worker
-    puts into a queue names its class by that.
+    A new ``__main__`` becomes the ``__main__`` of this process, because objects that
+    a worker puts into a queue refer to their classes by that name.
     """
     module = types.ModuleType(name)
     module.__dict__["__builtins__"] = builtins
@@ -67,27 +67,28 @@ def make_namespace(name: str, file: str | None) -> dict[str, Any]:
         sys.modules[name] = module
     else:
         sys.modules.setdefault(name, module)
-    # A module that is let go takes its globals with it; the functions keep only the dict.
+    # Python clears the globals of a module that is collected.  The functions refer to the
+    # globals only, so the globals keep the module alive.
     module.__dict__["__itf_module__"] = module
     return module.__dict__
 
 
 def make_cell() -> types.CellType:
-    """Make an empty cell; `fill_function` fills it."""
+    """Return an empty closure cell; `fill_function` fills it."""
     return types.CellType()
 
 
 def make_function(
     code: bytes, name: str, namespace: dict[str, Any], cells: tuple[types.CellType, ...]
 ) -> types.FunctionType:
-    """Make a function that has its code and its cells, and nothing else yet."""
-    # Only ever from the process that started this one.
+    """Return a function with code and cells; `fill_function` sets its other attributes."""
+    # Safe: the code comes from the parent process.
     loaded = marshal.loads(code)  # noqa: S302
     return types.FunctionType(loaded, namespace, name, None, cells or None)
 
 
 def fill_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
-    """Give a function what it refers to: cells, defaults, globals."""
+    """Set a function's attributes, the contents of its cells, and the globals it uses."""
     attributes, own, contents, captured, submodules = state
     for name, value in attributes.items():
         setattr(function, name, value)
@@ -103,7 +104,7 @@ def fill_function(function: types.FunctionType, state: tuple[Any, ...]) -> None:
 def make_class(
     kind: type, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], origin: int
 ) -> type:
-    """Make a class that has its bases, and nothing else yet."""
+    """Return a class with its bases; `fill_class` sets its attributes."""
     made: type = kind(name, bases, namespace)
     _origins.set(made, origin)
     _publish(made)
@@ -111,7 +112,7 @@ def make_class(
 
 
 def fill_class(made: type, attributes: Mapping[str, Any]) -> None:
-    """Give a class its methods and attributes."""
+    """Set the methods and attributes of a class."""
     for name, value in attributes.items():
         type.__setattr__(made, name, value)
     abc.update_abstractmethods(made)
@@ -124,7 +125,7 @@ def make_enum(
     attributes: Mapping[str, Any],
     origin: int,
 ) -> type:
-    """Make an enumeration whole: its members cannot be added later."""
+    """Return a complete enumeration; Python does not allow to add members later."""
 
     def fill(namespace: dict[str, Any]) -> None:
         for key, value in (*attributes.items(), *members.items()):
@@ -137,29 +138,37 @@ def make_enum(
 
 
 def _publish(made: type) -> None:
-    """Let a class of ``__main__`` be found there by its name."""
+    """Bind a class of ``__main__`` there by its name, so that `pickle` can find the class."""
     main = sys.modules.get("__main__")
     if made.__module__ == "__main__" and "." not in made.__qualname__ and main is not None:
         main.__dict__.setdefault(made.__qualname__, made)
 
 
 def origin_of(known: type) -> int:
-    """Return the id by which the process that started this one knows a class.
+    """Return the id that a class has in the parent process.
 
-    In a forked process that is its own: the class was there before the fork.
+    In a forked process this is the class's own id, because the class existed before
+    the fork.
     """
     origin = _origins.get(known)
     return id(known) if origin is None else origin
 
 
 def find_class(base: type, module: str, qualname: str, origin: int) -> type:
-    """Find the class that another process means, among the subclasses of one that both have.
+    """Return the class of this process that a worker has pickled by reference.
+
+    Args:
+        base: A base class that both processes can import.
+        module: Name of the class's module.
+        qualname: Qualified name of the class.
+        origin: Id of the class in this process, if it was made here.
 
     Raises:
-        WorkerError: There is none (any more): it was made in the other process.
+        WorkerError: This process has no such class, for example because the worker
+            has made it.
     """
-    # All classes of the process may come by: nothing of theirs is called, no
-    # metaclass's `==` or `hash`, and no attribute that it computes.
+    # The search visits classes of the user, and must not run their code.  Therefore it
+    # calls no `==` or `hash` of a metaclass, and reads no computed attribute.
     waiting, seen = [base], {id(base)}
     alike: list[type] = []
     for kind in waiting:
@@ -181,7 +190,7 @@ def find_class(base: type, module: str, qualname: str, origin: int) -> type:
 def make_cached_function(
     function: Callable[..., Any], parameters: dict[str, Any]
 ) -> Callable[..., Any]:
-    """Make a function with a cache of its own, empty."""
+    """Return a function with an empty `functools.lru_cache`."""
     made: Callable[..., Any] = functools.lru_cache(**parameters)(function)
     return made
 
@@ -189,31 +198,31 @@ def make_cached_function(
 def make_cached_property(
     function: Callable[[Any], Any], name: str
 ) -> functools.cached_property[Any]:
-    """Make a cached property of a class that is being filled."""
+    """Return a cached property with its name, which a class sets only if it is made with it."""
     made = functools.cached_property(function)
     made.__set_name__(object, name)
     return made
 
 
 def make_sentinel(name: str, module: str) -> Any:
-    """Make a sentinel that cannot be imported here."""
+    """Return a new sentinel, in place of one that cannot be imported here."""
     made: Any = vars(builtins)["sentinel"](name)
     made.__module__ = module
     return made
 
 
 def make_forward_reference(text: str, module: Any, is_class: bool) -> ForwardRef:
-    """Make a reference to what an annotation names."""
+    """Return a forward reference of an annotation."""
     return ForwardRef(text, module=module, is_class=is_class)
 
 
 def itself(value: Any) -> Any:
-    """Return a value: what a lazy import stands for."""
+    """Return the argument; a pickled lazy import is loaded as a call of this function."""
     return value
 
 
 def make_case(cls: type[unittest.TestCase], method_name: str) -> unittest.TestCase:
-    """Make a TestCase without its own ``__init__``, which may want other arguments."""
+    """Return a TestCase without calling its own ``__init__``, which may need other arguments."""
     import unittest
 
     case = cls.__new__(cls)

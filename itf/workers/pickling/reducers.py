@@ -1,4 +1,4 @@
-"""How `shipping` takes objects apart that `pickle` cannot, each kind on its own."""
+"""Reducers for the types that `pickle` cannot pickle, one function for each type."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ __unittest = True
 _Reduced = tuple[Any, ...]
 
 SENTINEL: Final[type | None] = getattr(builtins, "sentinel", None)
-"""The type of sentinels, since Python 3.15; that of `dataclasses.MISSING` as well."""
+"""Type of sentinels since Python 3.15, also of `dataclasses.MISSING`; None before."""
 
 
 def is_hashable(kind: type) -> bool:
-    """Say whether a class can be the key of a dict; its metaclass decides."""
+    """Return whether a class can be the key of a dict; its metaclass may prevent that."""
     if type(kind).__hash__ is type.__hash__:
         return True
     try:
@@ -45,21 +45,22 @@ def is_hashable(kind: type) -> bool:
 
 
 def content_of(cell: types.CellType) -> tuple[Any, ...]:
-    """Return the content of a cell, in a tuple that is empty if the cell is."""
+    """Return the content of a cell in a tuple; an empty tuple for an empty cell."""
     try:
         return (cell.cell_contents,)
     except ValueError:
-        return ()  # not yet bound
+        return ()
 
 
 def _reduce_cell(_: types.CellType) -> _Reduced:
-    # Its content goes with the functions that share it: a recursive function
-    # is in a cell of its own.
+    # The content is pickled with the state of the functions that use the cell, because
+    # the cell of a recursive function contains this function.
     return (reconstruct.make_cell, ())
 
 
 def _reduce_method(method: types.MethodType) -> _Reduced:
-    # Not by name, as pickle does: a private name is another on its class.
+    # `pickle` uses the method's name, which differs from the attribute's name for a
+    # private method (name mangling).
     return (types.MethodType, (method.__func__, method.__self__))
 
 
@@ -95,12 +96,12 @@ def _reduce_forward_reference(value: ForwardRef) -> _Reduced:
 
 
 def _reduce_lazy_import(value: Any) -> _Reduced:
-    # Of Python 3.15: what stands in the globals of a module until it is used.
+    # Python 3.15 leaves this placeholder in a module's globals until the name is used.
     return (reconstruct.itself, (value.resolve(),))
 
 
 def reduce_singleton_type(kind: type) -> Any:
-    """Name a type like NoneType or FunctionType, which builtins has no name for."""
+    """Return how to pickle a type such as NoneType, which has no name in `builtins`."""
     for name in vars(types):
         if getattr(types, name) is kind:
             return (getattr, (types, name))
@@ -108,7 +109,7 @@ def reduce_singleton_type(kind: type) -> Any:
 
 
 def reduce_enum(kind: type[enum.Enum], annotations: dict[str, Any]) -> _Reduced:
-    """Take an enumeration apart: its members cannot be added later."""
+    """Return how to pickle an enumeration by value, all at once: members cannot be added later."""
     members = {name: member.value for name, member in kind.__members__.items()}
     attributes = {
         name: value
@@ -128,7 +129,7 @@ def reduce_enum(kind: type[enum.Enum], annotations: dict[str, Any]) -> _Reduced:
 
 
 def reduce_case(case: Any) -> _Reduced:
-    """Take a TestCase apart: what unittest keeps on it is made anew."""
+    """Return how to pickle a TestCase, without the attributes that unittest sets on it."""
     unittest = sys.modules["unittest"]
     method = unittest.TestCase.id(case).rpartition(".")[2]
     fresh = reconstruct.make_case(type(case), method)
@@ -137,7 +138,7 @@ def reduce_case(case: Any) -> _Reduced:
 
 
 def reducer_of(value: Any) -> Callable[[Any], Any] | None:
-    """Return the function that takes a value apart, None if its class has none."""
+    """Return the reducer for a value; None if this module has none."""
     if id(value) in _MARKERS:
         return _reduce_marker
     return _REDUCERS.get(id(type(value)))
@@ -147,14 +148,15 @@ def _reduce_marker(value: Any) -> _Reduced:
     return (getattr, (dataclasses, _MARKERS[id(value)]))
 
 
-# By identity, as dataclasses knows them: one type may have markers of others as well.
+# Markers of `dataclasses` by id.  Their type alone is not enough: in Python 3.15 it is
+# the type of all sentinels.
 _MARKERS: Final = {
     id(getattr(dataclasses, name)): name
     for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR")
     if hasattr(dataclasses, name)
 }
 
-# By the id of the type: a class of the user's may have no hash.
+# Reducers by the id of the type, because a class of the user may have no hash.
 _REDUCERS: Final[dict[int, Callable[[Any], Any]]] = {
     id(types.CellType): _reduce_cell,
     id(types.MethodType): _reduce_method,

@@ -1,4 +1,4 @@
-"""What a function brings along from outside itself: its globals, and which of them have changed."""
+"""The globals that a function uses, and which of them have changed since the import."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 __unittest = True
 
 LAZY_IMPORT: Final[type | None] = getattr(types, "LazyImportType", None)
-"""The type of what ``lazy import`` puts into a module until the name is used (Python 3.15)."""
+"""Type of the placeholder that ``lazy import`` binds until the name is used (Python 3.15)."""
 
 _GLOBAL_OPERATIONS: Final = frozenset(
     {
@@ -41,15 +41,15 @@ _GLOBAL_OPERATIONS: Final = frozenset(
     }
 )
 
-# Going through the bytecode costs some 3 µs an instruction, and one function
-# is often started many times.
+# Cache of `used_globals`.  Reading the bytecode takes about 3 µs an instruction, and many
+# workers often have the same target.
 _used: weakref.WeakKeyDictionary[types.CodeType, frozenset[str]] = weakref.WeakKeyDictionary()
 _imported: IdentityMap[bool] = IdentityMap()
 _sources: IdentityMap[_Source] = IdentityMap()
 
 
 def used_globals(code: types.CodeType) -> frozenset[str]:
-    """Return the names that a code object, and those inside it, look for among the globals."""
+    """Return the names of the globals that a code object and its nested ones use."""
     found = _used.get(code)
     if found is None:
         names = {
@@ -65,9 +65,10 @@ def used_globals(code: types.CodeType) -> frozenset[str]:
 
 
 def used_submodules(code: types.CodeType, captured: Mapping[str, Any]) -> list[str]:
-    """Return the modules that a function reaches through a package, as ``xml.dom`` through ``xml``.
+    """Return the submodules that a function uses through a package, such as ``xml.dom``.
 
-    ``import xml.dom`` binds ``xml`` alone: whoever has only that does not have the rest.
+    ``import xml.dom`` binds the name ``xml`` only.  A process that imports ``xml``
+    alone cannot use ``xml.dom``.
     """
     packages = [
         value.__name__
@@ -82,16 +83,16 @@ def used_submodules(code: types.CodeType, captured: Mapping[str, Any]) -> list[s
             _import_lazy(submodule)
             if submodule in sys.modules and can_be_imported(submodule):
                 found.append(submodule)
-                packages.append(submodule)  # it may be a package in its turn
+                packages.append(submodule)  # a submodule may be a package with submodules
     return found
 
 
 def _import_lazy(name: str) -> None:
-    """Import a module that a lazy import of Python 3.15 has promised, by itself or as a package."""
+    """Import a module if a lazy import of Python 3.15 names the module or a submodule of it."""
     promised = getattr(sys, "lazy_modules", ())
     if name in sys.modules or not any(f"{lazy}.".startswith(f"{name}.") for lazy in promised):
         return
-    # Where this fails, it fails again in the worker, at the line that uses it.
+    # An import that fails here fails again in the worker, at the line that uses it.
     with contextlib.suppress(Exception):
         importlib.import_module(name)
 
@@ -105,7 +106,7 @@ def _all_names(code: types.CodeType) -> set[str]:
 
 
 def can_be_imported(name: str) -> bool:
-    """Say whether a new process finds the module of this name, and finds the same one."""
+    """Return whether importing this name in a new process gives the same module."""
     module = sys.modules.get(name)
     if name == "__main__" or not isinstance(module, types.ModuleType):
         return False
@@ -134,13 +135,13 @@ def _find(name: str, module: types.ModuleType) -> bool:
 
 
 def _is_namespace(name: str) -> bool:
-    """Say whether a module is a folder without an ``__init__.py``."""
+    """Return whether a module is a namespace package, a folder without ``__init__.py``."""
     module = sys.modules.get(name)
     return hasattr(module, "__path__") and getattr(module, "__file__", None) is None
 
 
 def is_importable(value: Any) -> bool:
-    """Say whether a new process gets this function or class by its module's name and its own."""
+    """Return whether a new process can import this function or class by its qualified name."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
     if not isinstance(module, str) or "<" in name:
         return False
@@ -154,30 +155,31 @@ def is_importable(value: Any) -> bool:
 
 
 def is_bound_to(value: Any, module: Any, name: Any) -> bool:
-    """Say whether a module that a new process can import has a value under a name."""
+    """Return whether a new process can import the module, and it binds the name to the value."""
     if not isinstance(module, str) or not isinstance(name, str):
         return False
     return getattr(sys.modules.get(module), name, None) is value and can_be_imported(module)
 
 
 def resolved(value: Any) -> Any:
-    """Return what a lazy import stands for; the lazy import itself if it cannot be imported.
+    """Return the object that a lazy import stands for; the lazy import itself if that fails.
 
-    Python does so where code uses a global, and not where a module's dict is read.
+    Python resolves a lazy import when code uses the global, but not when the dict of
+    the module is read.
     """
     if LAZY_IMPORT is None or type(value) is not LAZY_IMPORT:
         return value
     try:
         return cast(Any, value).resolve()
-    except Exception:  # noqa: BLE001 - an import may fail in any way; whoever sends it is told
+    except Exception:  # noqa: BLE001 - an import may fail in any way; pickling reports the failure
         return value
 
 
 def changed_globals(function: types.FunctionType) -> Iterator[str]:
-    """Yield the globals that a function uses and that are not what its module says.
+    """Yield the names of globals that differ from what a fresh import of the module gives.
 
-    Only what is sure is told: a module may compute its globals in ways that
-    cannot be known without importing it once more.
+    Only certain differences are reported.  A module may compute a global in a way
+    that only another import could repeat.
     """
     module = sys.modules.get(str(function.__globals__.get("__name__")))
     if not isinstance(module, types.ModuleType):
@@ -186,12 +188,11 @@ def changed_globals(function: types.FunctionType) -> Iterator[str]:
         if name not in function.__globals__:
             continue
         value = function.__globals__[name]
-        # The usual case, told without reading the source: a module, or a
-        # function or class that stands under its own name.
+        # The usual cases need no source: a module, or a function or class under its own name.
         if isinstance(value, types.ModuleType):
             continue
         if LAZY_IMPORT is not None and type(value) is LAZY_IMPORT:
-            continue  # nobody has used it, nor changed it
+            continue  # never used, and therefore never changed
         if getattr(value, "__name__", None) == name and is_importable(value):
             continue
         source = _sources.get(module)
@@ -203,7 +204,11 @@ def changed_globals(function: types.FunctionType) -> Iterator[str]:
 
 
 class _Source:
-    """What the source of a module says about its globals."""
+    """The bindings of globals in the source of a module.
+
+    The fields hold the nodes that bind each name, the functions by name, and the names
+    that code uses at import, which may therefore be changed after their binding.
+    """
 
     def __init__(self, module: types.ModuleType) -> None:
         self._module = module.__name__
@@ -235,7 +240,7 @@ class _Source:
                     for alias in aliases:
                         self._bind(alias.asname or alias.name.partition(".")[0], statement)
                 case _:
-                    # A loop, a condition, an unpacking: what it binds depends.
+                    # A loop, condition or unpacking: the value cannot be known from the source.
                     for node in ast.walk(statement):
                         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                             self._bind(node.id, None)
@@ -251,7 +256,7 @@ class _Source:
         self._bindings.setdefault(name, []).append(node)
 
     def _follow(self) -> None:
-        """Add what the functions that ran at import have touched."""
+        """Add the names that functions use which may have run at import."""
         waiting = list(self._touched)
         for name in waiting:
             if name in self._functions:
@@ -260,13 +265,13 @@ class _Source:
                 waiting.extend(new)
 
     def contradicts(self, name: str, value: Any) -> bool:
-        """Say whether a fresh import surely gives another value."""
+        """Return whether a fresh import certainly gives another value."""
         nodes = self._bindings.get(name)
         if nodes is None or len(nodes) != 1 or nodes[0] is None:
             return False
         match nodes[0]:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() as definition:
-                # A patched function, or a mock in its place.
+                # True for a function that was replaced, for example by a mock.
                 own = (
                     getattr(value, "__module__", None) == self._module
                     and getattr(value, "__qualname__", None) == name
@@ -284,7 +289,7 @@ class _Source:
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return False
         if isinstance(literal, list | dict | set) and name in self._touched:
-            return False  # code that ran at import may have filled it
+            return False  # code that ran at import may have changed the container
         try:
             return type(literal) is not type(value) or bool(literal != value)
         except Exception:  # noqa: BLE001 - a user's __eq__ inside a container may fail in any way
@@ -301,7 +306,7 @@ class _Source:
 
 
 def _run_at_import(statement: ast.stmt) -> list[ast.AST]:
-    """Return the parts of a definition that run when it is met, not when it is called."""
+    """Return the parts of a definition that run when it is executed, not when it is called."""
     match statement:
         case ast.FunctionDef(args=args) | ast.AsyncFunctionDef(args=args):
             defaults = [node for node in (*args.defaults, *args.kw_defaults) if node is not None]

@@ -432,7 +432,8 @@ class ChangedGlobalsTest(WorkerTestCase):
         self.assertRegex(
             texts[0],
             r"^worker 'w' will not see the present value of the global 'RETRIES' of "
-            r"tests\.workers\.pickling\.test_pickler, used by .*<lambda>: it was changed or patched after "
+            r"tests\.workers\.pickling\.test_pickler, used by .*<lambda>: "
+            r"it was changed or patched after "
             r"the import, and a new process imports the module afresh; pass it as an argument$",
         )
 

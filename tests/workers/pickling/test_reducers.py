@@ -91,7 +91,8 @@ class SentinelTest(WorkerTestCase):
                 self.assertIsInstance(error, WorkerPicklingError)
                 self.assertRegex(
                     str(error),
-                    rf"\(sentinel\).* to the parent process; .*not found as {__name__}\.local.*; make it",
+                    r"\(sentinel\).* to the parent process; "
+                    rf".*not found as {__name__}\.local.*; make it",
                 )
 
     @with_sentinels
