@@ -1,4 +1,4 @@
-"""Where workers come from and report to: what one environment gives to all of its workers."""
+"""The state that all workers of one environment share."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ __unittest = True
 
 
 class WorkerContext:
-    """The workers of one environment, and what they have in common.
+    """The workers of one environment, and their common state.
 
     Attributes:
-        workers: All of them, in the order in which they were made.
-        hooks: Called without arguments in each worker process before its
-            target; they are sent as the target is.
-        describe: Gives the text of where everybody is, for timeouts.
-        on_failure: Called, once, with a worker and the error that it is found to have ended by.
-        default_timeout: What a wait may take that was given no timeout.
-        is_closed: Whether it is too late to start a worker.
+        workers: All workers, in the order in which they were made.
+        hooks: Functions that each worker process calls before its target; they are
+            pickled as the target is.
+        describe: Function that returns a text about all workers, for timeout messages.
+        on_failure: Function called once for each failed worker, with the worker and its
+            error, when the failure is found.
+        default_timeout: Seconds of a wait without a timeout of its own; None is forever.
+        is_closed: Whether the environment has ended, so that no worker can start.
+        mark: Mark of the worker processes, for `itf.workers.orphans`.
 
     Thread safety: every method, from any thread.
     """
@@ -43,14 +45,15 @@ class WorkerContext:
         self.describe: Callable[[], str] = lambda: ""
         self.on_failure: Callable[[Worker, BaseException], object] = lambda worker, error: None
         self.mark = new_mark()
-        # Held while the line is made or let go.
+        # Protects the creation and closing of the pipe.
         self._lock = threading.Lock()
         self._parent_death_pipe: ParentDeathPipe | None = None
 
     def child_setup(self) -> ChildSetup:
-        """Return what the next worker process is born with.
+        """Return the set-up of the next worker process.
 
-        From the first on, orphans come to this process.
+        The first call makes this process a subreaper: orphaned processes of the workers
+        become its children.
         """
         with self._lock:
             if self._parent_death_pipe is None:
@@ -60,11 +63,11 @@ class WorkerContext:
 
     @property
     def has_processes(self) -> bool:
-        """Whether a worker process was ever about to start."""
+        """Whether the start of a worker process was ever begun."""
         return self._parent_death_pipe is not None
 
     def close(self) -> None:
-        """Cut the line, on which nobody should hang any more, and stop taking in orphans."""
+        """Close the pipe, which kills workers that still run, and stop being a subreaper."""
         with self._lock:
             parent_death_pipe, self._parent_death_pipe = self._parent_death_pipe, None
             if parent_death_pipe is not None:
@@ -72,5 +75,5 @@ class WorkerContext:
                 subreaper.release()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker that has its own object knows its home by name only.
+        # A process object in a worker refers to a context of its own, without the workers.
         return (WorkerContext, (self.default_timeout,))

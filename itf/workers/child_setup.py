@@ -1,4 +1,4 @@
-"""The first thing that happens in a worker process, before any code of the user's."""
+"""Set-up of a worker process, before any code of the user runs in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 
 from itf.descriptors import Descriptor
-from itf.workers.orphans import leave_mark
+from itf.workers.orphans import set_mark
 from itf.workers.parent_death import ParentDeathPipe, hold
 from itf.workers.stack_dump import StackFile
 
@@ -18,12 +18,12 @@ __unittest = True
 
 
 class ChildSetup:
-    """What a worker process is born with; made in the parent, used up in the worker.
+    """The set-up of one worker process; made in the parent, applied in the worker.
 
     Args:
-        lifeline: On which it hangs.
-        mark: By which its descendants are known.
-        stacks: Where it writes its stacks when asked.
+        parent_death_pipe: Pipe that kills the worker when the parent dies.
+        mark: Mark by which the worker's descendants are found, see `itf.workers.orphans`.
+        stacks: File to which the worker writes its stacks on request.
     """
 
     def __init__(self, parent_death_pipe: ParentDeathPipe, mark: int, stacks: StackFile) -> None:
@@ -33,26 +33,26 @@ class ChildSetup:
         self.environment: Mapping[str, str] | None = None
         self.streams: tuple[Descriptor, Descriptor] | None = None
 
-    def bring_surroundings(self) -> None:
-        """Take along the environment and where output goes.
+    def copy_environment(self) -> None:
+        """Copy the environment variables and the output streams of this process.
 
-        For a worker of a server that was started long ago, with an
-        environment and an output that the test may have replaced since.
+        A fork server was started earlier, and its workers would inherit the environment
+        and the output of that time, which the test may have replaced since.
         """
         self.environment = dict(os.environ)
         with contextlib.suppress(OSError):
             self.streams = (Descriptor(os.dup(1)), Descriptor(os.dup(2)))
 
     def close_copies(self) -> None:
-        """Close in the parent what was copied for the child alone."""
+        """Close the copied streams, which only the child uses, in the parent."""
         for stream in self.streams or ():
             stream.close()
         self.streams = None
 
     def begin(self) -> None:
-        """Make this process a worker: what ends it, what tells of it, what it inherits."""
+        """Apply the set-up to this process, which is the worker."""
         hold(self.line)
-        leave_mark(self.mark)
+        set_mark(self.mark)
         self.stacks.listen()
         if self.environment is not None:
             for name in os.environ.keys() - self.environment.keys():
@@ -61,6 +61,6 @@ class ChildSetup:
         for number, stream in enumerate(self.streams or (), start=1):
             os.dup2(stream.number, number)
             stream.close()
-        # Ctrl-C in a forkserver's terminal is for its workers, too, as for forked ones.
+        # The fork server ignores SIGINT.  Its workers handle it, as forked workers do.
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and self.environment is not None:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -95,7 +95,7 @@ def launch(popen: Any, process: Any) -> None:
     Raises:
         BaseException: What `fork` raises; no descriptor is left open then.
     """
-    stand_in = _OsThatForks()
+    stand_in = _ForkingOs()
     try:
         _launch_with(stand_in)(popen, process)
     except BaseException:
@@ -106,7 +106,7 @@ def launch(popen: Any, process: Any) -> None:
         raise
 
 
-class _OsThatForks:
+class _ForkingOs:
     """The module `os`, with the `fork` of this module."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class _OsThatForks:
         return pid
 
 
-def _launch_with(stand_in: _OsThatForks) -> Callable[[Any, Any], None]:
+def _launch_with(stand_in: _ForkingOs) -> Callable[[Any, Any], None]:
     """Return multiprocessing's function that forks a process, with another object as its `os`.
 
     What stands around the fork is another thing in each version of Python.

@@ -51,7 +51,7 @@ def describe_members(table: MemberTable) -> str:
         # The place with number 0 is that of the process that has made the roster.
         who = f"worker {member.name!r}" if member.process else "the test"
         who = f"{who} (pid {member.pid})"
-        ask = _asking(member.pid, member.stacks)
+        ask = _requester(member.pid, member.stacks)
         parts.append(_describe(who, member.pid, deadline, ask))
     parts.append(stacks_of_this_process())
     return "\n".join(parts)
@@ -84,7 +84,7 @@ def _describe(who: str, pid: int, deadline: float | None, ask: _Ask) -> str:
     return "\n".join([head, *(f"  {line}" for line in stacks.splitlines())])
 
 
-def _asking(pid: int, number: int | None) -> _Ask:
+def _requester(pid: int, number: int | None) -> _Ask:
     return lambda seconds: "" if number is None else ask_other(pid, number, seconds)
 
 

@@ -20,7 +20,7 @@ from itf.linux_proc import children, reap
 
 __all__ = [
     "end_group",
-    "leave_mark",
+    "set_mark",
     "new_mark",
     "reap_marked",
 ]
@@ -45,7 +45,7 @@ def new_mark() -> int:
     return _MARK_BASE + (os.getpid() << _PID_SHIFT) + next(_numbers)
 
 
-def leave_mark(mark: int) -> None:
+def set_mark(mark: int) -> None:
     """Mark this process, and all that will come of it.
 
     Where there are no such limits, the process becomes the head of a group.
@@ -75,7 +75,7 @@ def reap_marked(mark: int, spare: frozenset[int] = frozenset()) -> list[int]:
     deadline = time.monotonic() + _KILL_WAIT
     # Again and again: the children of whoever was killed are ours next.
     while time.monotonic() < deadline:
-        marked = [pid for pid in children() if pid not in spare and _wears(pid, mark)]
+        marked = [pid for pid in children() if pid not in spare and _has_mark(pid, mark)]
         if not marked:
             break
         for pid in marked:
@@ -93,7 +93,7 @@ def end_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def _wears(pid: int, mark: int) -> bool:
+def _has_mark(pid: int, mark: int) -> bool:
     theirs = _mark_of(pid)
     if theirs == mark:
         return True

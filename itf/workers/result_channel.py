@@ -1,7 +1,8 @@
-"""How a worker's last word comes home: a file that never blocks and is never torn.
+"""The channel for a worker's result or error: a file without a name.
 
-A worker fills its file and commits it with one last byte.  The parent reads it
-when the worker is gone: it has all of it, or nothing.
+The worker writes its outcome to the file, and then commits it with one byte at the
+start.  The parent reads the file after the worker has ended, so it gets the complete
+outcome or none.  Unlike a pipe, the file never blocks the worker.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ __all__ = ["Outcome", "ResultChannel"]
 
 __unittest = True
 
+# First byte of a file with a complete outcome.
 _COMMITTED: Final = b"\x01"
+
+# Offset of the outcome in bytes.
 _START: Final = 16
 
 
 class Outcome(NamedTuple):
-    """What a worker had to say at its end.
+    """The outcome that a worker has posted.
 
     Attributes:
         kind: ``result``, ``failure`` or ``exit``.
-        about: Plain values that describe it, whatever becomes of the value.
-        load: Unpickles the value; may raise anything.
+        about: Plain values that describe the outcome, readable even if `load` fails.
+        load: Function that unpickles the result or error; it may raise anything.
     """
 
     kind: str
@@ -37,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 class ResultChannel:
-    """One worker's file."""
+    """The file of one worker, shared by the worker and its parent."""
 
     def __init__(self) -> None:
         self._file = anonymous_file("itf-mailbox")
@@ -45,13 +49,13 @@ class ResultChannel:
     def post(
         self, kind: str, about: dict[str, Any], dump: Callable[[io.BufferedIOBase], None]
     ) -> None:
-        """Leave the last word; called once, in the worker.
+        """Write and commit the outcome; called in the worker.
 
         Args:
-            kind: What it is.
-            about: Plain values that describe it.
-            dump: Writes the value's pickle; if it raises, nothing is committed,
-                and something else may be posted.
+            kind: ``result``, ``failure`` or ``exit``.
+            about: Plain values that describe the outcome.
+            dump: Function that writes the value's pickle to a file.  If it raises,
+                nothing is committed, and another outcome may be posted.
         """
         number = self._file.number
         os.ftruncate(number, 0)
@@ -62,18 +66,18 @@ class ResultChannel:
         os.pwrite(number, _COMMITTED, 0)
 
     def read(self) -> Outcome | None:
-        """Return the word of a worker that has ended, None if it left none."""
+        """Return the outcome of a worker that has ended; None if it committed none."""
         file = open(self._file.number, "rb", closefd=False)  # noqa: SIM115 - load() reads on
-        file.seek(0)  # the worker has moved it
+        file.seek(0)  # both processes share the file position, and the worker has moved it
         if file.read(1) != _COMMITTED:
             return None
         file.seek(_START)
-        # Only ever from a process that this one started.
+        # Safe: the file was written by a process that this one has started.
         kind, about = pickle.load(file)  # noqa: S301
         return Outcome(kind, about, lambda: pickle.load(file))  # noqa: S301
 
     def close(self) -> None:
-        """Let go of the file; without another owner, it is gone."""
+        """Close the file; the kernel deletes it when no process has it open."""
         self._file.close()
 
     def __getstate__(self) -> Descriptor:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from itf.descriptors import Descriptor, anonymous_file
 from itf.workers.kernel_threads import can_signal_tasks, catches
-from itf.workers.stack_request import ANSWER, BY_FORCE, END, FILE, POLITELY, ask
+from itf.workers.stack_request import ANSWER, FAULTHANDLER_SIGNAL, END, FILE, HANDLER_SIGNAL, ask
 
 __all__ = [
     "StackFile",
@@ -61,15 +61,22 @@ class StackFile:
 
     def listen(self) -> None:
         """Write the stacks whenever the signals come; called in the process itself."""
-        if POLITELY is None or BY_FORCE is None or not hasattr(faulthandler, "register"):
+        if (
+            HANDLER_SIGNAL is None
+            or FAULTHANDLER_SIGNAL is None
+            or not hasattr(faulthandler, "register")
+        ):
             return
         faulthandler.register(
-            BY_FORCE, file=self._file.number, all_threads=not can_signal_tasks(), chain=False
+            FAULTHANDLER_SIGNAL,
+            file=self._file.number,
+            all_threads=not can_signal_tasks(),
+            chain=False,
         )
         if _is_main_thread():
-            before = signal.signal(POLITELY, _answer)
+            before = signal.signal(HANDLER_SIGNAL, _answer)
             _state.before = signal.SIG_DFL if before is _answer else before
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {POLITELY, BY_FORCE})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {HANDLER_SIGNAL, FAULTHANDLER_SIGNAL})
         os.write(self._file.number, _READY)
         _state.own = self
 
@@ -135,12 +142,12 @@ def begin_listening() -> None:
     state = _state
     with state.changing:
         state.users += 1
-        if state.own is not None or POLITELY is None or BY_FORCE is None:
+        if state.own is not None or HANDLER_SIGNAL is None or FAULTHANDLER_SIGNAL is None:
             return
         # One of ours is left where no main thread could take it back.
-        is_ours = signal.getsignal(POLITELY) is _answer
+        is_ours = signal.getsignal(HANDLER_SIGNAL) is _answer
         pid = os.getpid()
-        if (catches(pid, POLITELY) and not is_ours) or catches(pid, BY_FORCE):
+        if (catches(pid, HANDLER_SIGNAL) and not is_ours) or catches(pid, FAULTHANDLER_SIGNAL):
             return
         state.made = StackFile()
         state.made.listen()
@@ -151,19 +158,24 @@ def end_listening() -> None:
     state = _state
     with state.changing:
         state.users -= 1
-        if state.users or state.made is None or POLITELY is None or BY_FORCE is None:
+        if (
+            state.users
+            or state.made is None
+            or HANDLER_SIGNAL is None
+            or FAULTHANDLER_SIGNAL is None
+        ):
             return
-        faulthandler.unregister(BY_FORCE)
-        if _is_main_thread() and signal.getsignal(POLITELY) is _answer:
-            signal.signal(POLITELY, state.before)
+        faulthandler.unregister(FAULTHANDLER_SIGNAL)
+        if _is_main_thread() and signal.getsignal(HANDLER_SIGNAL) is _answer:
+            signal.signal(HANDLER_SIGNAL, state.before)
         state.made.close()
         state.made = state.own = None
 
 
 def _after_fork() -> None:
     global _state  # noqa: PLW0603 - a new process begins anew
-    if _state.own is not None and BY_FORCE is not None:
-        faulthandler.unregister(BY_FORCE)
+    if _state.own is not None and FAULTHANDLER_SIGNAL is not None:
+        faulthandler.unregister(FAULTHANDLER_SIGNAL)
     _state = _State()
 
 

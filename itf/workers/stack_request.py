@@ -30,7 +30,7 @@ from itf.workers.kernel_threads import (
     tasks,
 )
 
-__all__ = ["ANSWER", "BY_FORCE", "END", "FILE", "POLITELY", "ask", "ask_other"]
+__all__ = ["ANSWER", "FAULTHANDLER_SIGNAL", "END", "FILE", "HANDLER_SIGNAL", "ask", "ask_other"]
 
 __unittest = True
 
@@ -43,10 +43,10 @@ def _signal(place: int, otherwise: str) -> int | None:
     return None if number is None else int(number)
 
 
-POLITELY: Final = _signal(3, "SIGUSR1")
+HANDLER_SIGNAL: Final = _signal(3, "SIGUSR1")
 """The signal at which a process writes the stacks of all its threads."""
 
-BY_FORCE: Final = _signal(4, "SIGUSR2")
+FAULTHANDLER_SIGNAL: Final = _signal(4, "SIGUSR2")
 """The signal at which a thread writes its own stack, wherever it is."""
 
 FILE: Final = "itf-stacks"
@@ -85,7 +85,7 @@ _HEAD: Final = "Stack (most recent call first):"
 
 # Held while somebody is asked: of two answers at a time, nobody could tell
 # which is whose.
-_asking = threading.Lock()
+_request_lock = threading.Lock()
 
 
 def ask_other(pid: int, number: int, seconds: float = ANSWER) -> str:
@@ -115,17 +115,17 @@ def ask(file: int, pid: int, seconds: float = ANSWER) -> str:
         pid: The process.
         seconds: How long it may take.
     """
-    if POLITELY is None or BY_FORCE is None or not os.fstat(file).st_size:
+    if HANDLER_SIGNAL is None or FAULTHANDLER_SIGNAL is None or not os.fstat(file).st_size:
         return ""
     deadline = time.monotonic() + seconds
-    with _alone(file, deadline) as is_alone:
-        if not is_alone or not catches(pid, BY_FORCE) or not _has_open(pid, file):
+    with _exclusive(file, deadline) as is_exclusive:
+        if not is_exclusive or not catches(pid, FAULTHANDLER_SIGNAL) or not _has_open(pid, file):
             return ""
         before = os.fstat(file).st_size
-        stuck = _ask_politely(file, pid, POLITELY, before, deadline)
+        stuck = _ask_handler(file, pid, HANDLER_SIGNAL, before, deadline)
         if stuck is None:
             return _written(file, before).replace(END, "")
-        return _ask_by_force(file, pid, BY_FORCE, stuck, deadline)
+        return _ask_faulthandler(file, pid, FAULTHANDLER_SIGNAL, stuck, deadline)
 
 
 def _has_open(pid: int, file: int) -> bool:
@@ -147,7 +147,7 @@ def _written(file: int, since: int) -> str:
     return os.pread(file, os.fstat(file).st_size - since, since).decode(errors="replace")
 
 
-def _ask_politely(
+def _ask_handler(
     file: int, pid: int, number: int, before: int, deadline: float
 ) -> list[int] | None:
     """Return None if it has answered, else the threads that are stuck in C as they run."""
@@ -181,10 +181,12 @@ def _ask_politely(
             again, asleep_since = True, time.monotonic()
             with contextlib.suppress(OSError):
                 signal_task(pid, pid, number)
-    return _those_in_c(pid, start, running)
+    return _threads_in_c(pid, start, running)
 
 
-def _those_in_c(pid: int, start: Progress | None, running: dict[int, Progress | None]) -> list[int]:
+def _threads_in_c(
+    pid: int, start: Progress | None, running: dict[int, Progress | None]
+) -> list[int]:
     """Return who keeps the main thread waiting for the interpreter's lock, and that one."""
     now = progress(pid, pid)
     if start is None or now is None or now.switches - start.switches < _SWITCHES:
@@ -197,7 +199,7 @@ def _those_in_c(pid: int, start: Progress | None, running: dict[int, Progress | 
     return [pid, *found] if len(found) == 1 else []
 
 
-def _ask_by_force(file: int, pid: int, number: int, stuck: list[int], deadline: float) -> str:
+def _ask_faulthandler(file: int, pid: int, number: int, stuck: list[int], deadline: float) -> str:
     """Return the stacks of the threads that are stuck or asleep, and who else there is."""
     if not can_signal_tasks():
         return _stack_of(file, pid, pid, number, deadline)
@@ -248,22 +250,22 @@ def _stack_of(file: int, pid: int, task: int, number: int, deadline: float) -> s
 
 
 @contextlib.contextmanager
-def _alone(file: int, deadline: float) -> Iterator[bool]:
+def _exclusive(file: int, deadline: float) -> Iterator[bool]:
     """Be the only thread of all processes that asks by this file, or say that it did not work."""
-    if not _asking.acquire(timeout=max(0.0, deadline - time.monotonic())):
+    if not _request_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
         yield False
         return
     try:
-        while not (is_alone := _try_lock(file)) and time.monotonic() < deadline:
+        while not (is_exclusive := _try_lock(file)) and time.monotonic() < deadline:
             time.sleep(_LONGEST_PAUSE)
         try:
-            yield is_alone
+            yield is_exclusive
         finally:
             # The kernel does it if this process dies.
-            if is_alone:
+            if is_exclusive:
                 fcntl.lockf(file, fcntl.LOCK_UN)
     finally:
-        _asking.release()
+        _request_lock.release()
 
 
 def _try_lock(file: int) -> bool:
@@ -275,8 +277,8 @@ def _try_lock(file: int) -> bool:
 
 
 def _after_fork() -> None:
-    global _asking  # noqa: PLW0603 - whoever held it is not in this process
-    _asking = threading.Lock()
+    global _request_lock  # noqa: PLW0603 - whoever held it is not in this process
+    _request_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

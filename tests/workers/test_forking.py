@@ -118,7 +118,7 @@ class PrivateNameTest(unittest.TestCase):
         code = popen_fork.Popen._launch.__code__  # type: ignore[attr-defined]
         self.assertLess({"os", "fork", "pipe"}, set(code.co_names))
         self.assertEqual((), code.co_freevars)
-        made = forking._launch_with(forking._OsThatForks())
+        made = forking._launch_with(forking._ForkingOs())
         self.assertIs(code, made.__code__)  # type: ignore[attr-defined]
 
     def test_where_it_is_another_thing(self) -> None:
@@ -128,7 +128,7 @@ class PrivateNameTest(unittest.TestCase):
             def _launch(self, process: object) -> None: ...
 
         with mock.patch.object(popen_fork, "Popen", Popen):
-            made = forking._launch_with(forking._OsThatForks())
+            made = forking._launch_with(forking._ForkingOs())
             self.assertIs(Popen._launch, made)
 
 

@@ -289,12 +289,12 @@ class UnseenFailureTest(WorkerTestCase):
         """At result(), exception() or exitcode; a look at is_alive() is none."""
         for look in (lambda w: w.exception(), lambda w: w.exitcode):
             worker = self.started(lambda: 1 / 0)
-            self.assertIsNone(worker.unseen_failure() if worker.is_alive() else None)
+            self.assertIsNone(worker.unretrieved_exception() if worker.is_alive() else None)
             worker.join()
             self.assertIs(False, worker.is_alive())
-            self.assertIsInstance(worker.unseen_failure(), ZeroDivisionError)
+            self.assertIsInstance(worker.unretrieved_exception(), ZeroDivisionError)
             look(worker)
-            self.assertIsNone(worker.unseen_failure())
+            self.assertIsNone(worker.unretrieved_exception())
 
     def test_what_the_test_asked_for_is_no_failure(self) -> None:
         """A worker that the test has ended has none; but what it raised before is one."""
@@ -302,14 +302,14 @@ class UnseenFailureTest(WorkerTestCase):
             worker = self.started(threading.Event().wait, DEADLINE)
             getattr(worker, end)()
             self.assertIsNone(worker.exception())
-            self.assertIsNone(worker.unseen_failure())
+            self.assertIsNone(worker.unretrieved_exception())
             self.assertRegex(
                 self.message_of(WorkerDiedError, worker.result), r"SIG\w+, as the test asked$"
             )
         worker = self.started(lambda: 1 / 0)
         worker.join()
         worker.kill()
-        self.assertIsInstance(worker.unseen_failure(), ZeroDivisionError)
+        self.assertIsInstance(worker.unretrieved_exception(), ZeroDivisionError)
 
 
 class DeadlineTest(WorkerTestCase):

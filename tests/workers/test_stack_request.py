@@ -17,7 +17,7 @@ from collections.abc import Callable
 from itf.workers.hang_report import describe_worker
 from itf.workers.kernel_threads import progress, signal_task
 from itf.workers.stack_dump import begin_listening, end_listening, own_number
-from itf.workers.stack_request import BY_FORCE, POLITELY, ask_other
+from itf.workers.stack_request import FAULTHANDLER_SIGNAL, HANDLER_SIGNAL, ask_other
 from tests.support import fork
 from tests.workers.worker_support import DEADLINE, WorkerTestCase, eventually, idle
 
@@ -195,7 +195,7 @@ class HarmTest(WorkerTestCase):
 
         with unittest.mock.patch("itf.workers.stack_request.signal_task", lose_the_first):
             self.assertRegex(worker.stacks(), r"^thread 'MainThread' \(most recent call first\):")
-        self.assertEqual([POLITELY, POLITELY], sent)
+        self.assertEqual([HANDLER_SIGNAL, HANDLER_SIGNAL], sent)
         worker.kill()
 
     def test_two_that_ask_at_a_time(self) -> None:
@@ -220,7 +220,7 @@ class HarmTest(WorkerTestCase):
         worker.kill()
 
 
-@unittest.skipIf(POLITELY is None or BY_FORCE is None, "no signals to ask by")
+@unittest.skipIf(HANDLER_SIGNAL is None or FAULTHANDLER_SIGNAL is None, "no signals to ask by")
 class ListeningTest(unittest.TestCase):
     """A process that can be asked, for as long as it has an environment."""
 
@@ -230,11 +230,11 @@ class ListeningTest(unittest.TestCase):
 
     def handlers(self) -> tuple[object, bool]:
         """Return what stands at the two signals."""
-        assert POLITELY is not None
-        assert BY_FORCE is not None
+        assert HANDLER_SIGNAL is not None
+        assert FAULTHANDLER_SIGNAL is not None
         with open("/proc/self/status") as file:
             caught = int(re.findall(r"SigCgt:\t(\w+)", file.read())[0], 16)
-        return signal.getsignal(POLITELY), bool(caught >> (BY_FORCE - 1) & 1)
+        return signal.getsignal(HANDLER_SIGNAL), bool(caught >> (FAULTHANDLER_SIGNAL - 1) & 1)
 
     def test_the_signals_are_put_back(self) -> None:
         """Once nobody needs them any more."""
@@ -251,25 +251,25 @@ class ListeningTest(unittest.TestCase):
 
     def test_a_handler_of_somebody_else_stays(self) -> None:
         """Its owner keeps the signal; this process then cannot be asked."""
-        assert POLITELY is not None
+        assert HANDLER_SIGNAL is not None
 
         def theirs(number: int, frame: object) -> None:
             raise AssertionError(number)
 
-        self.addCleanup(signal.signal, POLITELY, signal.signal(POLITELY, theirs))
+        self.addCleanup(signal.signal, HANDLER_SIGNAL, signal.signal(HANDLER_SIGNAL, theirs))
         begin_listening()
         self.addCleanup(end_listening)
         self.assertIsNone(own_number())
-        self.assertIs(theirs, signal.getsignal(POLITELY))
+        self.assertIs(theirs, signal.getsignal(HANDLER_SIGNAL))
 
     def test_a_handler_that_came_after_ours_stays(self) -> None:
         """Also where ours could not be taken back, for the last that needed it was a thread."""
-        assert POLITELY is not None
+        assert HANDLER_SIGNAL is not None
         begin_listening()
         thread = threading.Thread(target=end_listening)
         thread.start()
         thread.join(DEADLINE)
-        self.addCleanup(signal.signal, POLITELY, self.before[0])
+        self.addCleanup(signal.signal, HANDLER_SIGNAL, self.before[0])
         self.test_a_handler_of_somebody_else_stays()
 
     def test_begun_in_a_thread(self) -> None:

@@ -45,9 +45,9 @@ class ThreadTest(WorkerTestCase):
         """A failure is unseen until somebody looks."""
         worker = self.thread(lambda: 1 / 0)
         worker.join()
-        self.assertIsInstance(worker.unseen_failure(), ZeroDivisionError)
+        self.assertIsInstance(worker.unretrieved_exception(), ZeroDivisionError)
         worker.exception()
-        self.assertIsNone(worker.unseen_failure())
+        self.assertIsNone(worker.unretrieved_exception())
 
     def test_deadlines(self) -> None:
         """result() past its time says where all threads are; an explicit join() returns."""
