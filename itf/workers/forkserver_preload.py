@@ -1,6 +1,6 @@
-"""What a forkserver imports once, so that its workers need not: what tests usually use.
+"""Imports modules that tests often use in the fork server, so that its workers share them.
 
-Nobody imports this module but the server.
+Only the fork server imports this module.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _MODULES: Final = (
 )
 
 with warnings.catch_warnings():
-    # `-W error` must not end the server for what a module says of itself.
+    # With `-W error`, a warning during an import would end the server.
     warnings.simplefilter("ignore")
     for _name in _MODULES:
         with contextlib.suppress(ImportError):
             importlib.import_module(_name)
 
-# What is here stays: a worker that looked through it for garbage would only
-# get a copy of its own of all the memory that it shares with the server.
+# A garbage collection in a worker writes to each object, and so copies the memory that it
+# shares with the server.  Frozen objects are not visited.
 gc.collect()
 gc.freeze()

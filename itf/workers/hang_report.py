@@ -77,10 +77,10 @@ def _describe(who: str, pid: int, deadline: float | None, ask: _Ask) -> str:
         return head
     seconds = ANSWER if deadline is None else min(ANSWER, deadline - time.monotonic())
     if seconds <= 0:
-        return f"{head}; not asked for its stacks, for the others took too long"
+        return f"{head}; its stacks were not requested, because other workers took too long"
     stacks = readable(ask(seconds))
     if not stacks:
-        return f"{head}; it does not tell its stacks"
+        return f"{head}; it did not return its stacks"
     return "\n".join([head, *(f"  {line}" for line in stacks.splitlines())])
 
 

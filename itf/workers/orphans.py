@@ -1,9 +1,10 @@
-"""All that workers leave behind: found, whatever they did to hide, and ended.
+"""Orphans: processes that workers have started and left behind are found and killed.
 
-Every worker wears a mark that its children inherit, and theirs, through fork,
-exec, setsid and a cleaned environment: an unreachable soft limit on real-time
-CPU time.  A process whose parent ends becomes a child of this one (a
-"subreaper", `itf.linux_proc`), where its mark tells it from what the test started itself.
+Every worker process has a mark: a soft limit on real-time CPU time (RLIMIT_RTTIME)
+that is too high to have an effect.  Its descendants inherit the limit through fork,
+exec, setsid and a cleaned environment.  This process is a subreaper
+(`itf.linux_proc`), so it becomes the parent of a descendant whose own parent ends.
+The mark distinguishes these children from those that the test has started itself.
 """
 
 from __future__ import annotations
@@ -27,28 +28,29 @@ __all__ = [
 
 __unittest = True
 
-# Microseconds of real-time scheduling without a pause: 146,000 years.  Above
-# this value the pid of whoever opened the environment, and a number.
+# Microseconds of real-time scheduling, about 146,000 years: no process reaches the limit.
+# A mark adds the pid of the environment's process, shifted, and a serial number.
 _MARK_BASE: Final = 1 << 62
 _PID_SHIFT: Final = 32
 _LIMIT_NAME: Final = "Max realtime timeout"
 
 _numbers = itertools.count(1)
 
-# How long a process may take to vanish after SIGKILL; longer only if the
-# kernel itself is stuck on its behalf.
+# Seconds to wait for the end of a process after SIGKILL.  It takes longer only if the
+# process is stuck in a system call.
 _KILL_WAIT: Final = 5.0
 
 
 def new_mark() -> int:
-    """Return a mark that no other environment has."""
+    """Return a new mark, different from that of every other environment."""
     return _MARK_BASE + (os.getpid() << _PID_SHIFT) + next(_numbers)
 
 
 def set_mark(mark: int) -> None:
-    """Mark this process, and all that will come of it.
+    """Mark this process and its future descendants.
 
-    Where there are no such limits, the process becomes the head of a group.
+    Where the limit does not exist, the process becomes the leader of a process group,
+    which `end_group` can kill.
     """
     if sys.platform == "linux":
         import resource
@@ -62,18 +64,18 @@ def set_mark(mark: int) -> None:
 
 
 def reap_marked(mark: int, spare: frozenset[int] = frozenset()) -> list[int]:
-    """End all processes that wear a mark, and take their status.
+    """Kill all children of this process that have a mark, and reap them.
 
     Args:
         mark: The mark.
-        spare: Pids of children that somebody else waits for.
+        spare: Pids of children that must not be killed.
 
     Returns:
-        The pids of those that were found.
+        The pids of the processes that were killed and reaped.
     """
     found: list[int] = []
     deadline = time.monotonic() + _KILL_WAIT
-    # Again and again: the children of whoever was killed are ours next.
+    # Repeated, because the children of a killed process become children of this one.
     while time.monotonic() < deadline:
         marked = [pid for pid in children() if pid not in spare and _has_mark(pid, mark)]
         if not marked:
@@ -88,7 +90,7 @@ def reap_marked(mark: int, spare: frozenset[int] = frozenset()) -> list[int]:
 
 
 def end_group(leader: int) -> None:
-    """Kill what is left of the process group of a worker that has ended."""
+    """Kill the remaining processes of a process group, after its leader has ended."""
     with contextlib.suppress(OSError):
         os.killpg(leader, signal.SIGKILL)
 
@@ -98,7 +100,8 @@ def _has_mark(pid: int, mark: int) -> bool:
     if theirs == mark:
         return True
     owner = (theirs - _MARK_BASE) >> _PID_SHIFT
-    # Of an environment that a worker had opened, and that died with the worker.
+    # Also True for a mark of an environment that a worker has opened, if that worker's
+    # process no longer exists.
     return theirs > _MARK_BASE and owner != os.getpid() and not os.path.exists(f"/proc/{owner}")
 
 

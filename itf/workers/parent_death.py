@@ -1,8 +1,9 @@
-"""The line on which workers hang: when the process that holds its end is gone, so are they.
+"""A pipe that kills the workers when their parent process dies.
 
-It is a pipe.  Only the parent has the end to write on, and never writes.  When
-the parent ends, in whichever way, the kernel closes that end and sends every
-worker the signal it has asked for on its own end: SIGKILL.
+Only the parent has the writing end, and never writes to it.  When the parent dies in
+any way, the kernel closes the writing end.  Each worker has requested a signal for
+changes of its reading end (``O_ASYNC``, ``F_SETSIG``), so the kernel then sends it
+SIGKILL.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ __unittest = True
 
 
 class ParentDeathPipe:
-    """A pipe whose writing end stays in this process."""
+    """A pipe whose writing end stays open in the parent process only."""
 
     def __init__(self) -> None:
         reading, writing = os.pipe()
@@ -32,33 +33,33 @@ class ParentDeathPipe:
 
     @property
     def end(self) -> Descriptor:
-        """The end that a worker holds."""
+        """The reading end, which is sent to each worker."""
         return self._reading
 
     def close(self) -> None:
-        """Let go of both ends: whoever still holds on is killed."""
+        """Close both ends; the kernel then kills the workers that still run."""
         self._reading.close()
         self._writing.close()
 
     def drop(self) -> None:
-        """Close the writing end in a forked child: it is not the child's life that counts."""
+        """Close the writing end in a forked child, because the child is not the parent."""
         with contextlib.suppress(OSError):
             self._writing.close()
 
 
 _pipes: weakref.WeakSet[ParentDeathPipe] = weakref.WeakSet()
 
-# What this process holds on to: an end of a pipe of its own, for it is to that
-# that the kernel attaches whom to signal.
+# Descriptors of reading ends that this worker has opened itself.  The kernel stores the
+# process to signal with the open file, so the file must stay open.
 _held: list[int] = []
 
 _IS_LINUX: Final = sys.platform == "linux"
 
 
 def hold(end: Descriptor) -> None:
-    """Let this process end when the process at the other end does."""
+    """Make this process die when the process with the writing end dies."""
     if not _IS_LINUX:
-        # A thread, where the kernel cannot do it.
+        # Other kernels cannot send the signal, so a thread waits for the pipe's end.
         threading.Thread(target=_wait_for_end, args=(end.number,), daemon=True).start()
         return
     _hold_on_linux(end.number)
@@ -67,8 +68,8 @@ def hold(end: Descriptor) -> None:
 def _hold_on_linux(number: int) -> None:
     import fcntl
 
-    # Opened anew: the one that was inherited is shared with all other workers,
-    # and would signal only the last of them.
+    # Opened again through /proc: the inherited open file is shared by all workers, and
+    # stores only one process to signal.
     own = os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     fcntl.fcntl(own, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
@@ -78,7 +79,7 @@ def _hold_on_linux(number: int) -> None:
     try:
         gone = os.read(own, 1) == b""
     except BlockingIOError:
-        gone = False  # nothing written, and nobody has hung up
+        gone = False  # the writing end is still open
     if gone:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -92,7 +93,7 @@ def _wait_for_end(number: int) -> None:
 def _after_fork() -> None:
     for parent_death_pipe in list(_pipes):
         parent_death_pipe.drop()
-    # The child of a worker hangs on the line as well.
+    # A forked child of a worker must die with the parent, too.
     inherited: list[int] = _held.copy()
     _held.clear()
     for number in inherited:

@@ -1,4 +1,4 @@
-"""How workers end: all are asked at once, one grace for all, and then no more asking."""
+"""Shutdown of workers: SIGTERM to all at once, one common grace period, then SIGKILL."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ __all__ = [
 __unittest = True
 
 GRACE: Final = 1.0
-"""How long, in seconds, all workers together may take to end once they are asked to."""
+"""Seconds in which all workers together may end after SIGTERM; most need less than 0.1."""
 
-# How long a process may take to vanish after SIGKILL; longer only if the kernel
-# itself is stuck on its behalf.
+# Seconds to wait for the end of a process after SIGKILL.  It takes longer only if the
+# process is stuck in a system call.
 _KILL_WAIT: Final = 5.0
 
 
 def stop_processes(processes: Iterable[WorkerProcess], grace: float = GRACE) -> list[WorkerProcess]:
-    """End all processes: SIGTERM to each, one shared grace, SIGKILL.
+    """Stop all processes: SIGTERM to each, one common grace period, then SIGKILL.
 
     Returns:
-        Those that are alive even so.
+        The processes that are still alive.
     """
     running = [process for process in processes if process.is_alive()]
     for process in running:
         process.terminate()
-        # One that is paused does not hear that it is asked to end.
+        # A paused process does not handle SIGTERM until it continues.
         with contextlib.suppress(OSError, WorkerError):
             process.resume()
     running = _wait(running, grace)
@@ -53,7 +53,7 @@ def stop_processes(processes: Iterable[WorkerProcess], grace: float = GRACE) -> 
 
 
 def _wait(processes: list[WorkerProcess], seconds: float) -> list[WorkerProcess]:
-    """Wait for processes; return those that have not ended in time."""
+    """Wait for processes, and return those that have not ended in time."""
     deadline = time.monotonic() + seconds
     running = [process for process in processes if process.is_alive()]
     while running:
@@ -66,10 +66,10 @@ def _wait(processes: list[WorkerProcess], seconds: float) -> list[WorkerProcess]
 
 
 def wait_for_threads(threads: Iterable[WorkerThread], grace: float = GRACE) -> list[WorkerThread]:
-    """Wait for all threads, which cannot be ended from outside, for one shared grace.
+    """Wait for all threads for one common grace period; a thread cannot be killed.
 
     Returns:
-        Those that are alive even so.
+        The threads that are still alive.
     """
     running = [thread for thread in threads if thread.is_alive()]
     deadline = time.monotonic() + grace
@@ -89,13 +89,12 @@ def threads_of(worker_context: WorkerContext) -> list[WorkerThread]:
 
 
 def close_context(worker_context: WorkerContext) -> list[int]:
-    """End what the workers left behind, and give back all that was taken for them.
+    """Kill the processes that workers left behind, and release the workers' resources.
 
-    To be called when the workers have been stopped; what is known of them
-    stays readable.
+    The workers must have been stopped.  Their results and exit codes stay readable.
 
     Returns:
-        The pids of processes that workers had started and that were still there.
+        The pids of processes that workers had started and that still ran.
     """
     worker_context.is_closed = True
     processes = processes_of(worker_context)

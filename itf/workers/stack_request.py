@@ -207,7 +207,7 @@ def _ask_faulthandler(file: int, pid: int, number: int, stuck: list[int], deadli
     for task in tasks(pid):
         name = "main thread" if task == pid else f"thread {task}"
         if task not in stuck and not _sleeps(pid, task):
-            parts.append(f"{name}: it runs, and was not asked\n")
+            parts.append(f"{name}: running; its stack was not requested\n")
             continue
         stack = _stack_of(file, pid, task, number, deadline)
         # One that has never run any Python writes nothing.

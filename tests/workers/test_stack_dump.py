@@ -84,7 +84,7 @@ class StacksTest(WorkerTestCase):
 
         self.assertTrue(eventually(has_become_another))
         self.assertEqual(
-            f"worker 'w8' (pid {pid}): running; it does not tell its stacks",
+            f"worker 'w8' (pid {pid}): running; it did not return its stacks",
             describe_worker(worker),
         )
         self.assertTrue(worker.is_alive())
@@ -127,7 +127,7 @@ class StacksTest(WorkerTestCase):
         worker = self.started(work)
         self.assertTrue(eventually(lambda: worker.has_begun))
         self.assertTrue(
-            eventually(lambda: "does not tell its stacks" in describe_worker(worker)), worker.pid
+            eventually(lambda: "did not return its stacks" in describe_worker(worker)), worker.pid
         )
         worker.kill()
 

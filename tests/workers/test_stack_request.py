@@ -141,7 +141,7 @@ class StuckInCTest(WorkerTestCase):
             wait_in_c,
             run_for_ever,
             r"main thread \(most recent call first\):\n.* in wait_in_c\n",
-            r"thread \d+: it runs, and was not asked",
+            r"thread \d+: running; its stack was not requested",
         )
 
 
@@ -175,7 +175,7 @@ class HarmTest(WorkerTestCase):
         os.close(writing)
         self.assertEqual(b"x", os.read(reading, 100))
         self.assertEqual(
-            f"worker 'w' (pid {worker.pid}): running; it does not tell its stacks",
+            f"worker 'w' (pid {worker.pid}): running; it did not return its stacks",
             describe_worker(worker),
         )
         worker.kill()
