@@ -1,4 +1,4 @@
-"""Where everybody is: the text for whoever waits in vain."""
+"""The report on all workers in the message of a timeout: names, states and stacks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["describe_members", "describe_worker", "describe_workers"]
 
 __unittest = True
 
-# How long, in seconds, all of them may take to answer: those who cannot are not
-# waited for one after the other, however many they are.
+# Seconds for the answers of all processes together, so that many stuck processes do not
+# add up their timeouts.
 _ALL: Final = 5.0
 
 _Ask = Callable[[float], str]
 
 
 def describe_workers(workers: Iterable[Worker]) -> str:
-    """Say of each live worker its name, pid and state, and give the stacks of all threads.
+    """Return the name, pid, state and stacks of each living worker.
 
-    Those of this process come last, worker threads among them.
+    The stacks of this process, which include those of worker threads, come last.
     """
     deadline = time.monotonic() + _ALL
     parts = [describe_worker(worker, deadline) for worker in workers if _is_alive(worker)]
@@ -39,16 +39,16 @@ def describe_workers(workers: Iterable[Worker]) -> str:
 
 
 def describe_members(table: MemberTable) -> str:
-    """Say the same of all who take part in an environment; for one of its workers.
+    """Return the name, pid, state and stacks of each process in a member table.
 
-    The test's process, too, is asked for its stacks.  Those of this process come last.
+    Called in a worker, whose own stacks come last.  The test's process is included.
     """
     deadline = time.monotonic() + _ALL
     parts = [*report(table)]
     for member in table.members():
         if member.pid == os.getpid():
             continue
-        # The place with number 0 is that of the process that has made the roster.
+        # Process slot 0 belongs to the process that has made the table, the test.
         who = f"worker {member.name!r}" if member.process else "the test"
         who = f"{who} (pid {member.pid})"
         ask = _requester(member.pid, member.stacks)
@@ -58,7 +58,7 @@ def describe_members(table: MemberTable) -> str:
 
 
 def describe_worker(worker: Worker, deadline: float | None = None) -> str:
-    """Say of one live worker its name, pid and state, and give its stacks."""
+    """Return the name, pid, state and stacks of one living worker."""
     if isinstance(worker, WorkerThread):
         return f"worker {worker.name!r} (a thread): running, {worker.where()}"
     if not isinstance(worker, WorkerProcess):

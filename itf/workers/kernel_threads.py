@@ -1,4 +1,4 @@
-"""The threads of another process as the kernel knows them: what they do, and signals to one."""
+"""The threads of another process: their states in /proc, and signals to a single thread."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ __unittest = True
 
 
 class Readiness(NamedTuple):
-    """What a thread would do with a signal, or is doing with it."""
+    """The state of a signal in a thread."""
 
     is_blocked: bool
-    """It does not take it now; a handler's signal is blocked while the handler runs."""
+    """Whether the signal is blocked; a signal is blocked while its handler runs."""
     is_pending: bool
-    """It has not taken it yet."""
+    """Whether the signal was sent and has not been handled yet."""
 
 
 def tasks(pid: int) -> list[int]:
-    """Return the kernel's numbers of a process's threads, the main one first."""
+    """Return the kernel's ids of a process's threads, the main thread first."""
     try:
         return sorted(
             map(int, os.listdir(f"/proc/{pid}/task")), key=lambda task: (task != pid, task)
@@ -50,7 +50,7 @@ def signal_task(pid: int, task: int, number: int) -> None:
     """Send a signal to one thread of a process.
 
     Raises:
-        OSError: There is no such thread.
+        OSError: The thread does not exist.
     """
     send = _tgkill()
     if send is None:
@@ -61,13 +61,13 @@ def signal_task(pid: int, task: int, number: int) -> None:
 
 
 def can_signal_tasks() -> bool:
-    """Say whether this system can tell the threads of another process apart."""
+    """Return whether this system can send a signal to a single thread of another process."""
     return sys.platform == "linux" and _tgkill() is not None
 
 
 @functools.cache
 def _tgkill() -> Callable[[int, int, int], int] | None:
-    # The C library has it since glibc 2.30; the system call is older.
+    # glibc has this function since 2.30; the system call is older.
     library = ctypes.CDLL(None, use_errno=True)
     with contextlib.suppress(AttributeError):
         function: Callable[[int, int, int], int] = library.tgkill
@@ -79,17 +79,17 @@ def _tgkill() -> Callable[[int, int, int], int] | None:
 
 
 def catches(pid: int, number: int) -> bool:
-    """Say whether a process has a handler for a signal, which else would kill it.
+    """Return whether a process has a handler for a signal; without one, it would be killed.
 
-    Where that cannot be known, it is taken to have one.
+    Where /proc does not show that, the result is True.
     """
     bits = _signal_sets(f"/proc/{pid}/status")
     return bits is None or bool(bits.get("SigCgt", 0) >> (number - 1) & 1)
 
 
 def readiness(pid: int, task: int, number: int) -> Readiness | None:
-    """Return what a thread would do with a signal; None if it is gone, or nobody can tell."""
-    # Of one reading, which the kernel makes in one piece.
+    """Return the state of a signal in a thread; None if that is unknown or the thread has ended."""
+    # From one read of the file, so that both sets are of the same time.
     bits = _signal_sets(f"/proc/{pid}/task/{task}/status")
     if bits is None:
         return None
@@ -107,17 +107,17 @@ def _signal_sets(path: str) -> dict[str, int] | None:
 
 
 class Progress(NamedTuple):
-    """How far a thread has come."""
+    """How much a thread has run so far."""
 
     is_asleep: bool
     ticks: int
-    """The time of the processor that it has had; a hundredth of a second each."""
+    """Processor time in ticks, each 0.01 seconds."""
     switches: int
-    """How often it went to sleep, or had to make room for others."""
+    """Number of context switches."""
 
 
 def progress(pid: int, task: int) -> Progress | None:
-    """Return how far a thread has come; None if it is gone, or nobody can tell."""
+    """Return how much a thread has run; None if that is unknown or the thread has ended."""
     try:
         with open(f"/proc/{pid}/task/{task}/stat") as file:
             fields = file.read().rpartition(")")[2].split()
@@ -129,7 +129,7 @@ def progress(pid: int, task: int) -> Progress | None:
 
 
 def process_state(pid: int) -> str:
-    """Return ``running``, ``paused`` or ``dead``, as far as this system tells."""
+    """Return ``running``, ``paused`` or ``dead``; without /proc always ``running``."""
     letter = state_of(pid)
     if not letter:
         return "dead" if sys.platform == "linux" else "running"

@@ -21,9 +21,9 @@ from itf.linux_proc import children, reap
 
 __all__ = [
     "end_group",
-    "set_mark",
     "new_mark",
     "reap_marked",
+    "set_mark",
 ]
 
 __unittest = True

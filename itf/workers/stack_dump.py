@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from itf.descriptors import Descriptor, anonymous_file
 from itf.workers.kernel_threads import can_signal_tasks, catches
-from itf.workers.stack_request import ANSWER, FAULTHANDLER_SIGNAL, END, FILE, HANDLER_SIGNAL, ask
+from itf.workers.stack_request import ANSWER, END, FAULTHANDLER_SIGNAL, FILE, HANDLER_SIGNAL, ask
 
 __all__ = [
     "StackFile",
@@ -36,17 +36,18 @@ _READY: Final = b"\n"
 
 
 class _State:
-    """What this process writes its stacks to."""
+    """The file and the signal handlers of this process."""
 
     def __init__(self) -> None:
-        # Held while the others change.
+        # Protects `users`, `made` and `own` in `begin_listening` and `end_listening`.
         self.changing = threading.Lock()
         self.own: StackFile | None = None
-        # For how many environments, and the file if it was made for them: a
-        # worker has one from its birth.
+        # Number of calls of `begin_listening` without `end_listening`.
         self.users = 0
+        # The file that `begin_listening` has made; None in a worker, which has its file
+        # from `ChildSetup`.
         self.made: StackFile | None = None
-        # What was there before them.
+        # The handler of the signal before `listen`.
         self.before: Any = signal.SIG_DFL
 
 
@@ -54,13 +55,13 @@ _state = _State()
 
 
 class StackFile:
-    """The file that a process writes the stacks of its threads to when it is asked."""
+    """The file to which a process writes the stacks of its threads on request."""
 
     def __init__(self) -> None:
         self._file = anonymous_file(FILE)
 
     def listen(self) -> None:
-        """Write the stacks whenever the signals come; called in the process itself."""
+        """Install the signal handlers that write the stacks; called in the process itself."""
         if (
             HANDLER_SIGNAL is None
             or FAULTHANDLER_SIGNAL is None
@@ -81,30 +82,30 @@ class StackFile:
         _state.own = self
 
     def write(self, text: str) -> None:
-        """Write an answer; in one piece, for one who asks may be looking."""
+        """Write an answer, in one system call, because the requester may be reading."""
         os.write(self._file.number, (text + END).encode(errors="replace"))
 
     def ask(self, pid: int, seconds: float = ANSWER) -> str:
-        """Return the stacks of the process as text, empty if it does not answer.
+        """Return the stacks of a process as text; empty if it does not answer.
 
         Args:
-            pid: The process.
-            seconds: How long it may take.
+            pid: Process id.
+            seconds: Longest time to wait for the answer.
         """
         return ask(self._file.number, pid, seconds)
 
     @property
     def number(self) -> int:
-        """The descriptor of the file in this process; -1 once it is closed."""
+        """The file's descriptor in this process; -1 after `close`."""
         return self._file.number
 
     @property
     def is_ready(self) -> bool:
-        """Whether the process listens."""
+        """Whether the process has installed its handlers."""
         return self._file.number >= 0 and os.fstat(self._file.number).st_size > 0
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def __getstate__(self) -> Descriptor:
@@ -117,7 +118,8 @@ class StackFile:
 def _answer(number: int, frame: FrameType | None) -> None:
     own = _state.own
     if own is not None and own.number >= 0:
-        # Where it cannot be written, who asks is told nothing, as by one who is stuck.
+        # An error of the write must not be raised in the user's code that the signal has
+        # interrupted.  The requester gets no answer then.
         with contextlib.suppress(OSError):
             own.write("".join(f"{line}\n" for line in _lines(" (most recent call first):")))
 
@@ -126,25 +128,23 @@ def _is_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-# The test's process
-
-
 def own_number() -> int | None:
-    """Return the descriptor that this process writes its stacks to; None if it does not listen."""
+    """Return the descriptor of this process's stack file; None if it does not answer requests."""
     return None if _state.own is None else _state.own.number
 
 
 def begin_listening() -> None:
-    """Let others ask this process for its stacks, until `end_listening` is called as often.
+    """Answer requests for the stacks of this process until the matching `end_listening`.
 
-    If somebody else has a handler for the signals, it keeps it, and nobody is answered.
+    If other code has a handler for one of the signals, the handler stays, and this
+    process does not answer requests.
     """
     state = _state
     with state.changing:
         state.users += 1
         if state.own is not None or HANDLER_SIGNAL is None or FAULTHANDLER_SIGNAL is None:
             return
-        # One of ours is left where no main thread could take it back.
+        # itf's handler may have stayed: only the main thread can remove it.
         is_ours = signal.getsignal(HANDLER_SIGNAL) is _answer
         pid = os.getpid()
         if (catches(pid, HANDLER_SIGNAL) and not is_ours) or catches(pid, FAULTHANDLER_SIGNAL):
@@ -154,7 +154,10 @@ def begin_listening() -> None:
 
 
 def end_listening() -> None:
-    """Put the signals back as they were, if nobody needs them any more; who asked must be gone."""
+    """Restore the signal handlers after the last `begin_listening`.
+
+    No other process may request stacks at that time: its signal would kill this process.
+    """
     state = _state
     with state.changing:
         state.users -= 1
@@ -173,7 +176,7 @@ def end_listening() -> None:
 
 
 def _after_fork() -> None:
-    global _state  # noqa: PLW0603 - a new process begins anew
+    global _state  # noqa: PLW0603 - a new process has a new state
     if _state.own is not None and FAULTHANDLER_SIGNAL is not None:
         faulthandler.unregister(FAULTHANDLER_SIGNAL)
     _state = _State()
@@ -183,18 +186,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-# Their texts
-
-
 def readable(dump: str) -> str:
-    """Cut from stacks what is not the worker's own: itf, and how it began."""
+    """Return a stack dump without the frames of itf, and without those below `run`."""
     kept: list[str] = []
     below = False
     for line in dump.splitlines():
         if not line.startswith("  File "):
             below = False
         elif f'File "{_ITF}workers' in line and line.endswith(" in run"):
-            below = True  # from here on out it is itf's and multiprocessing's own
+            below = True  # the remaining frames of this thread start the worker
         if line.strip() and not below and f'File "{_ITF}' not in line:
             kept.append(line)
     return "\n".join(kept)
@@ -214,8 +214,8 @@ def _lines(whose: str) -> Iterator[str]:
 
 
 def _frames() -> dict[int, FrameType]:
-    """Return where each thread is."""
-    # In early versions of 3.11, a collection in the middle of it hangs.
+    """Return the current frame of each thread."""
+    # In early versions of Python 3.11, a garbage collection during the call hangs.
     collects = gc.isenabled()
     gc.disable()
     try:

@@ -1,11 +1,16 @@
-"""How a process is asked for its stacks: politely, and only then by force.
+"""Requests for the stacks of another process, by signals.
 
-Politely, a signal makes its main thread write the stacks, in Python, where
-nothing can move meanwhile.  One that does not come to it is stuck in C.  It is
-asked by force: another signal makes `faulthandler`, in C, write the stack of
-the thread that it comes to.  That one must stand still, for a thread that runs
-on changes its frames, and looking at them then can end the process.  So it is
-asked only where it sleeps, or has been in C for long.
+The first signal (`HANDLER_SIGNAL`) runs a Python handler in the main thread, which
+writes the stacks of all threads.  The handler holds the GIL, so no frame changes
+meanwhile.  If the main thread is stuck in C code, the handler does not run.
+
+Then a second signal (`FAULTHANDLER_SIGNAL`) is sent to each thread.  It makes
+`faulthandler`, in C and without the GIL, write the stack of that thread.  A running
+thread changes its frames, and reading them at that time can crash the process.
+Therefore only threads get this signal that sleep or have been in C code for long.
+
+Simpler ways fail: ``faulthandler.register(all_threads=True)`` crashes busy processes,
+and a thread that answers requests makes every fork in a worker warn.
 """
 
 from __future__ import annotations
@@ -30,13 +35,13 @@ from itf.workers.kernel_threads import (
     tasks,
 )
 
-__all__ = ["ANSWER", "FAULTHANDLER_SIGNAL", "END", "FILE", "HANDLER_SIGNAL", "ask", "ask_other"]
+__all__ = ["ANSWER", "END", "FAULTHANDLER_SIGNAL", "FILE", "HANDLER_SIGNAL", "ask", "ask_other"]
 
 __unittest = True
 
 
 def _signal(place: int, otherwise: str) -> int | None:
-    """Choose a signal that nobody uses."""
+    """Return a real-time signal that is rarely used, counted from the highest one."""
     if hasattr(signal, "SIGRTMAX"):
         return int(signal.SIGRTMAX) - place
     number = getattr(signal, otherwise, None)
@@ -44,60 +49,61 @@ def _signal(place: int, otherwise: str) -> int | None:
 
 
 HANDLER_SIGNAL: Final = _signal(3, "SIGUSR1")
-"""The signal at which a process writes the stacks of all its threads."""
+"""Signal whose Python handler writes the stacks of all threads; None if there is none."""
 
 FAULTHANDLER_SIGNAL: Final = _signal(4, "SIGUSR2")
-"""The signal at which a thread writes its own stack, wherever it is."""
+"""Signal at which `faulthandler` writes the stack of the thread that receives it."""
 
 FILE: Final = "itf-stacks"
-"""How the file that it writes to is called among the descriptors of a process."""
+"""Name of the stack file, visible in /proc/PID/fd."""
 
 END: Final = "\0\n"
-"""What ends an answer."""
+"""End mark of an answer."""
 
 ANSWER: Final = 2.0
-"""How long an answer may take, in seconds, which is most often a thousandth of that."""
+"""Seconds to wait for an answer; most answers take about 0.002."""
 
-# The part of its time that one that could answer is given: beside others on a
-# slow machine it may take long to get the processor, or the interpreter's lock.
+# Share of the time that is reserved for the Python handler.  On a busy machine the main
+# thread may wait long for a processor or for the GIL.
 _PATIENCE: Final = 0.5
 
-# One that has slept for so long since it was asked is asked again, for Python
-# loses a signal that comes between its last look for one and the call that
-# waits.  One that sleeps on does not wake by it, and one that has run for so
-# many ticks does not come back from C.
+# Seconds and ticks that show that the main thread does not handle the signal.  If it has
+# slept for _ASLEEP since the signal, the signal is sent again: CPython loses a signal that
+# arrives between its last check and a blocking system call.  If it then sleeps on, or has
+# run for _TICKS, it is stuck in C code.
 _ASLEEP: Final = 0.1
 _TICKS: Final = 5
 
-# So often, at least, one wakes that waits for the interpreter's lock (every 5 ms).
+# Context switches that show that a thread waits for the GIL; it wakes every 5 ms then.
 _SWITCHES: Final = 10
 
-# How far apart two looks are that show that a thread sleeps, and how many of
-# them there are: one that waits for the interpreter's lock wakes now and then.
+# Seconds between two checks that show that a thread sleeps, and the number of attempts.
+# A thread that waits for the GIL wakes from time to time, so one attempt may fail.
 _APART: Final = 0.002
 _LOOKS: Final = 3
 
+# Seconds of the first and of the longest pause between two checks for the answer.
 _FIRST_LOOK: Final = 0.0002
 _LONGEST_PAUSE: Final = 0.01
 
-# What faulthandler writes above the stack of the thread that it runs in.
+# Line that `faulthandler` writes above a stack.
 _HEAD: Final = "Stack (most recent call first):"
 
-# Held while somebody is asked: of two answers at a time, nobody could tell
-# which is whose.
+# Serializes requests of this process: two answers at a time could not be told apart.
 _request_lock = threading.Lock()
 
 
 def ask_other(pid: int, number: int, seconds: float = ANSWER) -> str:
-    """Return the stacks of a process that writes them to a descriptor of this number.
+    """Return the stacks of a process, given the number of its stack file's descriptor.
 
-    Empty if it does not answer: also where this system does not let one
-    process open what another one has.
+    Returns:
+        The stacks as text; empty if the process does not answer, or if this system
+        does not allow to open another process's file.
     """
     path = f"/proc/{pid}/fd/{number}"
     try:
         if FILE not in os.readlink(path):
-            return ""  # closed, and another file in its place
+            return ""  # the stack file was closed, and the number belongs to another file
         file = Descriptor(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except OSError:
         return ""
@@ -108,12 +114,12 @@ def ask_other(pid: int, number: int, seconds: float = ANSWER) -> str:
 
 
 def ask(file: int, pid: int, seconds: float = ANSWER) -> str:
-    """Return the stacks of a process, empty if it does not answer.
+    """Return the stacks of a process; empty if it does not answer.
 
     Args:
-        file: A descriptor, in this process, of the file that it writes to.
-        pid: The process.
-        seconds: How long it may take.
+        file: Descriptor, in this process, of the stack file of the other process.
+        pid: Id of the other process.
+        seconds: Longest time to wait for the answer.
     """
     if HANDLER_SIGNAL is None or FAULTHANDLER_SIGNAL is None or not os.fstat(file).st_size:
         return ""
@@ -129,12 +135,12 @@ def ask(file: int, pid: int, seconds: float = ANSWER) -> str:
 
 
 def _has_open(pid: int, file: int) -> bool:
-    """Say whether a process has a file open; else it might write into another one of its own."""
+    """Return whether a process has the file open; otherwise the pid may have been reused."""
     wanted = os.fstat(file)
     try:
         numbers = os.listdir(f"/proc/{pid}/fd")
     except OSError:
-        return True  # nobody can tell
+        return True  # unknown, without /proc
     for number in numbers:
         with contextlib.suppress(OSError):
             found = os.stat(f"/proc/{pid}/fd/{number}")
@@ -150,7 +156,12 @@ def _written(file: int, since: int) -> str:
 def _ask_handler(
     file: int, pid: int, number: int, before: int, deadline: float
 ) -> list[int] | None:
-    """Return None if it has answered, else the threads that are stuck in C as they run."""
+    """Request the stacks by the Python handler.
+
+    Returns:
+        None if the process has answered; otherwise the threads that run in C code,
+        without returning to Python.
+    """
     if not catches(pid, number):
         return []
     start = progress(pid, pid)
@@ -163,7 +174,7 @@ def _ask_handler(
     pause, last, asleep_since, again = _FIRST_LOOK, start, time.monotonic(), False
     end = asleep_since + _PATIENCE * (deadline - asleep_since)
     while time.monotonic() < end:
-        # One who answers in another process tells nobody when it is done.
+        # Polling: another process cannot notify this one when its answer is complete.
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
         if _written(file, before).endswith(END):
@@ -187,7 +198,7 @@ def _ask_handler(
 def _threads_in_c(
     pid: int, start: Progress | None, running: dict[int, Progress | None]
 ) -> list[int]:
-    """Return who keeps the main thread waiting for the interpreter's lock, and that one."""
+    """Return the main thread and the thread that keeps the GIL from it; empty if unknown."""
     now = progress(pid, pid)
     if start is None or now is None or now.switches - start.switches < _SWITCHES:
         return []
@@ -200,7 +211,7 @@ def _threads_in_c(
 
 
 def _ask_faulthandler(file: int, pid: int, number: int, stuck: list[int], deadline: float) -> str:
-    """Return the stacks of the threads that are stuck or asleep, and who else there is."""
+    """Return the stacks of stuck and sleeping threads, and the names of the others."""
     if not can_signal_tasks():
         return _stack_of(file, pid, pid, number, deadline)
     parts = []
@@ -210,14 +221,14 @@ def _ask_faulthandler(file: int, pid: int, number: int, stuck: list[int], deadli
             parts.append(f"{name}: running; its stack was not requested\n")
             continue
         stack = _stack_of(file, pid, task, number, deadline)
-        # One that has never run any Python writes nothing.
+        # A thread that has never run Python code writes no stack.
         if _HEAD in stack:
             parts.append(stack.replace(_HEAD, f"{name} (most recent call first):"))
     return "".join(parts)
 
 
 def _sleeps(pid: int, task: int) -> bool:
-    """Say whether a thread slept from one look to the next one."""
+    """Return whether a thread has slept between two checks."""
     for _ in range(_LOOKS):
         first = progress(pid, task)
         time.sleep(_APART)
@@ -227,10 +238,10 @@ def _sleeps(pid: int, task: int) -> bool:
 
 
 def _stack_of(file: int, pid: int, task: int, number: int, deadline: float) -> str:
-    """Make a thread write its stack, wait until it has, and return what it wrote."""
+    """Make a thread write its stack by `faulthandler`, and return that."""
     now = readiness(pid, task, number)
     if now is not None and (now.is_blocked or now.is_pending):
-        return ""  # it would write later, for nobody
+        return ""  # the thread would write its stack later, after this request
     before = os.fstat(file).st_size
     try:
         signal_task(pid, task, number)
@@ -251,7 +262,7 @@ def _stack_of(file: int, pid: int, task: int, number: int, deadline: float) -> s
 
 @contextlib.contextmanager
 def _exclusive(file: int, deadline: float) -> Iterator[bool]:
-    """Be the only thread of all processes that asks by this file, or say that it did not work."""
+    """Exclude other requests that use this file, of all processes; yield whether that worked."""
     if not _request_lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
         yield False
         return
@@ -261,7 +272,7 @@ def _exclusive(file: int, deadline: float) -> Iterator[bool]:
         try:
             yield is_exclusive
         finally:
-            # The kernel does it if this process dies.
+            # If this process dies before, the kernel releases the lock.
             if is_exclusive:
                 fcntl.lockf(file, fcntl.LOCK_UN)
     finally:
@@ -271,13 +282,13 @@ def _exclusive(file: int, deadline: float) -> Iterator[bool]:
 def _try_lock(file: int) -> bool:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # EAGAIN here, EACCES there
+    except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by platform
         return False
     return True
 
 
 def _after_fork() -> None:
-    global _request_lock  # noqa: PLW0603 - whoever held it is not in this process
+    global _request_lock  # noqa: PLW0603 - the thread that held the lock does not exist in this process
     _request_lock = threading.Lock()
 
 

@@ -1,9 +1,9 @@
-"""How processes are started: by fork, by a server of itf's own, or afresh.
+"""The start methods of worker processes: fork, forkserver and spawn.
 
-As `multiprocessing` does it, but for three things.  Nothing imports the user's
-``__main__`` again: what is needed of it travels with the worker.  The server
-has itf's modules loaded already.  And the end of a process is told by the
-process itself, not by a pipe that its children may keep open.
+They differ from those of `multiprocessing` in three points.  The user's ``__main__``
+is not imported again, because functions and classes are pickled by value.  The fork
+server is itf's own and has imported itf's modules.  The end of a process is detected
+by a pidfd where possible, and not by a pipe, which the process's children may keep open.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ __all__ = ["POPENS", "PidfdPopen", "choose_start_method"]
 
 __unittest = True
 
-# The exit code of a process whose status somebody else has taken; multiprocessing's own choice.
+# Exit code of a process whose status other code has already taken, as in `multiprocessing`.
 _UNKNOWN_EXIT_CODE: Final = 255
 
-# How many descriptors it takes to start a process: two pipes, what is copied of
-# them, a socket, and what the process itself is known by.
+# File descriptors needed to start a process: two pipes, copies of their ends, a socket, and
+# a pidfd.
 _NEEDED: Final = 9
 
-# After join() the kernel may count a thread for a moment that is gone.
+# Number of attempts, and seconds between them, to find a single thread.  After `join`, the
+# kernel may list the ended thread for a moment.
 _COUNT_TRIES: Final = 10
 _COUNT_PAUSE: Final = 0.0001
 
@@ -42,12 +43,12 @@ _COUNT_PAUSE: Final = 0.0001
 def choose_start_method(wanted: str = "auto") -> str:
     """Return the start method to use now.
 
-    ``auto`` is fork while this process has one thread only, so that the child
-    cannot inherit a lock that a thread held, and where the system's own
-    libraries bear it; else forkserver; else spawn.
+    ``auto`` is fork on Linux while this process has a single thread, because a child
+    would inherit locks that other threads hold.  Otherwise it is forkserver, or spawn
+    where there is no fork server.
 
     Raises:
-        WorkerError: This platform has not got the one that is wanted.
+        WorkerError: This platform does not have the wanted start method.
     """
     known = multiprocessing.get_all_start_methods()
     if wanted != "auto":
@@ -66,7 +67,7 @@ def _is_single_threaded() -> bool:
     if threading.active_count() > 1:
         return False
     for _ in range(_COUNT_TRIES):
-        # Those that C code has started count as well.
+        # Includes the threads that C code has started.
         if len(os.listdir("/proc/self/task")) == 1:
             return True
         time.sleep(_COUNT_PAUSE)
@@ -74,12 +75,13 @@ def _is_single_threaded() -> bool:
 
 
 def _require_room(worker: str) -> None:
-    """Fail before anything is begun if there are too few descriptors left to start a process.
+    """Check that enough file descriptors are free to start a process.
 
-    multiprocessing, where it cannot open the second pipe, leaves the first one open.
+    Without this check, `multiprocessing` would leave its first pipe open if it cannot
+    open the second one.
 
     Raises:
-        WorkerError: There are.
+        WorkerError: There are too few.
     """
     opened: list[int] = []
     try:
@@ -101,7 +103,11 @@ def _close_fds(*numbers: int) -> None:
 
 
 class PidfdPopen:
-    """A process whose end is told by a descriptor of the process itself."""
+    """Mixin for Popen classes that waits for the process by a pidfd.
+
+    Attributes:
+        status_taken: Whether other code in this process has taken the exit status.
+    """
 
     pid: int
     sentinel: int
@@ -111,9 +117,9 @@ class PidfdPopen:
     status_taken = False
 
     def watch(self) -> None:
-        """Take the process's own descriptor as the sentinel, where there is one."""
-        # Held while its status is taken: of two threads that ask, one finds
-        # no child any more, and must wait for what the other has found.
+        """Use a pidfd of the process as the sentinel, where the platform has pidfds."""
+        # Protects `waitpid` and `returncode`: if two threads poll at the same time, one of
+        # them finds no child any more, and has to use the other thread's result.
         self._lock = threading.Lock()
         if not hasattr(os, "pidfd_open"):
             return
@@ -123,18 +129,20 @@ class PidfdPopen:
             self._close_handle = util.Finalize(self, os.close, (handle,))
 
     def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end of the process; return its exit code, None after the timeout."""
         if self.returncode is None and not wait([self.sentinel], timeout):
             return None
         return self.poll()
 
     def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """Return the exit code of the process, None if it has not ended."""
         with self._lock:
             if self.returncode is None:
                 with contextlib.suppress(InterruptedError):
                     try:
                         pid, status = os.waitpid(self.pid, os.WNOHANG)
                     except ChildProcessError:
-                        # Somebody waits for all children and has taken its status.
+                        # Other code has waited for all children and has taken the status.
                         self.returncode = _UNKNOWN_EXIT_CODE
                         self.status_taken = True
                     else:
@@ -143,6 +151,7 @@ class PidfdPopen:
             return self.returncode
 
     def close(self) -> None:
+        """Release the resources of this object."""
         super().close()  # type: ignore[misc]
         if self._close_handle is not None:
             self._close_handle()
@@ -156,14 +165,14 @@ class _ForkPopen(PidfdPopen, popen_fork.Popen):
 
 
 POPENS: Final[dict[str, Any]] = {}
-"""The class that starts a process, by start method."""
+"""Popen classes by start method."""
 
 if "fork" in multiprocessing.get_all_start_methods():
     POPENS["fork"] = _ForkPopen
 
 
 def _pickled(popen: Any, process: Any) -> memoryview:
-    """Pickle what a new process begins with, without a word about ``__main__``."""
+    """Return the pickled process object and preparation data, without ``__main__``."""
     data = spawn.get_preparation_data(process.name)
     for key in ("init_main_from_name", "init_main_from_path"):
         data.pop(key, None)
@@ -180,15 +189,15 @@ def _pickled(popen: Any, process: Any) -> memoryview:
 if "forkserver" in multiprocessing.get_all_start_methods():
     from multiprocessing import popen_forkserver, popen_spawn_posix, resource_tracker
 
-    # By pid: a forked child must have one of its own.
+    # Fork servers by pid, because a forked child needs a server of its own.
     _servers: dict[int, forkserver.ForkServer] = {}
 
     def _server() -> forkserver.ForkServer:
         server = _servers.get(os.getpid())
         if server is None:
             server = forkserver.ForkServer()
-            # Our own modules, and the standard library's: what a user's module
-            # does when it is imported, it would do in the server as well.
+            # Only modules of itf and of the standard library.  Importing a module of the
+            # user in the server could have side effects there.
             own = [name for name in list(sys.modules) if name.startswith("itf.")]
             server.set_forkserver_preload(["itf.workers.forkserver_preload", *own])
             server = _servers.setdefault(os.getpid(), server)
@@ -201,7 +210,7 @@ if "forkserver" in multiprocessing.get_all_start_methods():
             _require_room(process.name)
             data = _pickled(self, process)
             self.sentinel, writing = _server().connect_to_new_process(self._fds)
-            # The child knows by the other end that its parent is there.
+            # The child detects by the copy of `writing` that its parent is alive.
             self.finalizer = util.Finalize(self, _close_fds, (os.dup(writing), self.sentinel))
             try:
                 with open(writing, "wb") as file:
@@ -219,7 +228,7 @@ if "forkserver" in multiprocessing.get_all_start_methods():
 
         def _launch(self, process: Any) -> None:
             _require_room(process.name)
-            # The tracker knows what is to be unlinked if all of us are killed.
+            # The resource tracker removes named resources if all processes are killed.
             tracker = cast(int, resource_tracker.getfd())
             self._fds.append(tracker)
             data = _pickled(self, process)
@@ -236,7 +245,8 @@ if "forkserver" in multiprocessing.get_all_start_methods():
                     os.fsencode(spawn.get_executable()), command, self._fds
                 )
                 self.watch()
-                # It reads while we write: a broken pipe tells that it is gone already.
+                # A broken pipe means that the new process has ended already, which its
+                # exit code reports.
                 with (
                     contextlib.suppress(BrokenPipeError),
                     open(writing, "wb", closefd=False) as file,
