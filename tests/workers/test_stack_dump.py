@@ -45,7 +45,7 @@ class StacksTest(WorkerTestCase):
                     eventually(lambda n=2 * number: len(os.listdir(folder_name)) == n, DEADLINE)
                 )
                 # In the first line of it or the second: starting a thread waits, too.
-                where = r'test_stacks\.py", line \d+ in stuck_here'
+                where = r'test_stack_dump\.py", line \d+ in stuck_here'
                 self.assertTrue(
                     eventually(
                         lambda w=worker, place=where: (
