@@ -107,7 +107,7 @@ def sample(steps: int, few: int) -> list[int]:
 
 @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
 class PrimitivesTestCase(unittest.TestCase):
-    """A test with a roster; after it, no child, descriptor or name in /dev/shm is left."""
+    """A test with a member table; afterwards no child, descriptor or name in /dev/shm is left."""
 
     def setUp(self) -> None:
         gc.collect()

@@ -140,18 +140,18 @@ class InterruptsTest(PrimitivesTestCase):
         self.holder = pid
 
     def test_a_free_lock(self) -> None:
-        """It is acquired, released, and used in a ``with`` block."""
+        """A free lock is acquired, released, and used in a ``with`` block."""
         self.at_each_place(bool, self.acquire)
         self.at_each_place(self.acquire, self.release)
         self.at_each_place(bool, self.use)
 
     def test_the_first_use_in_a_thread(self) -> None:
-        """The second one has no seat to take, and has other places."""
+        """The first use claims a thread slot; the second does not, and has other places."""
         self.at_each_place(self.use, self.acquire)
         self.at_each_place(self.use, self.use)
 
     def test_a_lock_that_this_thread_holds(self) -> None:
-        """It is refused to its holder, who holds it still."""
+        """Its holder cannot acquire the lock again, and still holds it."""
         self.at_each_place(self.acquire, lambda: self.lock.acquire(False))
 
     def test_a_lock_that_another_process_has_released(self) -> None:
@@ -185,7 +185,7 @@ class InterruptsTest(PrimitivesTestCase):
         self.use()
 
     def test_a_lock_whose_holder_has_died(self) -> None:
-        """It is recovered, then or by the next one."""
+        """The lock is recovered by this attempt or by the next one."""
 
         def dead() -> None:
             self.join(self.fork(lambda: (self.lock.acquire(), die())))

@@ -106,7 +106,7 @@ class Everything:
 
 class KillsTest(PrimitivesTestCase):
     def test_many_kills(self) -> None:
-        """No hang, nothing lost or doubled by a survivor, never two in a lock, all usable after."""
+        """Survivors do not hang, nothing is lost, two never hold the lock, all is usable after."""
         seed = int(os.environ.get("ITF_TEST_SEED", "0")) or random.SystemRandom().getrandbits(32)
         print(f"\ntest_kills: seed {seed} (ITF_TEST_SEED)", flush=True)
         dice = random.Random(seed)

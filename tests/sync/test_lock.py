@@ -181,7 +181,7 @@ class LockTest(PrimitivesTestCase):
         self.assertEqual([], self.table.dead_holders())
 
     def test_the_seat_of_a_dead_waiter_is_used_again(self) -> None:
-        """A new thread gets the seat while the lock is free, but not while the lock is held."""
+        """A new thread gets the slot while the lock is free, but not while it is held."""
         with mock.patch.object(members_module, "THREAD_SLOTS", 2), self.lock:
             self.leave_dead_waiter(self.lock)
             self.assertEqual(3, self.join(self.fork(self.exit_with_seat)))
@@ -189,14 +189,14 @@ class LockTest(PrimitivesTestCase):
             self.assertEqual(11, self.join(self.fork(self.exit_with_seat)))
 
     def exit_with_seat(self) -> None:
-        """End this process with 10 plus the seat of its thread, or with 3 if there is no seat."""
+        """Exit with 10 plus the slot of this thread, or with 3 if there is no slot."""
         try:
             os._exit(10 + self.table.thread_slot())
         except WorkerError:
             os._exit(3)
 
     def test_a_seat_is_not_given_away_while_another_thread_recovers_the_lock(self) -> None:
-        """No new thread gets the seat of a dead thread between its discovery and its mark."""
+        """No new thread gets a dead thread's slot between its discovery and its mark."""
         codes: list[int] = []
 
         def between_discovery_and_mark() -> None:

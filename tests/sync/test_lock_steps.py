@@ -80,7 +80,7 @@ class StepsTest(PrimitivesTestCase):
         self.new_lock()
 
     def new_lock(self) -> None:
-        """Make a lock in a roster of its own, because each check uses some seats."""
+        """Make a lock in a table of its own, because each check uses some thread slots."""
         self.table.close()
         self.table = MemberTable()
         self.addCleanup(self.table.close)

@@ -1,4 +1,4 @@
-"""The roster: who takes part, who is alive, and what it does when places run out."""
+"""Tests of the member table: its processes and threads, which are alive, and full tables."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from tests.sync.primitives_support import DEADLINE, PrimitivesTestCase, die, lin
 
 
 def enter(table: MemberTable, twice: MemberTable, name: str) -> None:
-    """Enter a started process, and say by its exit code whether it is one with one roster."""
+    """Enter a started process; exit with 7 if both arguments are the same, living table."""
     table.join(name)
     os._exit(7 if table is twice and table.is_alive(table.process_slot()) else 1)
 
 
-class RosterTest(PrimitivesTestCase):
+class MemberTableTest(PrimitivesTestCase):
     def names(self) -> list[str]:
-        """Return the names of those who take part."""
+        """Return the names of the living members."""
         return [member.name for member in self.table.members()]
 
     def test_who_takes_part(self) -> None:
-        """The test itself, and a process from its first use on, by the name it gives."""
+        """The test is a member; a process becomes one at its first use, under the name it gives."""
         self.assertEqual(["test"], self.names())
         self.assertEqual(os.getpid(), self.table.members()[0].pid)
         pid = self.fork(lambda: (self.table.join("w1"), linger()))
         self.eventually(lambda: self.names() == ["test", "w1"], "w1 is not there")
         self.assertEqual(pid, self.table.members()[1].pid)
 
-    def test_nobody_takes_part_without_a_life(self) -> None:
-        """A place whose life somebody is stopped at is not taken."""
+    def test_a_slot_needs_its_life_byte(self) -> None:
+        """A slot is not claimed while another process is stopped with its life byte locked."""
         pid = self.fork(self.table.join)
         self.assertEqual(0, self.join(pid))
         self.assertTrue(self.table.try_lock_byte(members_module._LIFE + 1, shared=True))
@@ -52,7 +52,7 @@ class RosterTest(PrimitivesTestCase):
         self.table.unlock_byte(members_module._LIFE + 1)
 
     def test_a_dead_process_is_not_alive(self) -> None:
-        """From the instant of its death on, also as a zombie; a stopped one is alive."""
+        """A process is dead from its death on, also as a zombie; a stopped one is alive."""
         pid = self.fork(lambda: (self.table.join("w1"), stop_myself()))
         self.await_stop(pid)
         place = self.table.members()[1].process
@@ -62,8 +62,8 @@ class RosterTest(PrimitivesTestCase):
         self.assertFalse(self.table.is_alive(place))
         self.assertEqual(["test"], self.names())
 
-    def test_a_forked_child_has_a_place_of_its_own(self) -> None:
-        """And so has its own child; what the child closes does not end its parent's life."""
+    def test_a_forked_child_has_its_own_slot(self) -> None:
+        """A forked child has its own slot; what it closes does not end its parent's life."""
 
         def family() -> None:
             place = self.table.process_slot()
@@ -80,8 +80,8 @@ class RosterTest(PrimitivesTestCase):
         check = self.fork(lambda: os._exit(self.table.is_alive(0)))
         self.assertEqual(1, self.join(check))
 
-    def test_a_started_process_has_one_roster(self) -> None:
-        """However often it is sent to it: a second descriptor would end its life."""
+    def test_a_started_process_has_one_table(self) -> None:
+        """A process that gets the table twice has one object, and stays alive."""
         for method in multiprocessing.get_all_start_methods():
             worker: Any = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
                 target=enter, args=(self.table, self.table, "w1")
@@ -91,15 +91,15 @@ class RosterTest(PrimitivesTestCase):
             self.assertEqual(7, worker.exitcode, method)
             worker.close()
 
-    def test_a_roster_that_comes_twice_is_one(self) -> None:
-        """Unpickled again, it is the same object, and the process lives on."""
+    def test_a_table_unpickled_twice_is_one_object(self) -> None:
+        """Unpickling the table again gives the same object, and the process stays alive."""
         duplicate = mock.Mock(detach=lambda: os.dup(self.table.descriptor))
         self.assertIs(self.table, members_module._rebuild(duplicate))
         check = self.fork(lambda: os._exit(self.table.is_alive(0)))
         self.assertEqual(1, self.join(check))
 
-    def test_each_thread_has_a_seat(self) -> None:
-        """Which the next thread with its ident inherits."""
+    def test_each_thread_has_a_slot(self) -> None:
+        """Each thread has its own slot, which the next thread with its ident inherits."""
         slots = [self.table.thread_slot(), self.table.thread_slot()]
         barrier = threading.Barrier(8)
 
@@ -115,16 +115,16 @@ class RosterTest(PrimitivesTestCase):
         self.assertEqual(slots[0], slots[1])
         self.assertEqual(9, len(set(slots)))
 
-    def test_the_places_of_the_dead_are_used_again(self) -> None:
-        """Of more processes, one after the other, than there are places."""
+    def test_process_slots_of_dead_processes_are_reused(self) -> None:
+        """More processes than slots can use a table, one after the other."""
         lock = SharedLock(self.table, "data", default_timeout=DEADLINE)
         count = members_module.PROCESS_SLOTS + 44
         for _ in range(count):
             self.join(self.fork(lambda: (lock.acquire(), lock.release())))
         self.assertEqual(["test"], self.names())
 
-    def test_the_seats_of_the_dead_are_used_again(self) -> None:
-        """Once what they held has been taken back, and not before."""
+    def test_thread_slots_of_dead_threads_are_reused(self) -> None:
+        """A dead thread's slot is reused after what the thread held was recovered, not before."""
         lock = SharedLock(self.table, "data", default_timeout=DEADLINE)
         with mock.patch.object(members_module, "THREAD_SLOTS", 3):
             self.join(self.fork(lambda: (lock.acquire(), die())))
@@ -137,8 +137,8 @@ class RosterTest(PrimitivesTestCase):
                     0, self.join(self.fork(lambda: os._exit(self.table.thread_slot())))
                 )
 
-    def test_when_all_places_are_taken(self) -> None:
-        """A clear error."""
+    def test_a_full_table(self) -> None:
+        """A full table raises a WorkerError that names the limit."""
         with mock.patch.object(members_module, "PROCESS_SLOTS", 1):
             pid = self.fork(
                 lambda: self.assertRaisesRegex(
@@ -147,8 +147,8 @@ class RosterTest(PrimitivesTestCase):
             )
             self.assertEqual(0, self.join(pid))
 
-    def test_casualties(self) -> None:
-        """Who died holding what, seen by everybody."""
+    def test_dead_holders(self) -> None:
+        """All processes can read which process died, and what it held."""
         pid = self.fork(lambda: self.table.join("w1"))
         self.join(pid)
         self.fork(lambda: self.table.record_dead_holder(1, "lock 'data'"))
@@ -156,7 +156,7 @@ class RosterTest(PrimitivesTestCase):
         self.assertEqual([("w1", pid, "lock 'data'")], self.table.dead_holders())
 
     def test_no_room(self) -> None:
-        """Too many objects are a clear error, and the others go on."""
+        """Too many shared objects raise a WorkerError, and existing objects stay usable."""
         lock = SharedLock(self.table, "data")
         with self.assertRaisesRegex(WorkerError, "no room for .*: this environment has .* shared"):
             for _ in range(10_000):
@@ -165,7 +165,7 @@ class RosterTest(PrimitivesTestCase):
             pass
 
     def test_a_file_without_a_name_where_there_is_no_memfd(self) -> None:
-        """A temporary file that is in no directory any more."""
+        """Without memfd, the segment is a temporary file whose name is removed."""
         with mock.patch.object(os, "memfd_create", create=True):
             del os.memfd_create  # type: ignore[attr-defined]
             file = AnonymousFile.create("itf-x", 10)
@@ -175,7 +175,7 @@ class RosterTest(PrimitivesTestCase):
         file.close()
 
     def test_bad_input(self) -> None:
-        """A name that is none."""
+        """A name that is not a str is a TypeError."""
         with self.assertRaisesRegex(TypeError, "the name of a worker is a str, got 3"):
             self.table.join(3)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Event, barrier, semaphore, counter, sequence, shared memory: what they do, and what deaths do."""
+"""Tests of event, barrier, semaphore, counter, sequencer and shared memory, with deaths."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.sync.primitives_support import (
 
 
 def use_all(event: Any, barrier: Any, semaphore: Any, counter: Any, memory: Any) -> None:
-    """Use one of each, in a process that was started in any way."""
+    """Use one of each primitive, in a process started by any method."""
     if not event.wait():
         os._exit(2)
     barrier.wait()
@@ -45,7 +45,7 @@ NO_HANG = os.WEXITED | os.WNOWAIT | os.WNOHANG
 
 
 class Stopping:
-    """Numbers whose reader is stopped after reading."""
+    """A record whose reader is stopped after it has read."""
 
     def __init__(self, numbers: memoryview) -> None:
         self._numbers = numbers
@@ -67,7 +67,7 @@ class CellTest(PrimitivesTestCase):
         version = cell._version[0]
 
         class Dying:
-            """A version that is not written any more."""
+            """A version whose store never happens."""
 
             def __getitem__(self, _: int) -> int:
                 return version
@@ -85,7 +85,7 @@ class CellTest(PrimitivesTestCase):
         self.assertEqual((5, 6), cell.read())
 
     def test_a_reader_sees_one_version(self) -> None:
-        """While another process writes, the numbers belong together."""
+        """A reader gets numbers of one version while another process writes."""
         cell = DoubleBufferedRecord(self.table, "pair", "qq", 0, 0)
         pid = self.fork(lambda: [cell.write(n, -n) for n in range(20_000)])
         while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
@@ -96,7 +96,7 @@ class CellTest(PrimitivesTestCase):
 
 class TogetherTest(PrimitivesTestCase):
     def test_every_start_method(self) -> None:
-        """All of them go to a process that is being started in any way."""
+        """All primitives work in a process started by any method."""
         for method in multiprocessing.get_all_start_methods():
             event = SharedEvent(self.table, "go")
             barrier = SharedBarrier(self.table, "all", 2)
@@ -115,7 +115,7 @@ class TogetherTest(PrimitivesTestCase):
             worker.close()
 
     def test_after_the_environment_they_say_so(self) -> None:
-        """Use after the end is a clear error."""
+        """Using a primitive after the environment's end raises a WorkerError."""
         event = SharedEvent(self.table, "go")
         barrier = SharedBarrier(self.table, "all", 2)
         semaphore = SharedSemaphore(self.table, "slots", 1)
@@ -138,7 +138,7 @@ class EventTest(PrimitivesTestCase):
         self.event = SharedEvent(self.table, "go", default_timeout=DEADLINE)
 
     def test_one_who_is_stopped_while_he_changes_it(self) -> None:
-        """What others change meanwhile is not undone: who waits would miss it."""
+        """A stopped process that continues does not undo the changes made meanwhile."""
         self.event.set()
 
         def clear_slowly() -> None:
@@ -157,7 +157,7 @@ class EventTest(PrimitivesTestCase):
         self.assertTrue(self.event.is_set())
 
     def test_set_and_clear(self) -> None:
-        """As threading's."""
+        """`set`, `clear` and `is_set` work as those of threading.Event."""
         self.assertFalse(self.event.is_set())
         self.assertFalse(self.event.wait(0))
         self.assertFalse(self.event.wait(0.01))
@@ -170,7 +170,7 @@ class EventTest(PrimitivesTestCase):
             self.assertFalse(self.event.is_set())
 
     def test_all_who_wait_are_woken(self) -> None:
-        """Processes and threads, also if the event is cleared at once."""
+        """`set` wakes processes and threads, also if the event is cleared immediately."""
         codes: list[bool] = []
         threads = [threading.Thread(target=lambda: codes.append(self.event.wait())) for _ in "12"]
         pids = [self.fork(lambda: os._exit(7 * self.event.wait())) for _ in range(3)]
@@ -185,7 +185,7 @@ class EventTest(PrimitivesTestCase):
         self.assertEqual([True, True], codes)
 
     def test_a_waiter_that_dies(self) -> None:
-        """It holds nobody up."""
+        """A waiting process that dies does not delay the others."""
         pids = [self.fork(self.event.wait) for _ in range(3)]
         self.await_waiting("event 'go'", 3)
         for pid in pids[:2]:
@@ -208,7 +208,7 @@ class EventTest(PrimitivesTestCase):
             event.wait()
 
     def test_ctrl_c_while_waiting(self) -> None:
-        """The wait ends."""
+        """KeyboardInterrupt ends the wait."""
 
         def wait() -> None:
             try:
@@ -229,7 +229,7 @@ class BarrierTest(PrimitivesTestCase):
         return SharedBarrier(self.table, "all", parties, default_timeout=timeout)
 
     def test_all_come(self) -> None:
-        """Many times; each gets another number."""
+        """The parties pass many times, and each gets another number."""
         barrier, numbers = self.new(4), SharedQueue(self.table, "numbers")
 
         def come() -> None:
@@ -244,12 +244,12 @@ class BarrierTest(PrimitivesTestCase):
         self.assertEqual((0, False, 4), (barrier.n_waiting, barrier.broken, barrier.parties))
 
     def test_one_party(self) -> None:
-        """It waits for nobody."""
+        """A barrier with one party does not wait."""
         barrier = self.new(1)
         self.assertEqual([0, 0], [barrier.wait(), barrier.wait(0)])
 
     def test_one_that_dies_waiting_does_not_count(self) -> None:
-        """The others wait for one more, and get different numbers."""
+        """A dead process does not count: the others wait for another party."""
         barrier = self.new(2)
         pid = self.fork(barrier.wait)
         self.eventually(lambda: barrier.n_waiting == 1, "nobody came")
@@ -261,7 +261,7 @@ class BarrierTest(PrimitivesTestCase):
         self.assertEqual(10, self.join(other))
 
     def test_one_that_dies_at_any_step_of_coming(self) -> None:
-        """The barrier goes on."""
+        """The barrier stays usable if a process dies at any step of its arrival."""
         for step in STEPS:
             with self.subTest(step):
                 barrier = self.new(2)
@@ -285,7 +285,7 @@ class BarrierTest(PrimitivesTestCase):
         self.assertEqual(10, self.join(pid))
 
     def test_a_timeout_breaks_it(self) -> None:
-        """As threading's: for all who wait, until it is reset."""
+        """As in threading, a timeout breaks the barrier for all until it is reset."""
         barrier = self.new(3)
         pid = self.fork(lambda: self.assertRaises(threading.BrokenBarrierError, barrier.wait))
         self.eventually(lambda: barrier.n_waiting == 1, "nobody came")
@@ -306,7 +306,7 @@ class BarrierTest(PrimitivesTestCase):
         self.assertTrue(barrier.broken)
 
     def test_abort_and_reset(self) -> None:
-        """Both send those who wait away; after a reset, others may come."""
+        """Both raise BrokenBarrierError in waiting threads; after a reset the barrier is usable."""
         for method in ("abort", "reset"):
             barrier = self.new(2)
             pid = self.fork(
@@ -336,7 +336,7 @@ class SemaphoreTest(PrimitivesTestCase):
         return SharedSemaphore(self.table, "slots", value, default_timeout=timeout)
 
     def test_acquire_and_release(self) -> None:
-        """As multiprocessing's."""
+        """`acquire` and `release` work as those of multiprocessing.Semaphore."""
         slots = self.new(2)
         self.assertTrue(slots.acquire())
         with slots:
@@ -350,7 +350,7 @@ class SemaphoreTest(PrimitivesTestCase):
         self.assertEqual(3, slots.value)
 
     def test_the_permits_of_the_dead_come_back(self) -> None:
-        """And the roster knows who had them."""
+        """A dead process's permits become free, and the process is recorded."""
         slots = self.new(2)
         pid = self.fork(lambda: (slots.acquire(), slots.acquire(), die()))
         self.await_death(pid)
@@ -362,7 +362,7 @@ class SemaphoreTest(PrimitivesTestCase):
         self.assertEqual((pid, "2 permits of semaphore 'slots'"), (lost.pid, lost.held))
 
     def test_they_come_back_to_who_waits(self) -> None:
-        """Without anybody's help."""
+        """A waiting thread gets the permit of a dead process without any other call."""
         slots = self.new(1)
         holder = self.fork(lambda: (slots.acquire(), stop_myself()))
         self.await_stop(holder)
@@ -388,7 +388,7 @@ class SemaphoreTest(PrimitivesTestCase):
                 self.assertEqual(1, slots.value)
 
     def test_never_too_many_inside(self) -> None:
-        """Of 4 processes with 2 threads each, at most 3 at a time."""
+        """Of 4 processes with 2 threads each, at most 3 have a permit at a time."""
         slots, inside = self.new(3), SharedCounter(self.table, "inside")
 
         def enter() -> None:
@@ -422,7 +422,7 @@ class SemaphoreTest(PrimitivesTestCase):
 
 class CounterTest(PrimitivesTestCase):
     def test_it_is_exact(self) -> None:
-        """Of 4 processes with 8 threads each, no two make the same value, and none is lost."""
+        """In 4 processes with 8 threads each, no value is returned twice, and none is lost."""
         hits, made = SharedCounter(self.table, "hits"), SharedQueue(self.table, "made")
 
         def count() -> None:
@@ -442,7 +442,7 @@ class CounterTest(PrimitivesTestCase):
         self.assertEqual(1600, hits.value)
 
     def test_amounts(self) -> None:
-        """Up, down, back to the start; what does not fit changes nothing."""
+        """Increments, decrements and resets work; an overflow changes nothing."""
         hits = SharedCounter(self.table, "hits", 5)
         self.assertEqual([7, 4], [hits.increment(2), hits.decrement(3)])
         self.assertEqual(-6, hits.increment(-10))
@@ -470,7 +470,7 @@ class CounterTest(PrimitivesTestCase):
 
 class SequenceTest(PrimitivesTestCase):
     def test_steps_are_taken_in_order(self) -> None:
-        """By whichever process."""
+        """Steps run in order, in any process."""
         sequence, taken = Sequencer(self.table), SharedQueue(self.table, "taken")
 
         def take(numbers: list[int]) -> None:
@@ -484,7 +484,7 @@ class SequenceTest(PrimitivesTestCase):
         self.assertEqual(list(range(9)), [taken.get() for _ in range(9)])
 
     def test_a_step_is_taken_once(self) -> None:
-        """Whether it is done or going on."""
+        """A step that is done or running is refused."""
         sequence = Sequencer(self.table, first=1)
         with sequence.step(1), self.assertRaisesRegex(WorkerError, "step 1 was taken before"):
             sequence.step(1).__enter__()
@@ -492,7 +492,7 @@ class SequenceTest(PrimitivesTestCase):
             sequence.step(1).__enter__()
 
     def test_a_step_that_raises_is_done(self) -> None:
-        """The error is its worker's."""
+        """A step that raises is done, and its worker gets the exception."""
         sequence = Sequencer(self.table)
         with self.assertRaises(ZeroDivisionError), sequence.step(0):
             raise ZeroDivisionError
@@ -500,7 +500,7 @@ class SequenceTest(PrimitivesTestCase):
             pass
 
     def test_a_worker_that_dies_in_its_step(self) -> None:
-        """It is told to who waits for the step, or comes to it later."""
+        """A death in a step is an error for threads that wait for a later step, now or later."""
         sequence = Sequencer(self.table, default_timeout=DEADLINE)
 
         def take() -> None:
@@ -540,7 +540,7 @@ class SequenceTest(PrimitivesTestCase):
 
 class SharedMemoryTest(PrimitivesTestCase):
     def test_all_see_it(self) -> None:
-        """What one process writes, the other one reads."""
+        """One process reads what another one has written."""
         memory = SharedMemory(self.table, "table", 100)
         self.assertEqual((100, 100, bytes(100)), (memory.size, len(memory.buf), bytes(memory.buf)))
 
@@ -554,7 +554,7 @@ class SharedMemoryTest(PrimitivesTestCase):
         self.assertEqual(b"abc", bytes(memory.buf[:3]))
 
     def test_a_view_may_outlive_the_environment(self) -> None:
-        """It keeps the memory; when it goes, the memory goes."""
+        """A view keeps the memory mapped until the view is deleted."""
         memory = SharedMemory(self.table, "table", 100)
         view = memory.buf
         self.table.close()

@@ -1,4 +1,4 @@
-"""The queue: multiprocessing's interface, and messages that are whole or not there."""
+"""Tests of the queue: the interface of multiprocessing, and complete messages after deaths."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ MANY = 2000
 
 
 class Unloadable:
-    """What can be pickled and not unpickled."""
+    """An object that can be pickled, but not unpickled."""
 
     def __reduce__(self) -> Any:
         return int, ("no number",)
 
 
 class Talkative:
-    """What uses the queue while it is being pickled."""
+    """An object that uses the queue while it is being pickled."""
 
     def __init__(self, other: SharedQueue) -> None:
         self.other = other
@@ -49,7 +49,7 @@ class Talkative:
 
 
 def echo(questions: SharedQueue, answers: SharedQueue) -> None:
-    """Answer until there is None."""
+    """Answer each item until None is received."""
     while (item := questions.get()) is not None:
         answers.put(item)
 
@@ -70,7 +70,7 @@ class QueueTest(PrimitivesTestCase):
         return SharedQueue(self.table, "results", maxsize, default_timeout=timeout)
 
     def test_what_goes_in_comes_out(self) -> None:
-        """In order, of any kind and size."""
+        """Objects of any type and size are received in order."""
         items: list[Any] = [
             None, 0, 10**30, 1.5, True, "ä", "", b"", b"x", bytearray(b"y"), [1, {2: (3,)}], {4},
             b"z" * 100_000, "ö" * 100_000, [b"w" * 3_000_000], os.urandom(5_000_000), b"end",
@@ -83,7 +83,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertTrue(self.queue.empty())
 
     def test_empty_and_full(self) -> None:
-        """The exceptions of the queue module, for who does not wait or not long enough."""
+        """A call without a wait, or with a timeout, raises queue.Empty or queue.Full."""
         bounded = self.new_queue(2)
         for get in (bounded.get_nowait, lambda: bounded.get(False), lambda: bounded.get(timeout=0)):
             self.assertRaises(queue.Empty, get)
@@ -99,7 +99,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual((2, 0), (bounded.maxsize, bounded.qsize()))
 
     def test_the_default_timeout_is_an_error(self) -> None:
-        """It says which queue and who takes part."""
+        """The error names the queue and the members."""
         impatient = self.new_queue(1, 0.05)
         with self.assertRaisesRegex(
             WorkerTimeoutError, r"queue 'results' had no item within 0.05 s\n"
@@ -112,7 +112,7 @@ class QueueTest(PrimitivesTestCase):
             impatient.put(1)
 
     def test_what_is_there_for_the_sake_of_the_interface(self) -> None:
-        """Closing and joining do nothing: a queue has no thread."""
+        """Closing and joining do nothing, because a queue has no thread."""
         self.queue.put(1)
         for method in (self.queue.close, self.queue.join_thread, self.queue.cancel_join_thread):
             method()
@@ -120,7 +120,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(1, threading.active_count())
 
     def test_a_getter_waits_for_a_putter_and_back(self) -> None:
-        """Whoever waits is woken, many times, also in a queue with little room."""
+        """A waiting thread is woken each time, also in a queue with a small maxsize."""
         questions, answers = self.new_queue(1), self.new_queue(1)
         pid = self.fork(echo, questions, answers)
         for number in range(MANY):
@@ -130,7 +130,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(0, self.join(pid))
 
     def test_many_put_and_many_get(self) -> None:
-        """Of 3 processes with 2 threads each on either side, every message comes once."""
+        """With 3 processes of 2 threads each on both sides, every message is received once."""
         for maxsize in (0, 3):
             items, results = self.new_queue(maxsize), self.new_queue()
 
@@ -162,7 +162,7 @@ class QueueTest(PrimitivesTestCase):
             self.assertTrue(results.empty())
 
     def test_every_start_method(self) -> None:
-        """It goes to a process that is being started, and into no other pickle."""
+        """A queue can be sent to a process that is being started, but not pickled otherwise."""
         for method in multiprocessing.get_all_start_methods():
             worker: Any = multiprocessing.get_context(method).Process(  # type: ignore[attr-defined]
                 target=put_all, args=(self.queue, [method, b"x" * 2_000_000])
@@ -177,7 +177,7 @@ class QueueTest(PrimitivesTestCase):
             self.queue.put(self.queue)
 
     def test_a_putter_that_dies_at_any_step(self) -> None:
-        """Its message is whole or not there, and counted if it was begun."""
+        """The message is complete or missing, and is counted as partial if it was begun."""
         big = [b"x" * 3_000_000]
 
         def dying(where: str, item: Any) -> None:
@@ -211,7 +211,7 @@ class QueueTest(PrimitivesTestCase):
             self.assertIn("queue 'results' (to put)", self.table.dead_holders()[-1].held)
 
     def test_one_that_dies_in_the_lock_of_the_queue(self) -> None:
-        """At each step of putting and of getting, the others go on."""
+        """Others can use the queue after a death at any step of `put` or `get`."""
         for lock in ("_putting", "_getting"):
             for step in STEPS:
                 with self.subTest(lock, step=step):
@@ -232,7 +232,7 @@ class QueueTest(PrimitivesTestCase):
                     self.assertEqual(0, items.partial_messages)
 
     def test_a_consumer_that_dies_waiting(self) -> None:
-        """It takes nothing with it, and wakes nobody in vain for ever."""
+        """A consumer that dies while it waits takes no message, and later wake-ups still work."""
         pids = [self.fork(self.queue.get) for _ in range(3)]
         self.await_waiting("an item in queue 'results'", 3)
         for pid in pids:
@@ -246,7 +246,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(0, self.join(echoing))
 
     def test_a_stopped_putter(self) -> None:
-        """One stopped in the middle of putting: the others time out, and go on when it does."""
+        """While a process is stopped in `put`, others time out; they work once it continues."""
         impatient = self.new_queue(0, 0.1)
 
         def stopped() -> None:
@@ -265,7 +265,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(2, impatient.get())
 
     def test_what_cannot_be_pickled_or_unpickled(self) -> None:
-        """The one raises at put, the other at its get and is off the queue then."""
+        """Pickling errors are raised by `put`, unpickling errors by `get`, which removes the item."""
         with self.assertRaises(TypeError):
             self.queue.put([threading.Lock()])
         # What pickle raises for it, an AttributeError before Python 3.14.
@@ -279,12 +279,12 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(0, self.queue.partial_messages)
 
     def test_an_object_that_uses_the_queue_while_it_is_pickled(self) -> None:
-        """No deadlock, and two messages."""
+        """There is no deadlock, and both messages are received."""
         self.queue.put([Talkative(self.queue)])
         self.assertEqual([["from inside"], ["told"]], [self.queue.get(), self.queue.get()])
 
     def test_no_object_is_kept(self) -> None:
-        """What was put is not held by the one who pickled it."""
+        """The process that has pickled an object does not keep it alive."""
         marker = {1, 2, 3}
         count = sys.getrefcount(marker)
         self.queue.put(marker)
@@ -292,7 +292,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertLessEqual(len(serialization._idle), 2)
 
     def test_the_memory_of_what_was_read_is_given_back(self) -> None:
-        """Also while the queue is never empty."""
+        """Memory of read messages is freed, also if the queue is never empty."""
         item = b"x" * (1 << 20)
         self.queue.put(item)
         for _ in range(100):
@@ -306,7 +306,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(1, self.queue.get())
 
     def test_small_messages_stay_in_the_window(self) -> None:
-        """A queue that is emptied now and then does not grow."""
+        """The file of a queue that is emptied from time to time does not grow."""
         for _round in range(100):
             for _ in range(200):
                 self.queue.put("x" * 100)
@@ -315,7 +315,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(queue_module._WINDOW, os.fstat(self.queue._log).st_size)
 
     def test_a_file_that_may_not_grow(self) -> None:
-        """The put that does not fit fails; all others go on, and nothing counts as torn."""
+        """A put that does not fit fails; all others work, and no message counts as partial."""
 
         def limited() -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (4 << 20, resource.RLIM_INFINITY))
@@ -335,7 +335,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(("last", 0), (self.queue.get(), self.queue.partial_messages))
 
     def test_ctrl_c_while_waiting(self) -> None:
-        """The wait ends, and the queue is as before."""
+        """KeyboardInterrupt ends the wait, and the queue is unchanged."""
 
         def wait() -> None:
             try:
@@ -370,14 +370,14 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(30, self.queue.qsize())
 
     def test_after_the_environment_it_says_so(self) -> None:
-        """Use after the end is a clear error."""
+        """Using the queue after the environment's end raises a WorkerError."""
         self.table.close()
         for use in (lambda: self.queue.put(1), self.queue.get, self.queue.qsize):
             with self.assertRaisesRegex(WorkerError, "environment of this object has ended"):
                 use()
 
     def test_bad_input(self) -> None:
-        """A wrong size or name is told at once."""
+        """A wrong size or name is an error of the constructor."""
         for size in (-1, 1.5, True, "1"):
             with (
                 self.subTest(size),
@@ -390,7 +390,7 @@ class QueueTest(PrimitivesTestCase):
             SharedQueue(self.table, 3)  # type: ignore[arg-type]
 
     def test_a_getter_that_is_killed_takes_one_message_at_most(self) -> None:
-        """And none twice."""
+        """A killed consumer takes at most one message, and no message is received twice."""
         pid = self.fork(lambda: (self.queue.get(), linger()))
         put_all(self.queue, range(10))
         self.eventually(lambda: self.queue.qsize() == 9, "nothing was taken")

@@ -1,4 +1,4 @@
-"""Whatever is raised while a process is forked: no child is left that nobody knows."""
+"""Tests of forking: no exception during a fork leaves an unknown child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes are those of `multiprocessing`, start in the right way, refuse nonsense."""
+"""Tests of worker processes: start methods, the multiprocessing interface, wrong arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker returned or raised comes home, whatever it is and however the worker ends."""
+"""Tests of results: the parent gets a worker's result or error, however the worker ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers end, with all that they have started, however they resist."""
+"""Tests of shutdown: workers and all their descendants end, whatever they do to avoid it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where everybody is can be told, of whoever is stuck, and wherever."""
+"""Tests of stack dumps and hang reports, for workers in every state."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ class OwnStacksTest(WorkerTestCase):
         self.assertIn("thread 'pump' of this process", text)
         self.assertIn("in stuck_thread", text)
         self.assertIn("in test_all_threads_without_itf", text)
-        self.assertNotIn("describing.py", text)
-        self.assertNotIn('stacks.py", line', text.replace("test_stacks.py", ""))
+        self.assertNotIn("hang_report.py", text)
+        self.assertNotIn('stack_dump.py", line', text.replace("test_stack_dump.py", ""))
 
     def test_without_workers(self) -> None:
         """It is the text of this process alone."""

@@ -1,4 +1,4 @@
-"""Whoever is asked for its stacks answers, wherever it is stuck, and is not harmed by it."""
+"""Tests of stack requests: a stuck process answers, and a request never harms a process."""
 
 from __future__ import annotations
 

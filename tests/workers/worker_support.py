@@ -1,4 +1,4 @@
-"""What the tests of workers share: a home for each test, and a look at what is left after it."""
+"""Support for the tests of workers: a context for each test, and a check of what it leaves."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def leftovers() -> dict[str, Any]:
 
 
 class WorkerTestCase(unittest.TestCase):
-    """A test with a home for workers, after which nothing of them is left."""
+    """A test with a worker context; afterwards no process, thread or descriptor may be left."""
 
     # Those that wait shorter in case of failure set less.
     grace = 1.0

@@ -1,4 +1,4 @@
-"""Annotations travel with functions and classes that are sent by value."""
+"""Tests of the annotations of functions and classes that are pickled by value."""
 
 from __future__ import annotations
 

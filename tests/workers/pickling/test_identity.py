@@ -1,4 +1,4 @@
-"""Classes are told apart by identity, whatever a metaclass says of ``==`` and ``hash``."""
+"""Tests that classes are compared by identity, without ``==`` and ``hash`` of a metaclass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of any kind reach a new process, with what they capture; or it is told why not."""
+"""Tests of pickling by value: functions with captured values, and errors that name a value."""
 
 from __future__ import annotations
 
