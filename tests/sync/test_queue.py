@@ -265,7 +265,7 @@ class QueueTest(PrimitivesTestCase):
         self.assertEqual(2, impatient.get())
 
     def test_what_cannot_be_pickled_or_unpickled(self) -> None:
-        """Pickling errors are raised by `put`, unpickling errors by `get`, which removes the item."""
+        """A pickling error is raised by `put`, an unpickling error by `get`, without the item."""
         with self.assertRaises(TypeError):
             self.queue.put([threading.Lock()])
         # What pickle raises for it, an AttributeError before Python 3.14.

@@ -50,7 +50,7 @@ class StoppingTest(WorkerTestCase):
         return reading, writing
 
     def test_eight_that_ignore_sigterm(self) -> None:
-        """They are gone in at most 1.2 times the grace."""
+        """All workers have ended after at most 1.2 times the grace period."""
         reading, writing = self.pipe()
 
         def ignore() -> None:
@@ -71,7 +71,7 @@ class StoppingTest(WorkerTestCase):
         self.assertEqual([-9] * 8, [worker.exitcode for worker in workers])
 
     def test_who_listens_is_not_killed(self) -> None:
-        """SIGTERM gives a worker the chance to end by itself; a paused one as well."""
+        """A worker can handle SIGTERM and end by itself, also if it was paused."""
         for method in METHODS:
             for pause in (False, True):
                 with self.subTest(method=method, pause=pause):
@@ -96,7 +96,7 @@ class StoppingTest(WorkerTestCase):
                     self.assertIn(worker.exitcode, (0, -15))
 
     def test_grandchildren_and_orphans_are_found(self) -> None:
-        """In sessions of their own, with descriptors closed and no environment, forked or not."""
+        """Descendants in other sessions, without descriptors or environment, are killed."""
 
         def leave(path: str) -> None:
             pids = []
@@ -136,7 +136,7 @@ class StoppingTest(WorkerTestCase):
             mine.wait()
 
     def test_a_worker_that_has_workers(self) -> None:
-        """A worker may have a home of its own; killed, it leaves none of them."""
+        """The workers of a worker end when this worker is killed."""
         reading, writing = self.pipe()
 
         def outer() -> None:
@@ -161,7 +161,7 @@ class StoppingTest(WorkerTestCase):
         self.assertNotIn(inner, children())
 
     def test_the_subreaper_is_put_back(self) -> None:
-        """It is on while a worker process may be there, and then what it was."""
+        """This process is a subreaper while worker processes may exist, and not afterwards."""
         self.assertEqual(0, subreaper._get())
         other = WorkerContext()
         other.child_setup()
@@ -173,7 +173,7 @@ class StoppingTest(WorkerTestCase):
         self.assertEqual(0, subreaper._get())
 
     def test_fifty_environments_leave_nothing(self) -> None:
-        """Neither descriptors nor processes, under any start method."""
+        """No descriptor and no process is left, under any start method."""
         before = own_descriptors()
         for number in range(50):
             worker_context = WorkerContext(DEADLINE)
@@ -185,7 +185,7 @@ class StoppingTest(WorkerTestCase):
         self.assertEqual(before, own_descriptors())
 
     def test_without_the_kernel_marks(self) -> None:
-        """Where the mark cannot be set, the worker becomes the head of a group, which is killed."""
+        """Where the mark cannot be set, the worker leads a process group, which is killed."""
         reading, writing = self.pipe()
 
         def leave() -> None:
@@ -261,13 +261,13 @@ class ParentKilledTest(unittest.TestCase):
         self.assertEqual(before, leftovers())
 
     def test_workers_go_with_their_parent(self) -> None:
-        """And their forked children, under any start method, without a thread in the worker."""
+        """Workers and their forked children die with the parent, without a thread in them."""
         for method in METHODS:
             with self.subTest(method):
                 self.check(method)
 
     def test_the_thread_that_does_it_elsewhere(self) -> None:
-        """Where the kernel does not send the signal, a thread sees the end of the line."""
+        """Where the kernel does not send the signal, a thread detects the end of the pipe."""
         reading, writing = os.pipe()
         pid = fork()
         if pid == 0:

@@ -20,7 +20,7 @@ class StacksTest(WorkerTestCase):
     """The stacks of a worker process."""
 
     def test_each_thread_of_a_worker(self) -> None:
-        """Of one that waits, with a thread of its own, under any start method."""
+        """The report has both threads of a waiting worker, under any start method."""
 
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
@@ -64,7 +64,7 @@ class StacksTest(WorkerTestCase):
                 self.assertNotIn("multiprocessing", text)
 
     def test_a_paused_one(self) -> None:
-        """It is told as paused, at once; resumed, it tells its stacks again."""
+        """A paused worker is reported as paused; after `resume` its stacks are reported."""
         worker = self.started(idle, name="w7")
         self.assertTrue(eventually(lambda: worker.has_begun))
         worker.pause()
@@ -74,7 +74,7 @@ class StacksTest(WorkerTestCase):
         self.assertIn("most recent call first", describe_worker(worker))
 
     def test_one_that_has_become_another_program(self) -> None:
-        """After exec there is no handler: it is not asked, for that would kill it."""
+        """After exec no handler exists, and a signal would kill the process."""
         worker = self.started(lambda: os.execvp("sleep", ["sleep", "60"]), name="w8")
         pid = worker.pid or 0
 
@@ -90,7 +90,7 @@ class StacksTest(WorkerTestCase):
         self.assertTrue(worker.is_alive())
 
     def test_one_that_is_starting(self) -> None:
-        """A worker that has not begun yet is told so, and is not harmed."""
+        """A worker that has not begun is reported as starting, and not harmed."""
         worker = self.process(idle, method="spawn", name="w9")
         worker.start()
         text = describe_worker(worker)
@@ -100,7 +100,7 @@ class StacksTest(WorkerTestCase):
         self.assertIn("most recent call first", describe_worker(worker))
 
     def test_many_times(self) -> None:
-        """A worker is not disturbed in its work by being asked a hundred times."""
+        """A hundred requests do not disturb a worker."""
 
         def work() -> int:
             total = 0
@@ -118,7 +118,7 @@ class StacksTest(WorkerTestCase):
         self.assertGreater(worker.result(), 0)
 
     def test_a_worker_that_blocks_signals(self) -> None:
-        """It does not answer, and that takes no longer than it may."""
+        """The worker does not answer, and the request ends within its time."""
 
         def work() -> None:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -136,7 +136,7 @@ class OwnStacksTest(WorkerTestCase):
     """The stacks of this process's threads."""
 
     def test_all_threads_without_itf(self) -> None:
-        """The test's thread and a worker thread, by name, from the inside out."""
+        """The test's thread and a worker thread are reported by name, innermost frame first."""
         gate = threading.Event()
 
         def stuck_thread() -> None:
@@ -154,7 +154,7 @@ class OwnStacksTest(WorkerTestCase):
         self.assertNotIn('stack_dump.py", line', text.replace("test_stack_dump.py", ""))
 
     def test_without_workers(self) -> None:
-        """It is the text of this process alone."""
+        """Without workers, the report is that of this process."""
         self.assertTrue(stacks_of_this_process().startswith("thread 'MainThread' of this process"))
 
 

@@ -108,7 +108,7 @@ class StuckInCTest(WorkerTestCase):
         worker.kill()
 
     def test_the_main_thread_that_holds_the_interpreter_lock(self) -> None:
-        """Its stack is told, and that of the thread that waits for it."""
+        """The report has its stack, and that of the thread that waits for the GIL."""
         self.check(
             never_come_back_from_c,
             idle,
@@ -117,7 +117,7 @@ class StuckInCTest(WorkerTestCase):
         )
 
     def test_another_thread_that_holds_it(self) -> None:
-        """The main thread waits for the lock, and is told as well."""
+        """The report also has the stack of the main thread, which waits for the GIL."""
         self.check(
             idle,
             take_it_from_main_thread,
@@ -127,7 +127,7 @@ class StuckInCTest(WorkerTestCase):
         )
 
     def test_the_main_thread_that_waits_without_it(self) -> None:
-        """Both are asleep, and tell their stacks."""
+        """Both threads sleep, and the report has the stacks of both."""
         self.check(
             wait_in_c,
             idle,
@@ -136,7 +136,7 @@ class StuckInCTest(WorkerTestCase):
         )
 
     def test_a_thread_that_runs_meanwhile_is_not_asked(self) -> None:
-        """Looking at its frames while they change could end the worker."""
+        """Reading the frames of a running thread could crash the worker."""
         self.check(
             wait_in_c,
             run_for_ever,
@@ -149,7 +149,7 @@ class HarmTest(WorkerTestCase):
     """What being asked does to a worker."""
 
     def test_threads_that_start_and_end_while_it_is_asked(self) -> None:
-        """No worker dies of it, however often it is asked and however its threads come and go."""
+        """No worker dies of many requests while its threads start and end."""
         end = time.monotonic() + STRESS
         answers = 0
         while time.monotonic() < end:
@@ -160,7 +160,7 @@ class HarmTest(WorkerTestCase):
         self.assertGreater(answers, 10)
 
     def test_one_that_has_closed_its_descriptors(self) -> None:
-        """It is not asked: what it has opened since may have the numbers of what it closed."""
+        """It gets no request: the descriptor's number may belong to another file."""
         reading, writing = os.pipe()
 
         def close_all_and_open_anew() -> None:
@@ -183,7 +183,7 @@ class HarmTest(WorkerTestCase):
         os.close(reading)
 
     def test_a_signal_that_is_lost(self) -> None:
-        """It is sent again: Python loses one that comes just before the call that waits."""
+        """The signal is sent again: Python loses one that arrives just before a blocking call."""
         worker = self.started(idle)
         self.assertTrue(eventually(lambda: "thread 'MainThread'" in worker.stacks()))
         sent: list[int | None] = []
@@ -199,7 +199,7 @@ class HarmTest(WorkerTestCase):
         worker.kill()
 
     def test_two_that_ask_at_a_time(self) -> None:
-        """Each gets a whole answer."""
+        """Each of two concurrent requests gets a complete answer."""
         worker = self.started(idle)
         self.assertTrue(eventually(lambda: "in idle" in worker.stacks()))
         found: list[str] = []
@@ -237,7 +237,7 @@ class ListeningTest(unittest.TestCase):
         return signal.getsignal(HANDLER_SIGNAL), bool(caught >> (FAULTHANDLER_SIGNAL - 1) & 1)
 
     def test_the_signals_are_put_back(self) -> None:
-        """Once nobody needs them any more."""
+        """The handlers are restored after the last environment."""
         begin_listening()
         begin_listening()
         number = own_number()
@@ -250,7 +250,7 @@ class ListeningTest(unittest.TestCase):
         self.assertEqual(self.before, self.handlers())
 
     def test_a_handler_of_somebody_else_stays(self) -> None:
-        """Its owner keeps the signal; this process then cannot be asked."""
+        """A handler of the user stays, and this process does not answer requests."""
         assert HANDLER_SIGNAL is not None
 
         def theirs(number: int, frame: object) -> None:
@@ -273,7 +273,7 @@ class ListeningTest(unittest.TestCase):
         self.test_a_handler_of_somebody_else_stays()
 
     def test_begun_in_a_thread(self) -> None:
-        """Where signals have no handlers in Python: it can be asked by force."""
+        """Outside the main thread Python sets no handlers; only `faulthandler` answers."""
         for step in (begin_listening, end_listening):
             thread = threading.Thread(target=step)
             thread.start()
@@ -282,7 +282,7 @@ class ListeningTest(unittest.TestCase):
         self.assertEqual(self.before, self.handlers())
 
     def test_a_child_asks_its_parent(self) -> None:
-        """By the number of the descriptor alone; another descriptor is not looked at."""
+        """A child requests stacks by the descriptor's number; another descriptor gives none."""
         begin_listening()
         self.addCleanup(end_listening)
         parent, number = os.getpid(), own_number() or 0

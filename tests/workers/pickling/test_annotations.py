@@ -74,7 +74,7 @@ class TravelTest(WorkerTestCase):
     spawning: ClassVar = [method for method in METHODS if method != "fork"]
 
     def test_values(self) -> None:
-        """Types are types there, a local class is the one that was sent, the unknown is text."""
+        """Types are sent as types, a local class as itself, an undefined name as text."""
         import pathlib
 
         for method in self.spawning:
@@ -100,7 +100,7 @@ class TravelTest(WorkerTestCase):
                 self.assertEqual([int, "Hidden", list[int]], [self.text(one) for one in fields])
 
     def test_texts(self) -> None:
-        """Behind the future import all of them are texts, as they are here."""
+        """With the future import, all annotations are texts."""
         for method in self.spawning:
             with self.subTest(method):
                 read, _ = made(future=True)
@@ -119,7 +119,7 @@ class TravelTest(WorkerTestCase):
         return value.__forward_arg__ if isinstance(value, typing.ForwardRef) else value
 
     def test_nothing_fails_for_an_annotation(self) -> None:
-        """What cannot be sent is text there: an object that holds a lock, a class that does."""
+        """An annotation whose value cannot be sent is sent as text."""
         lock = threading.Lock()
 
         class Holder:
@@ -139,7 +139,7 @@ class TravelTest(WorkerTestCase):
                 self.assertEqual("list[~Typed]", there["three"])
 
     def test_classes_whose_annotations_name_one_another(self) -> None:
-        """In a circle, through values."""
+        """Classes whose annotations form a circle are sent as values."""
 
         class First: ...
 
@@ -185,7 +185,7 @@ class SendableTest(unittest.TestCase):
 
     @unittest.skipUnless(LAZY, "before Python 3.14 annotations are evaluated by def")
     def test_an_annotation_that_raises(self) -> None:
-        """Its text is left; where there is no text either, nothing."""
+        """Its text is sent; without a text, no annotation is sent."""
         source = "def function(one: int, two: fail(1)): pass\ndef broken(one: 1 / 0): pass"
         space: dict[str, Any] = {"fail": chr(0).index}
         exec(compile(source, "<lazy>", "exec", dont_inherit=True), space)

@@ -77,7 +77,7 @@ class IdentityTest(WorkerTestCase):
         self.assertEqual([], touched)
 
     def test_a_local_class_comes_home(self) -> None:
-        """It is found among all classes, and nothing of the others is called."""
+        """The class is found among all classes, without calling code of the others."""
 
         class Local:
             def __init__(self, number: int) -> None:
@@ -95,7 +95,7 @@ class IdentityTest(WorkerTestCase):
                 self.assertEqual(5, made.number)
 
     def test_a_class_without_a_hash_is_sent(self) -> None:
-        """So are objects of it, there and back, whether it can be imported or is local."""
+        """The class and its objects are sent in both directions, importable or local."""
         Local = Touchy("Local", (Unhashable,), {"__module__": __name__, "__qualname__": "f.Local"})
 
         def work(one: Any, other: Any) -> Any:
@@ -112,21 +112,21 @@ class IdentityTest(WorkerTestCase):
                 self.assertIs(Unhashable, type(made))
 
     def test_the_text_of_such_an_object(self) -> None:
-        """It is named in messages, though `reprlib` compares and hashes classes."""
+        """Messages can describe it, although `reprlib` compares and hashes classes."""
         self.assertIn("Unhashable", safe_repr(Unhashable()))
 
     def test_advice_for_such_a_class(self) -> None:
-        """It is asked for every object that is sent, and may be anybody's."""
+        """`advice_for` is called for every pickled object, so any class must be possible."""
         for _ in range(2):
             self.assertIsNone(advice_for(Unhashable))
 
     def test_a_message_of_such_a_class(self) -> None:
-        """A queue takes it, or refuses it, as pickle does: with its own words."""
+        """A queue accepts or refuses it as `pickle` does, with the same error."""
         with self.assertRaisesRegex(TypeError, "unhashable type: 'Touchy'"):
             dumps(Unhashable())
 
     def test_a_module_without_a_hash(self) -> None:
-        """An object that stands for a module may have an == of its own."""
+        """An object in place of a module may define ``==``."""
 
         class Module(types.ModuleType):
             def __eq__(self, other: object) -> bool:
@@ -145,7 +145,7 @@ class IdentityMapTest(unittest.TestCase):
     """What holds the values."""
 
     def test_values_are_found_by_identity(self) -> None:
-        """Not by ==, and None for what is not there."""
+        """Keys are not compared by ``==``; a missing key gives None."""
         numbers: IdentityMap[int] = IdentityMap()
         one, other = Unhashable, Touchy("Other", (), {})
         numbers.set(one, 1)
@@ -154,7 +154,7 @@ class IdentityMapTest(unittest.TestCase):
         self.assertIsNone(numbers.get(other))
 
     def test_a_key_is_let_go(self) -> None:
-        """With its value, when nobody else has it."""
+        """A key that is collected is removed with its value."""
         numbers: IdentityMap[int] = IdentityMap()
         for number in range(10):
             numbers.set(Touchy("Gone", (), {}), number)

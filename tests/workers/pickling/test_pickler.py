@@ -54,7 +54,7 @@ class ShippingTest(WorkerTestCase):
         return self.started(target, *args, method=method).result()
 
     def test_a_closure_brings_what_it_captures(self) -> None:
-        """A local function, a lambda and a default value arrive with their values."""
+        """A local function, a lambda and a default value are sent with their values."""
         base = 40
 
         def add(number: int, more: int = 1, *, most: int = 1) -> int:
@@ -84,7 +84,7 @@ class ShippingTest(WorkerTestCase):
                 self.assertIs(True, self.result(even, 10, method=method))
 
     def test_closures_share_their_cells(self) -> None:
-        """What one function sets by `nonlocal`, the other sees in the worker, too."""
+        """A `nonlocal` variable is shared by two functions in the worker, too."""
         count = 0
 
         def increment() -> None:
@@ -102,7 +102,7 @@ class ShippingTest(WorkerTestCase):
         self.assertEqual(0, count)
 
     def test_primitives_of_multiprocessing_are_captured(self) -> None:
-        """Lock, queue, event, value, pipe and shared memory are the same here and there."""
+        """Lock, queue, event, value, pipe and shared memory are shared with the worker."""
         context = multiprocessing.get_context("spawn")
         lock, event, value = context.Lock(), context.Event(), context.Value("i", 0)
         numbers = context.SimpleQueue()
@@ -137,7 +137,7 @@ class ShippingTest(WorkerTestCase):
             there.close()
 
     def test_the_test_itself_and_its_methods(self) -> None:
-        """`self`, a bound method, and a private one arrive with the attributes of the test."""
+        """`self`, a bound and a private method are sent with the test's attributes."""
         self.number = 5
         for method in METHODS:
             with self.subTest(method):
@@ -157,7 +157,7 @@ class ShippingTest(WorkerTestCase):
         return self.number
 
     def test_any_test_case_is_sent(self) -> None:
-        """One of unittest, an asynchronous one, and one of itf, while they run."""
+        """A running TestCase of unittest, an asynchronous one, and one of itf can be sent."""
         outer = self
 
         class Plain(unittest.TestCase):
@@ -184,7 +184,7 @@ class ShippingTest(WorkerTestCase):
                 self.assertEqual([], result.errors + result.failures)
 
     def test_local_classes(self) -> None:
-        """A local class with slots, super(), properties, a cache; and a subclass of it."""
+        """A local class with slots, super(), properties and a cache is sent, and its subclass."""
 
         class Base:
             __slots__ = ("value",)
@@ -227,7 +227,7 @@ class ShippingTest(WorkerTestCase):
                 self.assertEqual((2, 4, 3, 2, 2, 1), self.result(work, method=method))
 
     def test_local_dataclass_namedtuple_and_enum(self) -> None:
-        """They work there, and come home as the very classes that were sent."""
+        """They work in the worker, and results have the test's own classes."""
 
         @dataclasses.dataclass
         class Point:
@@ -255,7 +255,7 @@ class ShippingTest(WorkerTestCase):
                 self.assertIs(Colour.GREEN, result[2])
 
     def test_an_error_of_a_local_class_comes_home(self) -> None:
-        """It can be caught by the class that the test knows."""
+        """The test can catch the error by its own class."""
 
         class OwnError(Exception):
             pass
@@ -289,7 +289,7 @@ class ShippingTest(WorkerTestCase):
                 self.assertEqual(([0, 1], [0, 1]), self.result(numbers, 2, method=method))
 
     def test_the_present_environment_is_sent(self) -> None:
-        """Variables and the directory are those of the time of the start."""
+        """The worker has the environment variables and directory of the time of its start."""
         for method in METHODS:
             with (
                 self.subTest(method),
@@ -334,7 +334,7 @@ class RefusalTest(WorkerTestCase):
             )
 
     def test_each_kind_has_its_advice(self) -> None:
-        """Locks, files, generators and their like are refused under their names."""
+        """Locks, files, generators and similar objects are refused with advice."""
 
         def generator() -> Any:
             yield 1
@@ -356,7 +356,7 @@ class RefusalTest(WorkerTestCase):
                     self.assertTrue(text.endswith(f", to a new process; {advice}"), text)
 
     def test_a_process_is_refused(self) -> None:
-        """Another worker, captured, is named as such."""
+        """A captured worker is named in the error."""
         other = self.process(int, name="other")
         text = self.refusal(lambda: other.pid)
         self.assertIn("cannot send 'other' (itf.workers.processes.", text)
@@ -364,14 +364,14 @@ class RefusalTest(WorkerTestCase):
 
     @unittest.skipIf(sys.version_info < (3, 11, 5), "multiprocessing tells since 3.11.5")
     def test_a_primitive_made_for_fork(self) -> None:
-        """It says why, and how to make one that can be sent."""
+        """The error says why, and how to make a primitive that can be sent."""
         lock = multiprocessing.get_context("fork").Lock()
         text = self.refusal(lambda: lock)
         self.assertIn("cannot send 'lock' (multiprocessing.synchronize.Lock), captured by", text)
         self.assertIn('multiprocessing.get_context("spawn")', text)
 
     def test_the_way_to_it_is_named(self) -> None:
-        """In a container, an attribute, an argument, a function that is captured in its turn."""
+        """A value in a container, attribute, argument or nested function is named."""
 
         class Holder:
             def __init__(self) -> None:
@@ -394,7 +394,7 @@ class RefusalTest(WorkerTestCase):
         self.assertIn("\"table['a']\" (_thread.lock), captured by", self.refusal(lambda: table))
 
     def test_after_a_refusal_it_can_be_started(self) -> None:
-        """A worker whose start was refused starts once the reason is gone."""
+        """A worker whose start was refused can start after the cause was removed."""
         box = [threading.Lock()]
         worker = self.process(lambda: len(box), method=SPAWNING[0])
         self.message_of(WorkerPicklingError, worker.start)
@@ -416,7 +416,7 @@ class ChangedGlobalsTest(WorkerTestCase):
         return [str(entry.message) for entry in caught]
 
     def test_what_is_unchanged_is_not_told(self) -> None:
-        """Literals, functions, modules, imported names, what was filled at import."""
+        """No warning for unchanged globals, or for containers filled at import."""
         self.assertEqual(
             [],
             self.warnings_of(
@@ -438,7 +438,7 @@ class ChangedGlobalsTest(WorkerTestCase):
         )
 
     def test_a_changed_container_and_a_patched_function_are_told(self) -> None:
-        """Whatever it was replaced by."""
+        """A warning is given, whatever the new value is."""
         with mock.patch.dict(SETTINGS, {"depth": 2}):
             self.assertEqual(1, len(self.warnings_of(lambda: SETTINGS)))
         with mock.patch.dict(globals(), {"read_retries": lambda: 9}):
@@ -490,7 +490,7 @@ class WhereverItIsDefinedTest(unittest.TestCase):
     expected = "the script runs\n" + "True True\n" * len(METHODS)
 
     def test_in_a_script_without_a_guard(self) -> None:
-        """The script's functions and classes arrive; the script does not run again."""
+        """The script's functions and classes are sent; the script does not run again."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "script.py")
             path.write_text(SCRIPT % METHODS)
@@ -498,12 +498,12 @@ class WhereverItIsDefinedTest(unittest.TestCase):
             self.assertEqual(self.expected, run_script("-O", str(path)))
 
     def test_in_a_command_and_from_standard_input(self) -> None:
-        """`python -c`, and what a REPL reads."""
+        """Functions of `python -c` and of standard input can be sent."""
         self.assertEqual(self.expected, run_script("-c", SCRIPT % METHODS))
         self.assertEqual(self.expected, run_script("-", input=SCRIPT % METHODS))
 
     def test_in_a_doctest(self) -> None:
-        """A function of an example arrives with the globals of the example."""
+        """A function of an example is sent with the globals of the example."""
         module = '''
             """
             >>> from itf.workers.base import WorkerContext
@@ -529,7 +529,7 @@ class WhereverItIsDefinedTest(unittest.TestCase):
             self.assertEqual("", run_script("-m", "doctest", str(path)))
 
     def test_in_a_script_of_tests(self) -> None:
-        """`self` of a TestCase that `__main__` defines arrives."""
+        """`self` of a TestCase that `__main__` defines can be sent."""
         script = f"""
             import unittest
             from itf import IntegrationTestCase

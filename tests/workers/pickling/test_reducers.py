@@ -1,4 +1,4 @@
-"""Objects of the kinds that `pickle` cannot send: sentinels, lazy imports, references."""
+"""Tests of types that `pickle` cannot send: sentinels, lazy imports, forward references."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SentinelTest(WorkerTestCase):
     """What is known by identity alone."""
 
     def test_the_markers_of_dataclasses(self) -> None:
-        """They are the same in a worker, and when they come home, whatever their types are."""
+        """The markers are identical in a worker and in its result."""
 
         def work(missing: Any, only: Any) -> Any:
             same = missing is dataclasses.MISSING and only is dataclasses.KW_ONLY
@@ -46,7 +46,7 @@ class SentinelTest(WorkerTestCase):
                 self.assertIs(dataclasses.KW_ONLY, only)
 
     def test_each_marker_is_known(self) -> None:
-        """The kinds of fields, too, which are private names of dataclasses."""
+        """The field kinds, private names of dataclasses, are markers too."""
         for name in ("MISSING", "KW_ONLY", "_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR"):
             with self.subTest(name):
                 reduce = reducers.reducer_of(getattr(dataclasses, name))
@@ -56,7 +56,7 @@ class SentinelTest(WorkerTestCase):
 
     @with_sentinels
     def test_one_that_can_be_imported(self) -> None:
-        """It is the same there and when it comes home."""
+        """A sentinel that can be imported is identical in the worker and in its result."""
 
         def work(passed: Any, default: Any = NOTHING) -> Any:
             return passed is NOTHING is default, passed
@@ -69,7 +69,7 @@ class SentinelTest(WorkerTestCase):
 
     @with_sentinels
     def test_a_local_one(self) -> None:
-        """It is one object in the worker, however often it was sent, with its name and module."""
+        """A local sentinel is one object in the worker, with its name and module."""
         local = make_sentinel("local")
 
         def work(passed: Any, default: Any = local) -> Any:
@@ -83,7 +83,7 @@ class SentinelTest(WorkerTestCase):
 
     @with_sentinels
     def test_a_local_one_does_not_come_home(self) -> None:
-        """Another one would not be the same; the reason says by which name it was looked for."""
+        """It cannot be a result, as a copy would not be identical; the error has its name."""
         local = make_sentinel("local")
         for method in METHODS:
             with self.subTest(method):
@@ -97,7 +97,7 @@ class SentinelTest(WorkerTestCase):
 
     @with_sentinels
     def test_one_of_a_script(self) -> None:
-        """It is the same when it comes home, for it has a name in ``__main__``."""
+        """A sentinel of ``__main__`` can be a result, because it has a name there."""
         script = """
             from itf import parallel_test_environment
 
@@ -116,7 +116,7 @@ class SentinelTest(WorkerTestCase):
         self.assertEqual("True True\n" * 3, run_script("-c", textwrap.dedent(script)))
 
     def test_a_reason_is_never_empty(self) -> None:
-        """An error without a text is named by its type."""
+        """An error without a message is described by its type."""
 
         class Wordless:
             def __reduce__(self) -> Any:
@@ -178,7 +178,7 @@ class LazyImportTest(WorkerTestCase):
 
     @with_lazy_imports
     def test_in_a_script(self) -> None:
-        """Modules, submodules and functions arrive; what cannot be imported is named."""
+        """Modules, submodules and functions are sent; a failing import is named."""
         printed = self.script(
             source=LAZY_SCRIPT.format(module=LAZY_MODULE),
             itf_lazy_helper="def double(number):\n    return 2 * number\n",
@@ -209,7 +209,7 @@ class LazyImportTest(WorkerTestCase):
 
     @with_lazy_imports
     def test_what_a_lazy_import_stands_for(self) -> None:
-        """The module itself, and the lazy import where there is no such module."""
+        """The result is the module, or the lazy import if the module does not exist."""
         space: dict[str, Any] = {"__name__": __name__}
         exec("lazy import colorsys\nlazy import itf_lazy_missing", space)
         colours, missing = space["colorsys"], space["itf_lazy_missing"]
@@ -251,7 +251,7 @@ class KindsTest(unittest.TestCase):
                 self.assertEqual(set(), vars(kind).keys() - known - shipping._MADE_BY_PYTHON)
 
     def test_forward_references(self) -> None:
-        """They have the attributes by which they are sent."""
+        """Forward references have the attributes that the reducer reads."""
         reduce = reducers.reducer_of(typing.ForwardRef("Name", module="os", is_class=True))
         assert reduce is not None
         function, args = reduce(typing.ForwardRef("Name", module="os", is_class=True))
