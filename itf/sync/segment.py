@@ -155,7 +155,7 @@ class SharedSegment:
     """
 
     def __init__(self) -> None:
-        self._open(AnonymousFile.create("itf-roster", _SIZE))
+        self._open(AnonymousFile.create("itf-members", _SIZE))
         self.longs(_FREE, 1)[0] = _START
 
     def _open(self, file: AnonymousFile) -> None:

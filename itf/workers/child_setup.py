@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from itf.descriptors import Descriptor
 from itf.workers.orphans import set_mark
-from itf.workers.parent_death import ParentDeathPipe, hold
+from itf.workers.parent_death import ParentDeathPipe, die_with_parent
 from itf.workers.stack_dump import StackFile
 
 __all__ = ["ChildSetup"]
@@ -27,7 +27,7 @@ class ChildSetup:
     """
 
     def __init__(self, parent_death_pipe: ParentDeathPipe, mark: int, stacks: StackFile) -> None:
-        self.line = parent_death_pipe.end
+        self.parent_pipe = parent_death_pipe.end
         self.mark = mark
         self.stacks = stacks
         self.environment: Mapping[str, str] | None = None
@@ -51,7 +51,7 @@ class ChildSetup:
 
     def begin(self) -> None:
         """Apply the set-up to this process, which is the worker."""
-        hold(self.line)
+        die_with_parent(self.parent_pipe)
         set_mark(self.mark)
         self.stacks.listen()
         if self.environment is not None:

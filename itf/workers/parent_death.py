@@ -18,7 +18,7 @@ from typing import Final
 
 from itf.descriptors import Descriptor
 
-__all__ = ["ParentDeathPipe", "hold"]
+__all__ = ["ParentDeathPipe", "die_with_parent"]
 
 __unittest = True
 
@@ -56,16 +56,16 @@ _held: list[int] = []
 _IS_LINUX: Final = sys.platform == "linux"
 
 
-def hold(end: Descriptor) -> None:
+def die_with_parent(end: Descriptor) -> None:
     """Make this process die when the process with the writing end dies."""
     if not _IS_LINUX:
         # Other kernels cannot send the signal, so a thread waits for the pipe's end.
         threading.Thread(target=_wait_for_end, args=(end.number,), daemon=True).start()
         return
-    _hold_on_linux(end.number)
+    _request_sigkill(end.number)
 
 
-def _hold_on_linux(number: int) -> None:
+def _request_sigkill(number: int) -> None:
     import fcntl
 
     # Opened again through /proc: the inherited open file is shared by all workers, and
@@ -98,7 +98,7 @@ def _after_fork() -> None:
     _held.clear()
     for number in inherited:
         with contextlib.suppress(OSError):
-            _hold_on_linux(number)
+            _request_sigkill(number)
             os.close(number)
 
 

@@ -44,7 +44,7 @@ class ResultChannel:
     """The file of one worker, shared by the worker and its parent."""
 
     def __init__(self) -> None:
-        self._file = anonymous_file("itf-mailbox")
+        self._file = anonymous_file("itf-results")
 
     def post(
         self, kind: str, about: dict[str, Any], dump: Callable[[io.BufferedIOBase], None]

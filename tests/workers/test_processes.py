@@ -381,7 +381,7 @@ class WithoutCareTest(unittest.TestCase):
             print("done")
         """
         self.assertEqual("done\n", run_script("-c", script))
-        self.assertFalse(list(pathlib.Path("/dev/shm").glob("itf-mailbox*")))
+        self.assertFalse(list(pathlib.Path("/dev/shm").glob("itf-results*")))
 
     def test_the_class_is_found_by_its_name(self) -> None:
         """spawn pickles a process object by the name of its class."""

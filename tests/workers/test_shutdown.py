@@ -273,7 +273,7 @@ class ParentKilledTest(unittest.TestCase):
         if pid == 0:
             os.close(writing)
             with mock.patch.object(parent_death, "_IS_LINUX", False):
-                parent_death.hold(parent_death.Descriptor(os.dup(reading)))
+                parent_death.die_with_parent(parent_death.Descriptor(os.dup(reading)))
             threading.Event().wait(DEADLINE)
             os._exit(0)
         os.close(reading)

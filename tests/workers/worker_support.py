@@ -114,7 +114,7 @@ def leftovers() -> dict[str, Any]:
         "temporary files": sorted(
             name
             for name in os.listdir(tempfile.gettempdir())
-            if name.startswith(("itf-mailbox", "itf-stacks"))
+            if name.startswith(("itf-results", "itf-stacks"))
         ),
     }
 
