@@ -109,7 +109,7 @@ class ImportsTest(unittest.TestCase):
 
         Imports inside functions and under TYPE_CHECKING count.
         """
-        for package in ("itf.event_loops", "itf.performance"):
+        for package in ("itf.event_loops", "itf.performance", "itf.sync"):
             imports = {
                 module: imports_of(tree_of(module)) & {*MODULES}
                 for module in MODULES

@@ -114,5 +114,5 @@ class Sequencer:
 
     def _timed_out(self, number: int, deadline: Deadline) -> WorkerTimeoutError:
         now, process, pid = self._record.read()
-        taken = "nobody has begun" if process == _NOBODY else f"pid {pid} is in"
+        taken = "no worker has begun" if process == _NOBODY else f"pid {pid} is in"
         return deadline.error(self._table, f"step {number} could not begin: {taken} step {now}")

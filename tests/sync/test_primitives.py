@@ -533,7 +533,7 @@ class SequenceTest(PrimitivesTestCase):
         """It says which step is next, and whether anybody is in it."""
         sequence = Sequencer(self.table, default_timeout=0.02)
         with self.assertRaisesRegex(
-            WorkerTimeoutError, "step 1 could not begin: nobody has begun step 0 within 0.02 s"
+            WorkerTimeoutError, "step 1 could not begin: no worker has begun step 0 within 0.02 s"
         ):
             sequence.step(1).__enter__()
 
