@@ -14,15 +14,15 @@ from unittest import mock
 
 from itf import descriptors
 from itf.descriptors import Descriptor, anonymous_file, handle_for_child, receive
-from itf.workers import arena
-from itf.workers.arena import AnonymousFile
+from itf.sync import segment
+from itf.sync.segment import AnonymousFile
 from tests.support import is_open
 from tests.workers.worker_support import run_script
 
 SCRIPT = """
 import os, sys
 from itf.descriptors import Descriptor
-from itf.workers.arena import AnonymousFile
+from itf.sync.segment import AnonymousFile
 kept = Descriptor(os.dup(1)), AnonymousFile(os.dup(1))
 sys.kept = kept
 print("end")
@@ -54,7 +54,7 @@ class DescriptorTest(unittest.TestCase):
 
     def test_deletion_without_module_globals(self) -> None:
         """The descriptor is closed even if all module globals are None (interpreter exit)."""
-        for module, kind in ((descriptors, Descriptor), (arena, AnonymousFile)):
+        for module, kind in ((descriptors, Descriptor), (segment, AnonymousFile)):
             with self.subTest(kind.__name__):
                 number = os.dup(0)
                 file = kind(number)

@@ -1,38 +1,24 @@
-"""Processes and threads that a test starts: their errors come home, and they always end."""
+"""Worker processes and threads: the test gets their results and errors, and they always end."""
 
-# worker.py        what processes and threads have in common: result, exception, deadlines
-# processes.py     worker processes
-# threads.py       worker threads
-# home.py          what one environment gives to all of its workers
-# launching.py     fork, forkserver, spawn; which of them `auto` is
-# seedbed.py       what a forkserver has imported already
-# bootstrap.py     the first thing that happens in a worker process
-# shipping.py      functions and what they capture, sent by value ...
-# captured.py      ... which globals those are, and which have changed since import
-# rebuilding.py    ... made anew in the new process
-# blame.py         ... or refused, by name and with advice
-# mailbox.py       how a last word comes home
-# failure.py       what a failure looks like, on its way home and there
-# stacks.py        what a process says of its threads when it is asked
-# asking.py        ... how it is asked, also where it is stuck in C
-# tasks.py         ... and what the kernel knows of its threads
-# describing.py    the text for whoever waits in vain
-# lifeline.py      workers go when their parent goes
-# descendants.py   all that workers leave behind
-# stopping.py      how all of them end
+# worker.py              base class of processes and threads: result, exception, deadlines
+# processes.py           worker processes
+# threads.py             worker threads
+# base.py                the state that all workers of one environment share
 #
-# What they share, and what survives the death of any of them:
+# start_methods.py       fork, forkserver, spawn, and the choice of "auto"
+# forking.py             a fork that never leaves an unknown child
+# forkserver_preload.py  the modules that the fork server has imported
+# child_setup.py         set-up of a worker process before any code of the user
+# pickling/              pickling of functions and classes by value
 #
-# arena.py         the one piece of memory that all of it lies in
-# roster.py        who takes part, and who of them is alive
-# waits.py         deadlines of waits, and the error when one expires
-# deadlock.py      which threads hold and await which locks, and deadlocks
-# semaphores.py    multiprocessing's own semaphore, in that memory
-# cell.py  bell.py a record changed as one; a wake-up that cannot be lost
-# messages.py      how an object becomes bytes
-# lock.py          the lock
-# lock_entries.py  which threads may hold a lock
-# lock_recovery.py how a lock is taken over from a dead process
-# private.py       the private names of the standard library
-# shared_*.py      queue, event, barrier, semaphore, counter, memory
-# sequence.py      steps in order
+# result_channel.py      the file through which a result or error reaches the parent
+# failure.py             posting results and errors, and restoring them in the parent
+#
+# stack_request.py       requesting the stacks of another process
+# stack_dump.py          answering such a request, and the stacks of this process
+# kernel_threads.py      the threads of a process as /proc shows them
+# hang_report.py         the text about all workers in the message of a timeout
+#
+# parent_death.py        the pipe that kills workers when their parent dies
+# orphans.py             processes that workers left behind
+# shutdown.py            the end of all workers

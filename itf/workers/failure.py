@@ -1,4 +1,4 @@
-"""What a worker's failure looks like, on its way home and there."""
+"""Transfer of a worker's result or error: posting it in the worker, restoring it in the parent."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from itf.exception_notes import add_note, get_notes
 from itf.exceptions import WorkerDiedError, WorkerError
 from itf.safe_repr import safe_str
 from itf.tracebacks import code_location, module_of, strip_own_frames, traceback_frames
-from itf.workers.blame import Place, find_culprit, place_of_function
-from itf.workers.mailbox import Mailbox, Word
-from itf.workers.shipping import HomePickler, pickling_error
+from itf.workers.pickling.diagnosis import Place, find_unpicklable, place_of_function
+from itf.workers.pickling.pickler import ResultPickler, pickling_error
+from itf.workers.result_channel import Outcome, ResultChannel
 
 __all__ = [
     "RemoteWorkerError",
@@ -33,51 +33,51 @@ __all__ = [
 __unittest = True
 
 
-# Where an object was in the memory of its process is no part of what it says.
+# Addresses in messages, which are ignored when two messages are compared.
 _ADDRESS: Final = re.compile("0x[0-9a-fA-F]+")
 
 
 class RemoteWorkerError(WorkerError):
-    """The traceback of an error in another process, as text; the cause of that error here."""
+    """The text of a traceback from another process; set as the cause of the error."""
 
     def __str__(self) -> str:
         return f"\n{super().__str__()}"
 
 
 def module_of_error(error: BaseException) -> str:
-    """Return the module of the user's that an error came out of, the worker's own function."""
+    """Return the module of the outermost function of the user in an error's traceback."""
     frames = traceback_frames(error)
     return module_of(frames[-1][0]) if frames else "<unknown>"
 
 
-def post_result(mailbox: Mailbox, worker: str, target: object, value: object) -> None:
-    """Send what a worker returned home.
+def post_result(channel: ResultChannel, worker: str, target: object, value: object) -> None:
+    """Post the value that a worker's target returned.
 
     Raises:
-        WorkerPicklingError: It cannot be sent; nothing was.
+        WorkerPicklingError: The value cannot be pickled; nothing was posted.
     """
     about = {"time": time.monotonic()}
     try:
-        mailbox.post("result", about, lambda file: HomePickler(file).dump(value))
+        channel.post("result", about, lambda file: ResultPickler(file).dump(value))
     except Exception as error:
         place = Place("result", value, f"returned by {place_of_function(target)}")
-        check: Callable[[Any], Exception | None] = lambda part: pickling_error(part, HomePickler)  # noqa: E731
-        raise find_culprit(worker, [place], error, check, "home") from error
+        check: Callable[[Any], Exception | None] = lambda part: pickling_error(part, ResultPickler)  # noqa: E731
+        raise find_unpicklable(worker, [place], error, check, "to the parent process") from error
 
 
-def post_exit(mailbox: Mailbox, error: SystemExit) -> None:
-    """Tell that a worker left by `sys.exit`."""
+def post_exit(channel: ResultChannel, error: SystemExit) -> None:
+    """Post that a worker ended with `sys.exit`."""
     frames = traceback_frames(error)
     about = {
         "time": time.monotonic(),
         "code": error.code if isinstance(error.code, int | str | None) else str(error.code),
         "site": code_location(frames[0][0]) if frames else "",
     }
-    mailbox.post("exit", about, _nothing)
+    channel.post("exit", about, _nothing)
 
 
-def post_failure(mailbox: Mailbox, error: BaseException) -> None:
-    """Send the error that ended a worker home."""
+def post_failure(channel: ResultChannel, error: BaseException) -> None:
+    """Post the error that ended a worker."""
     frames = traceback_frames(error)
     about: dict[str, Any] = {
         "time": time.monotonic(),
@@ -89,9 +89,9 @@ def post_failure(mailbox: Mailbox, error: BaseException) -> None:
     about["description"] = _description(error)
     about["notes"] = get_notes(error)
     try:
-        mailbox.post("failure", about, lambda file: HomePickler(file).dump(error))
+        channel.post("failure", about, lambda file: ResultPickler(file).dump(error))
     except Exception:  # noqa: BLE001 - a user's exception class may fail in any way
-        mailbox.post("failure", about, _nothing)
+        channel.post("failure", about, _nothing)
 
 
 def _description(error: BaseException) -> str:
@@ -99,52 +99,53 @@ def _description(error: BaseException) -> str:
 
 
 def _nothing(_: io.BufferedIOBase) -> None:
-    """Write no value."""
+    """Write no value, for an outcome without one."""
 
 
-def failure_of(word: Word, worker: str, pid: int | None) -> BaseException:
-    """Return the error as the other process raised it, as far as it can be brought back.
+def failure_of(outcome: Outcome, worker: str, pid: int | None) -> BaseException:
+    """Return the error that a worker has posted.
 
     Returns:
-        The error itself with the remote traceback as its cause; one that
-        cannot be brought back, as a `WorkerError` with its type, message and text.
+        The unpickled error with the remote traceback as its cause.  If the error cannot
+        be unpickled, a `WorkerError` with its type and message in its place.
     """
-    description = word.about["description"]
+    description = outcome.about["description"]
     error: BaseException
     try:
-        loaded = word.load()
+        loaded = outcome.load()
     except Exception:  # noqa: BLE001 - a user's exception class may fail in any way
         loaded = None
     if isinstance(loaded, KeyboardInterrupt | SystemExit | GeneratorExit):
-        # Raised as they are, they would end the test run.
+        # These errors would end the test run if they were raised in the test.
         error = WorkerDiedError(f"worker {worker!r} (pid {pid}) was ended by {description}", worker)
     elif isinstance(loaded, BaseException) and _says(loaded, description):
         error = loaded
     else:
         error = WorkerError(f"worker {worker!r} raised {description}", worker)
-    # At the end of the chain: what the error was raised from has come along.
-    _origin(error).__cause__ = RemoteWorkerError(word.about["text"].rstrip(), worker)
+    # At the end of the chain of causes, because the error's own causes were sent too.
+    _origin(error).__cause__ = RemoteWorkerError(outcome.about["text"].rstrip(), worker)
     if error is not loaded:
-        for note in word.about["notes"]:
+        for note in outcome.about["notes"]:
             add_note(error, note)
-    add_note(error, f"in worker {worker!r} (pid {pid}), raised in {word.about['module']}")
+    add_note(error, f"in worker {worker!r} (pid {pid}), raised in {outcome.about['module']}")
     return error
 
 
 def _says(error: BaseException, description: str) -> bool:
-    """Say whether an error that was unpickled says what it said when it was raised.
+    """Return whether an unpickled error has the message that it had in the worker.
 
-    One whose ``__init__`` makes its message of its arguments may not.
+    The message may differ if the ``__init__`` of the class makes it from its arguments.
     """
     said = _description(error)
-    # Counted, for a set may be shown in another order in another process.
+    # Compared as a multiset of characters, because the repr of a set may have another
+    # order in another process.
     return said == description or Counter(_ADDRESS.sub("", said)) == Counter(
         _ADDRESS.sub("", description)
     )
 
 
 def _origin(error: BaseException) -> BaseException:
-    """Return the first of the causes of an error, the error itself if it has none."""
+    """Return the last error in the chain of causes; the error itself if it has no cause."""
     seen = {id(error)}
     while error.__cause__ is not None and id(error.__cause__) not in seen:
         error = error.__cause__
@@ -153,13 +154,13 @@ def _origin(error: BaseException) -> BaseException:
 
 
 def death(worker: str, pid: int | None, code: int, when: str = "") -> WorkerDiedError:
-    """Return the error that tells how a process ended that had not much to say.
+    """Return the error for a worker process that ended without posting a result or error.
 
     Args:
-        worker: Its name.
+        worker: Name of the worker.
         pid: Its process id.
         code: Its exit code, negative for a signal.
-        when: What is known of the moment, to go at the end.
+        when: Text to append to the message.
     """
     name = signal_name(-code) if code < 0 else None
     how = f"was killed by {name}" if name else f"ended with exit code {code}"

@@ -1,9 +1,9 @@
-"""A fork after which either the caller knows the child, or there is none.
+"""A fork that never leaves an unknown child process.
 
-Since Python 3.15 `os.fork` beside other threads raises its DeprecationWarning,
-where warnings are errors, in the parent, and the child exists already.  The
-child runs on, and nobody knows its process id.  Up to Python 3.14 that warning
-is lost.  An exception of a signal handler may come at the same place.
+In a process with several threads, `os.fork` gives a DeprecationWarning.  If warnings
+are errors, Python 3.15 raises it in the parent after the child was made.  The child
+then runs on, and its process id is unknown.  (Python up to 3.14 ignores the error.)
+An exception of a signal handler may be raised at the same place.
 """
 
 from __future__ import annotations
@@ -26,21 +26,20 @@ __unittest = True
 
 _BETWEEN: Final = ("itf", "multiprocessing")
 
-# Seconds to wait until the child has told its process id, which it does first.
+# Seconds to wait for the process id, which the child writes before anything else.
 _PATIENCE: Final = 10.0
 
 _PID_SIZE: Final = 8
 
 
 def fork() -> int:
-    """Fork as `os.fork` does; beside threads that is a warning at most, never an error.
+    """Fork as `os.fork` does; the warning about other threads never becomes an error.
 
-    Where the warning is an error, it is shown as a warning, for the process
-    that it warns of has been forked.
+    If warnings are errors, the warning is shown instead, because the child exists.
 
     Raises:
-        OSError: The system refuses.
-        BaseException: What a signal handler or an audit hook raised; there is no child then.
+        OSError: The system cannot fork.
+        BaseException: Raised by a signal handler or an audit hook; the child was killed.
     """
     reading, writing = os.pipe()
     try:
@@ -59,7 +58,8 @@ def fork() -> int:
                 _end(child)
             raise
         if pid == 0:
-            # This process still has the other end: the parent may have closed its own.
+            # The write succeeds if the parent has closed its reading end: this process has
+            # a copy of it.
             os.write(writing, os.getpid().to_bytes(_PID_SIZE, "little"))
         return pid
     finally:
@@ -69,7 +69,7 @@ def fork() -> int:
 
 
 def _pid_from(reading: int) -> int:
-    """Return the process id that a child has told, 0 if there is no child."""
+    """Return the process id that a child has written; 0 if there is no child."""
     if not wait([reading], _PATIENCE):
         return 0
     return int.from_bytes(os.read(reading, _PID_SIZE), "little")
@@ -82,7 +82,7 @@ def _end(pid: int) -> None:
 
 
 def _show(warning: Warning) -> None:
-    """Show a warning, at the line of the user's that started the process."""
+    """Show a warning, at the user's line that has started the process."""
     frame = user_frame()
     while frame.f_back is not None and module_of(frame).partition(".")[0] in _BETWEEN:
         frame = frame.f_back
@@ -90,24 +90,29 @@ def _show(warning: Warning) -> None:
 
 
 def launch(popen: Any, process: Any) -> None:
-    """Fork a process for a process object, as `multiprocessing` does, by the `fork` of this module.
+    """Start a process object as `multiprocessing` does, but with `fork` of this module.
 
     Raises:
-        BaseException: What `fork` raises; no descriptor is left open then.
+        BaseException: Raised by `fork`; no descriptor is left open then.
     """
-    stand_in = _OsThatForks()
+    stand_in = _ForkingOs()
     try:
         _launch_with(stand_in)(popen, process)
     except BaseException:
         if not stand_in.has_forked:
-            # multiprocessing leaves them open.
+            # `multiprocessing` does not close its pipes after an error.
             for number in stand_in.pipes:
                 os.close(number)
         raise
 
 
-class _OsThatForks:
-    """The module `os`, with the `fork` of this module."""
+class _ForkingOs:
+    """A replacement for the module `os`, with `fork` of this module.
+
+    Attributes:
+        pipes: Both descriptors of each pipe that was made.
+        has_forked: Whether `fork` has succeeded.
+    """
 
     def __init__(self) -> None:
         self.pipes: list[int] = []
@@ -117,27 +122,28 @@ class _OsThatForks:
         return getattr(os, name)
 
     def pipe(self) -> tuple[int, int]:
-        """Make a pipe, and remember it."""
+        """Return a new pipe, and record its descriptors."""
         ends = os.pipe()
         self.pipes += ends
         return ends
 
     def fork(self) -> int:
-        """Fork, and remember it."""
+        """Fork, and record that."""
         pid = fork()
         self.has_forked = True
         return pid
 
 
-def _launch_with(stand_in: _OsThatForks) -> Callable[[Any, Any], None]:
+def _launch_with(stand_in: _ForkingOs) -> Callable[[Any, Any], None]:
     """Return multiprocessing's function that forks a process, with another object as its `os`.
 
-    What stands around the fork is another thing in each version of Python.
+    The function is not copied into this module, because it differs between the versions
+    of Python.
     """
     original: Any = popen_fork.Popen._launch  # type: ignore[attr-defined]  # not in the stubs
     if not isinstance(original, types.FunctionType) or "fork" not in original.__code__.co_names:
-        launch_as_ever: Callable[[Any, Any], None] = original
-        return launch_as_ever
+        unchanged: Callable[[Any, Any], None] = original
+        return unchanged
     return types.FunctionType(
         original.__code__,
         {**vars(popen_fork), "os": stand_in},

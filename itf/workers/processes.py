@@ -1,4 +1,4 @@
-"""Worker processes: `multiprocessing` processes whose results and errors come home."""
+"""Worker processes: `multiprocessing` processes that send their result or error to the test."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any, Final, cast
 
 from itf.exceptions import WorkerError, WorkerPicklingError
 from itf.safe_repr import safe_str
-from itf.workers.asking import ANSWER
-from itf.workers.bootstrap import Birth
+from itf.workers.base import WorkerContext
+from itf.workers.child_setup import ChildSetup
 from itf.workers.failure import death, failure_of, post_exit, post_failure, post_result
-from itf.workers.home import Home
-from itf.workers.launching import POPENS, choose_start_method
-from itf.workers.mailbox import Mailbox, Word
-from itf.workers.shipping import pack, unpack
+from itf.workers.pickling.pickler import pack, unpack
+from itf.workers.result_channel import Outcome, ResultChannel
+from itf.workers.stack_request import ANSWER
+from itf.workers.start_methods import POPENS, choose_start_method
 from itf.workers.worker import DEFAULT, Default, Ending, Worker, check_call
 
 __all__ = ["WorkerProcess", "new_process", "process_class"]
@@ -31,11 +31,11 @@ __unittest = True
 
 @contextlib.contextmanager
 def _children_allowed() -> Generator[None]:
-    """Let a daemonic process have children, which multiprocessing refuses.
+    """Allow a daemonic process to start children during the ``with``.
 
-    It would leave them behind when it is ended; a worker's environment does
-    not.  Runners that put tests into the processes of a `multiprocessing.Pool`
-    (unittest-parallel) make every test daemonic.
+    `multiprocessing` refuses that, because a daemonic process would leave its children
+    running.  An itf environment ends its workers itself.  Runners that use a
+    `multiprocessing.Pool`, such as unittest-parallel, run tests in daemonic processes.
     """
     current = current_process()
     daemon = current.daemon
@@ -49,23 +49,23 @@ def _children_allowed() -> Generator[None]:
 
 
 class WorkerProcess(Worker, BaseProcess):
-    """A `multiprocessing` process that sends home what it returned or raised.
+    """A `multiprocessing` process that sends its result or error to the test's process.
 
-    Made by an environment; the classes below bind it to a start method.  Once
-    the environment is closed, its ``pid``, ``exitcode`` and result stay readable.
+    An environment makes it.  Each start method has a subclass, see `process_class`.
+    ``pid``, ``exitcode`` and the result stay readable after the environment is closed.
     """
 
-    home: Home
-    # Of BaseProcess, which has no types for them.
+    worker_context: WorkerContext
+    # Attributes of BaseProcess, declared here because its stubs do not have them.
     _closed: bool
     _start_method: str
-    _mailbox: Mailbox
-    _birth: Birth | None = None
+    _channel: ResultChannel
+    _child_setup: ChildSetup | None = None
     _packed: bytes | None = None
     _ending: Ending | None = None
     _asked_to_end: float | None = None
     _is_automatic = False
-    # The pid and the exit code, kept when the process object is closed.
+    # The pid and the exit code, after the process object was closed.
     _closed_as: tuple[int, int] | None = None
 
     def start(self) -> None:
@@ -73,60 +73,62 @@ class WorkerProcess(Worker, BaseProcess):
 
         Raises:
             WorkerError: It was started before, or its environment is closed.
-            WorkerPicklingError: The target or what it captures cannot be sent
-                to a new process.
+            WorkerPicklingError: The target, or a value that it captures, cannot be
+                sent to a new process.
         """
         self._itf_require_startable()
         if self._is_automatic and choose_start_method() != self._start_method:
-            # A thread came or went since the worker was made.
+            # A thread was started or has ended since the worker was made, so that "auto"
+            # now chooses another start method.
             self.__class__ = process_class(choose_start_method())
-        birth = self.home.birth()
-        self._mailbox = Mailbox()
+        child_setup = self.worker_context.child_setup()
+        self._channel = ResultChannel()
         if self._start_method == "forkserver":
-            birth.bring_surroundings()
-        self._birth = birth
+            child_setup.copy_environment()
+        self._child_setup = child_setup
         try:
             with _children_allowed():
                 super().start()
         except BaseException:
-            self._birth = None
-            self._mailbox.close()
-            birth.stacks.close()
+            self._child_setup = None
+            self._channel.close()
+            child_setup.stacks.close()
             raise
         finally:
-            birth.close_copies()
+            child_setup.close_copies()
 
     def run(self) -> None:
-        """Call the target in the new process, and send home how that ends."""
-        birth = self._birth
-        if birth is None:
+        """Call the target in the new process, and post its result or error."""
+        child_setup = self._child_setup
+        if child_setup is None:
             raise WorkerError(f"worker {self.name!r}: call start(), not run()", self.name)
-        birth.begin()
+        child_setup.begin()
         try:
             parts = self._parts() if self._packed is None else unpack(self._packed)
             self._packed = None
             for hook in parts["hooks"]:
                 hook()
             value = parts["target"](*parts["args"], **parts["kwargs"])
-            post_result(self._mailbox, self.name, parts["target"], value)
+            post_result(self._channel, self.name, parts["target"], value)
         except SystemExit as error:
-            post_exit(self._mailbox, error)
+            post_exit(self._channel, error)
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes home
-            post_failure(self._mailbox, error)
-            # Not printed here as well: who gets the error at home tells of it.
+        except BaseException as error:  # noqa: BLE001 - any error is sent to the test
+            post_failure(self._channel, error)
+            # `sys.exit` instead of `raise`, so that this process prints no traceback: the
+            # test's process reports the error.
             sys.exit(1)
 
     def join(self, timeout: float | Default | None = DEFAULT) -> None:
-        """Wait for the end.
+        """Wait until the process has ended.
 
         Args:
-            timeout: Seconds, after which it returns all the same, as in
-                `multiprocessing`; None is for ever.
+            timeout: Seconds, after which this method returns in any case, as in
+                `multiprocessing`; None waits forever.
 
         Raises:
-            WorkerError: It was not started.
-            WorkerTimeoutError: No timeout was given, and the default ran out.
+            WorkerError: The process was not started.
+            WorkerTimeoutError: No timeout was given, and the default timeout has passed.
         """
         self._itf_require_started("join()")
         seconds = self._itf_seconds(timeout)
@@ -134,21 +136,21 @@ class WorkerProcess(Worker, BaseProcess):
             raise self._itf_timeout(seconds, "join()")
 
     def terminate(self) -> None:
-        """Ask the process to end, with SIGTERM; how it ends is then no failure."""
+        """Send SIGTERM to the process; the way in which it then ends is no failure."""
         self._itf_require_started("terminate()")
         self._ask_to_end()
         if self.is_alive():
             super().terminate()
 
     def kill(self) -> None:
-        """End the process, with SIGKILL; that is then no failure."""
+        """Kill the process with SIGKILL; this does not count as its failure."""
         self._itf_require_started("kill()")
         self._ask_to_end()
         if self.is_alive():
             super().kill()
 
     def interrupt(self) -> None:
-        """Ask the process to end, with SIGINT, as Ctrl-C does; how it ends is then no failure."""
+        """Send SIGINT, as Ctrl-C does; the way in which the process then ends is no failure."""
         self._itf_require_started("interrupt()")
         self._ask_to_end()
         pid = self.pid
@@ -156,24 +158,24 @@ class WorkerProcess(Worker, BaseProcess):
             os.kill(pid, signal.SIGINT)
 
     def pause(self) -> None:
-        """Stop the process where it is, until `resume`."""
+        """Stop the process with SIGSTOP, until `resume`."""
         self._signal("pause()", signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a paused process go on."""
+        """Continue a paused process."""
         self._signal("resume()", signal.SIGCONT)
 
     @property
     def exitcode(self) -> int | None:
-        """How it ended, None if it has not; who reads it has looked at its failure."""
+        """The exit code; None before the end.  Reading it counts as retrieving the error."""
         code = self._code()
         if code is not None:
-            self._itf_looked_at = True
+            self._itf_is_retrieved = True
         return code
 
     @property
     def ident(self) -> int | None:
-        """The process id, None before the start."""
+        """The process id; None before the start."""
         if self._closed_as is not None:
             return self._closed_as[0]
         return None if self._closed else super().ident
@@ -181,14 +183,14 @@ class WorkerProcess(Worker, BaseProcess):
     pid = ident
 
     def is_alive(self) -> bool:
-        """Say whether it was started and has not ended."""
+        """Return whether the process was started and has not ended."""
         return not self._closed and super().is_alive()
 
     def close(self) -> None:
-        """Give back what the process object holds; it has ended, or never began.
+        """Release the resources of the process object.
 
         Raises:
-            ValueError: It is still running.
+            ValueError: The process is still running.
         """
         if self._closed:
             return
@@ -198,30 +200,31 @@ class WorkerProcess(Worker, BaseProcess):
         super().close()
         if pid is not None and code is not None:
             self._closed_as = (pid, code)
-        if self._birth is not None:
-            self._birth.stacks.close()
-            self._mailbox.close()
+        if self._child_setup is not None:
+            self._child_setup.stacks.close()
+            self._channel.close()
 
     def stacks(self, seconds: float = ANSWER) -> str:
-        """Return the Python stacks of its threads, empty if it cannot tell them now.
+        """Return the Python stacks of the process's threads; empty if it does not answer.
 
         Args:
-            seconds: How long it may take to answer.
+            seconds: Longest time to wait for the answer.
         """
-        if self._birth is None or self.pid is None or not self.is_alive():
+        if self._child_setup is None or self.pid is None or not self.is_alive():
             return ""
-        return self._birth.stacks.ask(self.pid, seconds)
+        return self._child_setup.stacks.ask(self.pid, seconds)
 
     @property
     def has_begun(self) -> bool:
-        """Whether the new process has come as far as to run code of this class."""
-        return self._birth is not None and self._birth.stacks.is_ready
+        """Whether the new process has begun to execute `run`."""
+        return self._child_setup is not None and self._child_setup.stacks.is_ready
 
     def _parts(self) -> dict[str, Any]:
         mine = cast(Any, self)
         return {
-            # First, for the faults of the test are put in while this is loaded.
-            "hooks": list(self.home.hooks),
+            # First in the pickle: unpickling the hooks installs the fault plans of the
+            # test, before the target is unpickled.
+            "hooks": list(self.worker_context.hooks),
             "target": mine._target,
             "args": mine._args,
             "kwargs": mine._kwargs,
@@ -235,7 +238,7 @@ class WorkerProcess(Worker, BaseProcess):
                 self.name,
                 self.name,
             )
-        state = self.__dict__ | {"_packed": pack(self.name, self._parts()), "home": None}
+        state = self.__dict__ | {"_packed": pack(self.name, self._parts()), "worker_context": None}
         for name in ("_target", "_args", "_kwargs"):
             del state[name]
         return state
@@ -273,36 +276,36 @@ class WorkerProcess(Worker, BaseProcess):
         return self._ending
 
     def _read_ending(self, code: int) -> Ending:
-        word = self._mailbox.read()
+        outcome = self._channel.read()
         asked = self._asked_to_end
-        if word is None:
-            return self._ending_without_word(code)
-        if word.kind == "failure":
-            failure = failure_of(word, self.name, self.pid)
-            # What it raised after it was asked to end is how it ended.
-            own = asked is None or word.about["time"] < asked
-            return Ending(None, failure, own, word.about["module"], word.about["operation"])
-        if word.kind == "exit":
-            if word.about["code"] in (None, 0):
+        if outcome is None:
+            return self._ending_without_outcome(code)
+        if outcome.kind == "failure":
+            failure = failure_of(outcome, self.name, self.pid)
+            # An error raised after the test has asked the worker to end is no failure.
+            own = asked is None or outcome.about["time"] < asked
+            return Ending(None, failure, own, outcome.about["module"], outcome.about["operation"])
+        if outcome.kind == "exit":
+            if outcome.about["code"] in (None, 0):
                 return Ending()
-            where = f": it called sys.exit({word.about['code']!r}) at {word.about['site']}"
+            where = f": it called sys.exit({outcome.about['code']!r}) at {outcome.about['site']}"
             return Ending(None, death(self.name, self.pid, code, where), asked is None)
         if code != 0 and asked is None and not self._is_status_taken():
             return Ending(None, death(self.name, self.pid, code, " after it had returned"), True)
-        return self._ending_with_result(word)
+        return self._ending_with_result(outcome)
 
-    def _ending_without_word(self, code: int) -> Ending:
+    def _ending_without_outcome(self, code: int) -> Ending:
         when = ""
         as_asked = self._asked_to_end is not None and code < 0
         if as_asked:
             when = ", as the test asked"
         elif self._is_status_taken():
-            when = ", or otherwise: somebody else in this process has waited for it"
+            when = ", or in another way: other code in this process has taken its exit status"
         return Ending(None, death(self.name, self.pid, code, when), not as_asked)
 
-    def _ending_with_result(self, word: Word) -> Ending:
+    def _ending_with_result(self, outcome: Outcome) -> Ending:
         try:
-            return Ending(word.load())
+            return Ending(outcome.load())
         except Exception as error:  # noqa: BLE001 - a user's class may fail in any way
             failure = WorkerError(
                 f"the result of worker {self.name!r} (pid {self.pid}) cannot be read: "
@@ -320,7 +323,7 @@ _CLASSES: Final[dict[str, type[WorkerProcess]]] = {}
 
 
 def _bind(method: str) -> None:
-    """Make the class of worker processes for a start method."""
+    """Create the class of worker processes for a start method."""
     context = cast(Any, multiprocessing.get_context(method))
     popen = POPENS.get(method)
     attributes: dict[str, Any] = {
@@ -329,7 +332,8 @@ def _bind(method: str) -> None:
     }
     if popen is not None:
         attributes["_Popen"] = staticmethod(popen)
-    # A global of this module, for spawn sends a process object by its class's name.
+    # The class becomes a global of this module, because spawn pickles a process object
+    # by the name of its class.
     bound = type(f"{method.title()}WorkerProcess", (WorkerProcess, context.Process), attributes)
     _CLASSES[method] = globals()[bound.__name__] = bound
 
@@ -344,7 +348,7 @@ def process_class(method: str) -> type[WorkerProcess]:
 
 
 def new_process(
-    home: Home,
+    worker_context: WorkerContext,
     target: Callable[..., object],
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -355,8 +359,8 @@ def new_process(
     """Make a worker process; ``start()`` starts it.
 
     Args:
-        home: Where it belongs.
-        target: What to call: any function.
+        worker_context: The context that the worker is added to.
+        target: The function to call; it may be a local function.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
         name: The worker's name.
@@ -370,7 +374,7 @@ def new_process(
     check_call(name, target, args, kwargs)
     cls = process_class(choose_start_method(start_method))
     worker = cls(target=target, args=tuple(args), kwargs=dict(kwargs), name=name)
-    worker.home = home
+    worker.worker_context = worker_context
     worker._is_automatic = start_method == "auto"
-    home.workers.append(worker)
+    worker_context.workers.append(worker)
     return worker

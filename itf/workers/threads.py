@@ -1,4 +1,4 @@
-"""Worker threads: `threading` threads whose results and errors come home."""
+"""Worker threads: `threading` threads that keep their result or error for the test."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, cast
 from itf.exception_notes import add_note
 from itf.exceptions import WorkerError
 from itf.tracebacks import thread_location
+from itf.workers.base import WorkerContext
 from itf.workers.failure import module_of_error
-from itf.workers.home import Home
 from itf.workers.worker import DEFAULT, Default, Ending, Worker, check_call
 
 __all__ = ["WorkerThread", "new_thread"]
@@ -19,9 +19,9 @@ __unittest = True
 
 
 class WorkerThread(Worker, threading.Thread):
-    """A thread that keeps what it returned or raised; made by an environment."""
+    """A thread that keeps its result or error; made by an environment."""
 
-    home: Home
+    worker_context: WorkerContext
     _itf_end: Ending | None = None
 
     def start(self) -> None:
@@ -39,32 +39,33 @@ class WorkerThread(Worker, threading.Thread):
         try:
             value = mine._target(*mine._args, **mine._kwargs)
         except SystemExit as error:
-            # As in a process: leaving without a code is no failure.
+            # As in a worker process, `sys.exit` without a code is no failure.
             failure = WorkerError(
                 f"worker {self.name!r} called sys.exit({error.code!r})", self.name
             )
             failed = error.code not in (None, 0)
             self._itf_end = Ending(None, failure, True) if failed else Ending()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it goes home
+        except BaseException as error:  # noqa: BLE001 - any error is kept for the test
             module = module_of_error(error)
             add_note(error, f"in worker {self.name!r} (a thread), raised in {module}")
             self._itf_end = Ending(None, error, True, module)
         else:
             self._itf_end = Ending(value)
         finally:
-            # As threading does: the target may refer to this thread.
+            # As `threading.Thread.run` does: the target may refer to this thread, and the
+            # cycle would keep both alive.
             del mine._target, mine._args, mine._kwargs
 
     def join(self, timeout: float | Default | None = DEFAULT) -> None:
-        """Wait for the end.
+        """Wait until the thread has ended.
 
         Args:
-            timeout: Seconds, after which it returns all the same, as in
-                `threading`; None is for ever.
+            timeout: Seconds, after which this method returns in any case, as in
+                `threading`; None waits forever.
 
         Raises:
-            WorkerError: It was not started.
-            WorkerTimeoutError: No timeout was given, and the default ran out.
+            WorkerError: The thread was not started.
+            WorkerTimeoutError: No timeout was given, and the default timeout has passed.
         """
         self._itf_require_started("join()")
         seconds = self._itf_seconds(timeout)
@@ -72,7 +73,7 @@ class WorkerThread(Worker, threading.Thread):
             raise self._itf_timeout(seconds, "join()")
 
     def where(self) -> str:
-        """Say where it is now."""
+        """Return the line of code that the thread executes now, as text."""
         return thread_location(self)
 
     def _itf_was_started(self) -> bool:
@@ -90,7 +91,7 @@ class WorkerThread(Worker, threading.Thread):
 
 
 def new_thread(
-    home: Home,
+    worker_context: WorkerContext,
     target: Callable[..., object],
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
@@ -100,8 +101,8 @@ def new_thread(
     """Make a worker thread; ``start()`` starts it.
 
     Args:
-        home: Where it belongs.
-        target: What to call.
+        worker_context: The context that the worker is added to.
+        target: The function to call.
         args: Its positional arguments.
         kwargs: Its keyword arguments.
         name: The worker's name.
@@ -111,11 +112,11 @@ def new_thread(
     """
     kwargs = {} if kwargs is None else kwargs
     check_call(name, target, args, kwargs)
-    # A thread that never ends is an error of the test; it must not also keep
-    # the interpreter from ending.
+    # A daemon thread: one that never ends is reported as an error of the test, and must
+    # not also prevent the interpreter from ending.
     worker = WorkerThread(
         target=target, args=tuple(args), kwargs=dict(kwargs), name=name, daemon=True
     )
-    worker.home = home
-    home.workers.append(worker)
+    worker.worker_context = worker_context
+    worker_context.workers.append(worker)
     return worker

@@ -1,4 +1,4 @@
-"""What a worker is, process or thread: how it ends is known, and waiting for that has an end."""
+"""Base class of worker processes and worker threads: results, exceptions, deadlines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from itf.exceptions import WorkerError, WorkerTimeoutError
 from itf.safe_repr import safe_repr
 from itf.signatures import signature_of
-from itf.workers.home import Home
+from itf.workers.base import WorkerContext
 
 __all__ = ["DEFAULT", "Default", "Ending", "Worker", "check_call"]
 
@@ -23,18 +23,19 @@ class Default:
 
 
 DEFAULT: Final = Default()
-"""A timeout that was not given: the environment's ``default_timeout``, 60 s unless set."""
+"""Stands for a timeout that was not given: the environment's ``default_timeout`` is used."""
 
 
 class Ending(NamedTuple):
     """How a worker ended.
 
     Attributes:
-        value: What its target returned.
-        error: What is raised instead; None if it returned.
-        is_failure: Whether the error is the worker's fault, and not what the test asked for.
-        module: The module of the user's that the error came out of; empty if unknown.
-        operation: The function that raised it; empty if unknown.
+        value: Return value of the target.
+        error: Exception to raise instead; None if the target returned.
+        is_failure: Whether the error counts as a failure of the worker; False, for
+            example, if the test has killed the worker.
+        module: Module of the user's code that raised the error; empty if unknown.
+        operation: Function that raised the error; empty if unknown.
     """
 
     value: Any = None
@@ -45,23 +46,23 @@ class Ending(NamedTuple):
 
 
 class Worker:
-    """What worker processes and worker threads have in common; without an ``__init__``."""
+    """Base of `WorkerProcess` and `WorkerThread`; a mixin without an ``__init__``."""
 
     name: str
-    home: Home
-    _itf_looked_at = False
-    _itf_told = False
+    worker_context: WorkerContext
+    _itf_is_retrieved = False
+    _itf_reported = False
 
     def result(self, timeout: float | Default | None = DEFAULT) -> Any:
-        """Wait for the end and return what the target returned, or raise what it raised.
+        """Wait until the worker has ended, and return or raise what its target did.
 
         Args:
-            timeout: Seconds; None is for ever.
+            timeout: Seconds to wait; None waits forever.
 
         Raises:
-            WorkerError: It was not started.
-            WorkerTimeoutError: It has not ended.
-            WorkerDiedError: It was killed, or exited, before it could return.
+            WorkerError: The worker was not started.
+            WorkerTimeoutError: The worker has not ended in time.
+            WorkerDiedError: The worker was killed, or exited, before it could return.
         """
         ending = self._itf_ending(timeout, "result()")
         if ending.error is not None:
@@ -69,31 +70,31 @@ class Worker:
         return ending.value
 
     def exception(self, timeout: float | Default | None = DEFAULT) -> BaseException | None:
-        """Wait for the end and return the error that made it.
+        """Wait until the worker has ended, and return the error that ended it.
 
         Args:
-            timeout: Seconds; None is for ever.
+            timeout: Seconds to wait; None waits forever.
 
         Returns:
-            The error; None if there was none, or the test itself has ended the worker.
+            The error; None if there was no error, or the test itself has ended the worker.
 
         Raises:
-            WorkerError: It was not started.
-            WorkerTimeoutError: It has not ended.
+            WorkerError: The worker was not started.
+            WorkerTimeoutError: The worker has not ended in time.
         """
         ending = self._itf_ending(timeout, "exception()")
         return ending.error if ending.is_failure else None
 
-    def unseen_failure(self) -> BaseException | None:
-        """Return the error of a worker that has ended, unless somebody looked at it."""
+    def unretrieved_exception(self) -> BaseException | None:
+        """Return the error of an ended worker if no caller has retrieved it, else None."""
         if not self._itf_has_ended():
             return None
-        ending = self._itf_told_ending()
-        return ending.error if ending.is_failure and not self._itf_looked_at else None
+        ending = self._itf_reported_ending()
+        return ending.error if ending.is_failure and not self._itf_is_retrieved else None
 
     @property
     def failed_in(self) -> tuple[str, str]:
-        """The module that a worker's error came out of, and the function; empty if unknown."""
+        """Module and function that raised the worker's error; empty strings if unknown."""
         ending = self._itf_find_ending() if self._itf_has_ended() else Ending()
         return ending.module, ending.operation
 
@@ -102,29 +103,29 @@ class Worker:
         seconds = self._itf_seconds(timeout)
         if not self._itf_wait(seconds):
             raise self._itf_timeout(seconds, action)
-        self._itf_looked_at = True
-        return self._itf_told_ending()
+        self._itf_is_retrieved = True
+        return self._itf_reported_ending()
 
-    def _itf_told_ending(self) -> Ending:
-        """Return how it ended, and tell its home of an error that is seen for the first time."""
+    def _itf_reported_ending(self) -> Ending:
+        """Return how the worker ended; call `WorkerContext.on_failure` once for its error."""
         ending = self._itf_find_ending()
-        if ending.is_failure and ending.error is not None and not self._itf_told:
-            self._itf_told = True
-            self.home.on_failure(self, ending.error)
+        if ending.is_failure and ending.error is not None and not self._itf_reported:
+            self._itf_reported = True
+            self.worker_context.on_failure(self, ending.error)
         return ending
 
     def _itf_seconds(self, timeout: float | Default | None) -> float | None:
-        return self.home.default_timeout if isinstance(timeout, Default) else timeout
+        return self.worker_context.default_timeout if isinstance(timeout, Default) else timeout
 
     def _itf_timeout(self, seconds: float | None, action: str) -> WorkerTimeoutError:
         text = f"worker {self.name!r} is still running after {seconds:g} s, in {action}"
-        everybody = self.home.describe()
+        everybody = self.worker_context.describe()
         return WorkerTimeoutError(f"{text}\n{everybody}" if everybody else text, self.name)
 
     def _itf_require_startable(self) -> None:
         if self._itf_was_started():
             raise WorkerError(f"worker {self.name!r} was started before; make a new one", self.name)
-        if self.home.is_closed:
+        if self.worker_context.is_closed:
             raise WorkerError(
                 f"worker {self.name!r} cannot start: its environment is closed; "
                 "start workers inside the `with`",
@@ -141,22 +142,25 @@ class Worker:
         raise NotImplementedError
 
     def _itf_has_ended(self) -> bool:
-        """Say whether it was started and has ended."""
+        """Return whether the worker was started and has ended."""
         raise NotImplementedError
 
     def _itf_wait(self, seconds: float | None) -> bool:
-        """Wait for the end, and say whether it has come."""
+        """Wait until the worker has ended; return whether it has."""
         raise NotImplementedError
 
     def _itf_find_ending(self) -> Ending:
-        """Return how it ended; it has."""
+        """Return how the worker ended; called only after its end."""
         raise NotImplementedError
 
 
 def check_call(
     worker: str, target: object, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    """Refuse what could only fail in the worker, where it is far from its cause.
+    """Return the target after a check that it can be called with these arguments.
+
+    The check is made in the test, because an error in the worker would be reported
+    far from the line that caused it.
 
     Raises:
         TypeError: The target cannot be called, or not with these arguments.
@@ -175,7 +179,7 @@ def check_call(
         raise TypeError(f"the kwargs of worker {worker!r} are a dict, got {safe_repr(kwargs)}")
     signature = signature_of(target)
     if signature is None:
-        return target  # many functions in C do not say
+        return target  # many functions in C have no signature
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:

@@ -13,9 +13,9 @@ import statistics
 import time
 from typing import Any
 
-from itf.workers.home import Home
+from itf.workers.base import WorkerContext
 from itf.workers.processes import new_process
-from itf.workers.stopping import close_home, processes_of, stop_processes
+from itf.workers.shutdown import close_context, processes_of, stop_processes
 
 __all__ = ["measure"]
 
@@ -33,12 +33,12 @@ def measure(rounds: int = ROUNDS) -> dict[str, float]:
 
     methods = [m for m in ("fork", "forkserver") if m in multiprocessing.get_all_start_methods()]
     times: dict[str, list[float]] = {method: [] for method in methods}
-    home = Home()
+    worker_context = WorkerContext()
     try:
         for number in range(-2, rounds):  # the first rounds start the server, and warm up
             for method in methods:
                 worker: Any = new_process(
-                    home, work, (number,), name=f"{method}-{number}", start_method=method
+                    worker_context, work, (number,), name=f"{method}-{number}", start_method=method
                 )
                 began = time.perf_counter()
                 worker.start()
@@ -48,8 +48,8 @@ def measure(rounds: int = ROUNDS) -> dict[str, float]:
                 if worker.exitcode != 0 or queue.get() != number:
                     raise SystemExit(f"{worker.name} failed: {worker.exception()}")
     finally:
-        stop_processes(processes_of(home))
-        close_home(home)
+        stop_processes(processes_of(worker_context))
+        close_context(worker_context)
         queue.close()
     return {method: statistics.median(values) for method, values in times.items()}
 

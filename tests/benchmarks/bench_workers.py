@@ -16,11 +16,11 @@ import timeit
 from collections.abc import Callable
 from typing import Any
 
-from itf.workers.lock import SharedLock
-from itf.workers.roster import Roster
-from itf.workers.shared_counter import SharedCounter
-from itf.workers.shared_event import SharedEvent
-from itf.workers.shared_queue import SharedQueue
+from itf.sync.counter import SharedCounter
+from itf.sync.event import SharedEvent
+from itf.sync.lock import SharedLock
+from itf.sync.members import MemberTable
+from itf.sync.queue import SharedQueue
 
 RUNS = 7
 SMALL = 40_000
@@ -73,9 +73,9 @@ def compare(
     return own / other
 
 
-def compare_locks(roster: Roster, statement: str) -> float:
+def compare_locks(table: MemberTable, statement: str) -> float:
     """Compare a statement that uses a lock."""
-    ours, theirs = SharedLock(roster, "bench"), multiprocessing.get_context("spawn").Lock()
+    ours, theirs = SharedLock(table, "bench"), multiprocessing.get_context("spawn").Lock()
     return compare(
         f"lock, `{statement}`", "1/s",
         lambda: speed(statement, ours, LOCK_USES),
@@ -87,11 +87,11 @@ def compare_locks(roster: Roster, statement: str) -> float:
 def main() -> None:
     """Print the ratios."""
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores; medians of {RUNS}")
-    roster = Roster()
+    table = MemberTable()
     block, listed = os.urandom(MEBIBYTE), [os.urandom(MEBIBYTE)]
 
     def ours(item: Any, count: int) -> Callable[[], float]:
-        return lambda: rate(SharedQueue(roster, "bench"), item, count)
+        return lambda: rate(SharedQueue(table, "bench"), item, count)
 
     def theirs(item: Any, count: int) -> Callable[[], float]:
         return lambda: rate(context.Queue(), item, count)
@@ -102,21 +102,21 @@ def main() -> None:
     large = compare("queue, 1 MiB of bytes", "MiB/s", ours(block, LARGE), theirs(block, LARGE))
     compare("queue, a list with 1 MiB", "MiB/s", ours(listed, LARGE), theirs(listed, LARGE))
 
-    with_block = compare_locks(roster, "with lock: pass")
-    by_calls = compare_locks(roster, "lock.acquire(); lock.release()")
-    counter, value = SharedCounter(roster, "bench"), context.Value("q")
+    with_block = compare_locks(table, "with lock: pass")
+    by_calls = compare_locks(table, "lock.acquire(); lock.release()")
+    counter, value = SharedCounter(table, "bench"), context.Value("q")
     increment = "with lock.get_lock(): lock.value += 1"
     compare(
         "counter, increment against Value", "1/s",
         lambda: speed("lock.increment()", counter, 20_000), lambda: speed(increment, value, 20_000),
     )  # fmt: skip
-    event, their_event = SharedEvent(roster, "bench"), context.Event()
+    event, their_event = SharedEvent(table, "bench"), context.Event()
     compare(
         "event, set() and clear()", "1/s",
         lambda: speed("lock.set(); lock.clear()", event, 20_000),
         lambda: speed("lock.set(); lock.clear()", their_event, 20_000),
     )  # fmt: skip
-    roster.close()
+    table.close()
     print()
     print(f"small messages {small:.2f} (at least 0.7, aim 1.0), 1 MiB {large:.2f} (at least 1.5)")
     print(f"a lock's `with` takes {1 / with_block:.2f} times as long as theirs (at most 3),")

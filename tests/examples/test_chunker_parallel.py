@@ -214,7 +214,9 @@ class SharedWorkTest(IntegrationTestCase):
         env.kill(victim)
         counts = env.map(work, paths)
         self.assertEqual(len(chunks_of(chunk_files(paths, configure()))), sum(counts))
-        self.assertEqual([("victim", "lock 'cache'")], [(c.worker, c.held) for c in env.casualties])
+        self.assertEqual(
+            [("victim", "lock 'cache'")], [(c.worker, c.held) for c in env.dead_holders]
+        )
 
 
 class EventLoopTest(AsyncIntegrationTestCase):

@@ -1,4 +1,4 @@
-"""Whatever is raised while a process is forked: no child is left that nobody knows."""
+"""Tests of forking: no exception during a fork leaves an unknown child process."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BesideThreadsTest(ThreadedTestCase):
     """A worker that the test has asked to be forked."""
 
     def test_where_warnings_are_errors(self) -> None:
-        """It starts all the same, and no other child is there."""
+        """The worker starts, and no other child exists."""
         before = own_children()
         with warnings.catch_warnings(record=True) as shown:
             warnings.simplefilter("error")
@@ -61,7 +61,7 @@ class BesideThreadsTest(ThreadedTestCase):
             self.assertTrue(shown[0].filename.endswith("worker_support.py"), shown[0].filename)
 
     def test_where_warnings_are_shown_or_ignored(self) -> None:
-        """It is as Python has it."""
+        """Python's own behaviour is unchanged."""
         for action, count in (("always", int(sys.version_info >= (3, 12))), ("ignore", 0)):
             with self.subTest(action), warnings.catch_warnings(record=True) as shown:
                 warnings.simplefilter(action)  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ class RaisingForkTest(WorkerTestCase):
     """A fork that raises in the parent when the child is there, on any Python."""
 
     def test_a_warning(self) -> None:
-        """It is shown, and the worker is known."""
+        """The warning is shown, and the worker is known."""
         with (
             raising(DeprecationWarning("beside threads")),
             warnings.catch_warnings(record=True) as shown,
@@ -84,7 +84,7 @@ class RaisingForkTest(WorkerTestCase):
         self.assertEqual(5, worker.result())
 
     def test_an_exception_of_a_signal_handler(self) -> None:
-        """It is raised, and the child is gone."""
+        """The exception is raised, and the child was killed."""
         before = own_children()
         with raising(KeyboardInterrupt()):
             worker = self.process(lambda: 5, method="fork")
@@ -92,14 +92,14 @@ class RaisingForkTest(WorkerTestCase):
         self.assertEqual(before, own_children())
 
     def test_a_fork_that_fails(self) -> None:
-        """What the system says is raised; so is a warning of an audit hook, before any fork."""
+        """An OSError is raised, and also a warning of an audit hook, before any fork."""
         for error in (OSError(errno.EAGAIN, "no more processes"), UserWarning("of a hook")):
             with self.subTest(error), mock.patch.object(os, "fork", side_effect=error):
                 self.assertRaises(type(error), fork)
                 self.assertRaises(type(error), self.process(int, method="fork").start)
 
     def test_the_child_goes_on(self) -> None:
-        """It gets 0, the parent its process id, and no descriptor is left in either."""
+        """The child gets 0, the parent its pid, and no descriptor is left open in either."""
         before = sorted(os.listdir("/proc/self/fd"))
         pid = fork()
         if pid == 0:
@@ -114,21 +114,21 @@ class PrivateNameTest(unittest.TestCase):
     """`multiprocessing.popen_fork.Popen._launch`, of which itf uses the code."""
 
     def test_it_forks_by_os_fork(self) -> None:
-        """Under these names, among its globals: so another fork can stand in its place."""
+        """The code uses these global names, so that `fork` can be replaced."""
         code = popen_fork.Popen._launch.__code__  # type: ignore[attr-defined]
         self.assertLess({"os", "fork", "pipe"}, set(code.co_names))
         self.assertEqual((), code.co_freevars)
-        made = forking._launch_with(forking._OsThatForks())
+        made = forking._launch_with(forking._ForkingOs())
         self.assertIs(code, made.__code__)  # type: ignore[attr-defined]
 
     def test_where_it_is_another_thing(self) -> None:
-        """It is used as it is."""
+        """A `_launch` that is no Python function is used unchanged."""
 
         class Popen:
             def _launch(self, process: object) -> None: ...
 
         with mock.patch.object(popen_fork, "Popen", Popen):
-            made = forking._launch_with(forking._OsThatForks())
+            made = forking._launch_with(forking._ForkingOs())
             self.assertIs(Popen._launch, made)
 
 

@@ -1,4 +1,4 @@
-"""Worker processes are those of `multiprocessing`, start in the right way, refuse nonsense."""
+"""Tests of worker processes: start methods, the multiprocessing interface, wrong arguments."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import unittest
 from typing import Any
 
 from itf.exceptions import WorkerDiedError, WorkerError
-from itf.workers.home import Home
+from itf.workers.base import WorkerContext
 from itf.workers.processes import new_process, process_class
-from itf.workers.stopping import close_home
+from itf.workers.shutdown import close_context
 from tests.support import is_open
 from tests.workers.worker_support import (
     DEADLINE,
@@ -36,7 +36,7 @@ class InterruptOneTest(WorkerTestCase):
     """Ctrl-C for one worker, as `multiprocessing` has it since Python 3.14."""
 
     def test_how_it_ends_is_no_failure(self) -> None:
-        """The worker gets a KeyboardInterrupt; its error is there for who asks for the result."""
+        """The worker gets a KeyboardInterrupt; `result` raises its error."""
         # A runner may have been started with Ctrl-C ignored, which workers would inherit.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.addCleanup(signal.signal, signal.SIGINT, before)
@@ -57,7 +57,7 @@ class InterruptOneTest(WorkerTestCase):
                 worker.interrupt()  # as terminate() of one that has ended: nothing
 
     def test_before_the_start(self) -> None:
-        """It says what to do."""
+        """The error says that `start` has to be called first."""
         with self.assertRaisesRegex(WorkerError, r"^interrupt\(\): worker 'w' was not started"):
             self.process(idle).interrupt()
 
@@ -66,7 +66,7 @@ class StartMethodTest(WorkerTestCase):
     """How a process is started."""
 
     def test_auto_forks_while_there_is_one_thread(self) -> None:
-        """With a second thread it is a forkserver, also if the thread came after `create`."""
+        """With a second thread, "auto" is forkserver, also if it started after `create`."""
         self.assertEqual("ForkWorkerProcess", type(self.started(int)).__name__)
         waiting = self.process(lambda: 6)
         gate = threading.Event()
@@ -84,7 +84,7 @@ class StartMethodTest(WorkerTestCase):
         self.assertEqual("ForkWorkerProcess", type(self.started(int)).__name__)
 
     def test_no_thread_is_added_to_this_process(self) -> None:
-        """Under no start method, by no result."""
+        """No start method and no result starts a thread in the test's process."""
         for method in METHODS:
             worker = self.started(lambda: b"x" * 1_000_000, method=method)
             self.assertEqual(1, threads_now())
@@ -92,12 +92,12 @@ class StartMethodTest(WorkerTestCase):
             self.assertEqual(1, threads_now())
 
     def test_no_thread_is_added_to_the_worker(self) -> None:
-        """A worker has one thread, and may fork in its turn."""
+        """A worker has one thread, and can fork workers itself."""
         for method in METHODS:
             self.assertEqual(1, self.started(threads_now, method=method).result())
 
     def test_an_unknown_method(self) -> None:
-        """It is refused with what there is."""
+        """The error names the start methods of this platform."""
         self.assertEqual(
             "this platform cannot start processes by 'thread'; choose 'auto' or one of "
             "fork, forkserver, spawn",
@@ -121,7 +121,7 @@ class StartMethodTest(WorkerTestCase):
                 self.assertNotIn(worker, multiprocessing.active_children())
 
     def test_started_by_a_thread_that_ends(self) -> None:
-        """The worker lives on."""
+        """The worker does not end with the thread that has started it."""
         for method in METHODS:
             with self.subTest(method):
                 reading, writing = os.pipe()
@@ -156,17 +156,17 @@ class StartMethodTest(WorkerTestCase):
         self.assertEqual({number: number for number in range(8)}, results)
 
     def test_a_worker_starts_processes_itself(self) -> None:
-        """Plain ones of multiprocessing, under any start method, and workers with a home."""
+        """A worker can start processes of multiprocessing, and workers of a context."""
 
         def outer(method: str) -> list[Any]:
             plain = multiprocessing.get_context("fork").Process(target=os._exit, args=(3,))
             plain.start()
             plain.join()
-            home = Home()
-            inner = new_process(home, lambda: 4, name="inner", start_method=method)
+            worker_context = WorkerContext()
+            inner = new_process(worker_context, lambda: 4, name="inner", start_method=method)
             inner.start()
             value = inner.result(DEADLINE)
-            close_home(home)
+            close_context(worker_context)
             return [plain.exitcode, value]
 
         for method in METHODS:
@@ -175,14 +175,14 @@ class StartMethodTest(WorkerTestCase):
                     self.assertEqual([3, 4], self.started(outer, inner, method=method).result())
 
     def test_in_a_daemon(self) -> None:
-        """A daemon may have workers: parallel runners make every test one."""
+        """A daemonic process can have workers; some parallel runners use such processes."""
 
         def outer() -> object:
-            home = Home(DEADLINE)
-            inner = new_process(home, int, ("7",), name="inner")
+            worker_context = WorkerContext(DEADLINE)
+            inner = new_process(worker_context, int, ("7",), name="inner")
             inner.start()
             value = inner.result()
-            close_home(home)
+            close_context(worker_context)
             return value
 
         worker = self.process(outer)
@@ -191,7 +191,7 @@ class StartMethodTest(WorkerTestCase):
         self.assertEqual(7, worker.result())
 
     def test_too_few_descriptors(self) -> None:
-        """It is told before anything is begun, and no pipe is left open."""
+        """The error is raised before anything was started, and no pipe is left open."""
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -214,11 +214,11 @@ class StartMethodTest(WorkerTestCase):
                 self.assertEqual(0, worker.result(DEADLINE))
 
     def test_hooks_run_first(self) -> None:
-        """What the environment adds is called in the worker before the target."""
+        """The worker calls the environment's hooks before the target."""
         seen: list[str] = []
         for method in METHODS:
             with self.subTest(method):
-                self.home.hooks = [lambda: seen.append("hook")]
+                self.worker_context.hooks = [lambda: seen.append("hook")]
                 self.assertEqual(["hook"], self.started(lambda: seen, method=method).result())
                 seen.clear()
 
@@ -238,7 +238,7 @@ class SteeringTest(WorkerTestCase):
                 self.assertEqual(3, worker.result())
 
     def test_after_the_end(self) -> None:
-        """It is refused by name; killing what has ended is no error."""
+        """Pausing an ended worker is an error that names it; killing it is no error."""
         worker = self.started(int, name="w1")
         worker.join()
         worker.kill()
@@ -256,7 +256,7 @@ class BadInputTest(WorkerTestCase):
     """Nonsense is refused here, before any process starts, and names the worker."""
 
     def test_arguments_that_do_not_fit(self) -> None:
-        """The message has the signature and what was given."""
+        """The message has the function's signature and the arguments."""
 
         def work(first: int, second: int) -> None:
             pass
@@ -271,7 +271,7 @@ class BadInputTest(WorkerTestCase):
                 text = self.message_of(
                     TypeError,
                     lambda args=args, kwargs=kwargs: new_process(
-                        self.home, work, args, kwargs, name="w1"
+                        self.worker_context, work, args, kwargs, name="w1"
                     ),
                 )
                 self.assertEqual(
@@ -279,10 +279,10 @@ class BadInputTest(WorkerTestCase):
                     f"with args={args} and kwargs={kwargs}: {problem}",
                     text,
                 )
-        self.assertEqual([], self.home.workers)
+        self.assertEqual([], self.worker_context.workers)
 
     def test_a_target_that_is_no_function(self) -> None:
-        """Its result, say."""
+        """The error says to pass the function without calling it."""
         text = self.message_of(TypeError, lambda: self.process(42, name="w1"))  # type: ignore[arg-type]
         self.assertEqual(
             "the target of worker 'w1' is a function, got 42; "
@@ -291,10 +291,10 @@ class BadInputTest(WorkerTestCase):
         )
         for args in (5, "text"):
             with self.assertRaisesRegex(TypeError, r"^the args of worker 'w1' are a tuple, got "):
-                new_process(self.home, print, args, name="w1")  # type: ignore[arg-type]
+                new_process(self.worker_context, print, args, name="w1")  # type: ignore[arg-type]
 
     def test_out_of_turn(self) -> None:
-        """Starting twice, joining what was not started, starting what is closed."""
+        """Starting twice, joining before the start, and starting after the end are errors."""
         worker = self.process(int, name="w1")
         for action in ("join", "result", "exception"):
             self.assertEqual(
@@ -321,18 +321,18 @@ class InterruptTest(unittest.TestCase):
     """Ctrl-C ends all of it."""
 
     def test_ctrl_c(self) -> None:
-        """The wait ends by KeyboardInterrupt, the workers end, and none of them prints."""
+        """KeyboardInterrupt ends the wait; the workers end, and none of them prints."""
         script = f"""if 1:
             import threading, signal, os
-            from itf.workers.home import Home
+            from itf.workers.base import WorkerContext
             from itf.workers.processes import new_process
-            from itf.workers.stopping import close_home, stop_processes
+            from itf.workers.shutdown import close_context, stop_processes
             signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored
-            home = Home()
+            context = WorkerContext()
             def idle():
                 threading.Event().wait(60)
             workers = [
-                new_process(home, idle, name=m, start_method=m)
+                new_process(context, idle, name=m, start_method=m)
                 for m in {METHODS}
             ]
             for worker in workers:
@@ -345,7 +345,7 @@ class InterruptTest(unittest.TestCase):
             except KeyboardInterrupt:
                 print("interrupted")
             stop_processes(workers)
-            close_home(home)
+            close_context(context)
             print([worker.is_alive() for worker in workers])
         """
         with subprocess.Popen(
@@ -368,23 +368,23 @@ class WithoutCareTest(unittest.TestCase):
     """What happens to those who do not clean up."""
 
     def test_nothing_is_left_by_a_script_that_just_ends(self) -> None:
-        """Its workers have ended, and it says nothing of leaked semaphores."""
+        """The workers have ended, and no leaked semaphore is reported."""
         script = f"""if 1:
             import os
-            from itf.workers.home import Home
+            from itf.workers.base import WorkerContext
             from itf.workers.processes import new_process
-            home = Home()
+            context = WorkerContext()
             for method in {METHODS}:
-                worker = new_process(home, os.getpid, name=method, start_method=method)
+                worker = new_process(context, os.getpid, name=method, start_method=method)
                 worker.start()
                 worker.result()
             print("done")
         """
         self.assertEqual("done\n", run_script("-c", script))
-        self.assertFalse(list(pathlib.Path("/dev/shm").glob("itf-mailbox*")))
+        self.assertFalse(list(pathlib.Path("/dev/shm").glob("itf-results*")))
 
     def test_the_class_is_found_by_its_name(self) -> None:
-        """As spawn needs it."""
+        """spawn pickles a process object by the name of its class."""
         for method in METHODS:
             self.assertEqual("itf.workers.processes", process_class(method).__module__)
 

@@ -12,16 +12,15 @@ from multiprocessing import shared_memory
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from itf.workers.lock import SharedLock
+from itf.sync.barrier import SharedBarrier
+from itf.sync.event import SharedEvent
+from itf.sync.lock import SharedLock
+from itf.sync.memory import SharedMemory
+from itf.sync.queue import SharedQueue
+from itf.sync.semaphore import SharedSemaphore
 from itf.workers.processes import WorkerProcess
-from itf.workers.shared_barrier import SharedBarrier
-from itf.workers.shared_event import SharedEvent
-from itf.workers.shared_memory import SharedMemory
-from itf.workers.shared_queue import SharedQueue
-from itf.workers.shared_semaphore import SharedSemaphore
 from itf.workers.threads import WorkerThread
-
-from .primitives_support import PrimitivesTestCase
+from tests.sync.primitives_support import PrimitivesTestCase
 
 # Names that are only another spelling, and deprecated or without documentation.
 OLD_SPELLINGS = {"acquire_lock", "release_lock", "locked_lock", "isSet"}
@@ -49,15 +48,15 @@ class PublicNamesTest(PrimitivesTestCase):
         self.addCleanup(queue.join_thread)
         self.addCleanup(queue.close)
         pairs: list[tuple[object, list[object]]] = [
-            (SharedLock(self.roster, "lock"), [context.Lock(), threading.Lock()]),
+            (SharedLock(self.table, "lock"), [context.Lock(), threading.Lock()]),
             (
-                SharedSemaphore(self.roster, "slots", 1),
+                SharedSemaphore(self.table, "slots", 1),
                 [context.Semaphore(), threading.Semaphore(), context.BoundedSemaphore()],
             ),
-            (SharedEvent(self.roster, "event"), [context.Event(), threading.Event()]),
-            (SharedBarrier(self.roster, "barrier", 2), [context.Barrier(2), threading.Barrier(2)]),
-            (SharedQueue(self.roster, "queue"), [queue]),
-            (SharedMemory(self.roster, "memory", 1), [shared_memory.SharedMemory]),
+            (SharedEvent(self.table, "event"), [context.Event(), threading.Event()]),
+            (SharedBarrier(self.table, "barrier", 2), [context.Barrier(2), threading.Barrier(2)]),
+            (SharedQueue(self.table, "queue"), [queue]),
+            (SharedMemory(self.table, "memory", 1), [shared_memory.SharedMemory]),
         ]
         for own, others in pairs:
             for other in others:

@@ -1,4 +1,4 @@
-"""What a worker returned or raised comes home, whatever it is and however the worker ends."""
+"""Tests of results: the parent gets a worker's result or error, however the worker ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ResultTest(WorkerTestCase):
     """`result()` is what the target returned."""
 
     def test_a_value_of_any_size(self) -> None:
-        """None, a structure, and 100 MB."""
+        """The test gets None, a nested structure, and a value of 100 MB."""
         for method in METHODS:
             with self.subTest(method):
                 self.assertIsNone(self.started(int.__init__, 1, method=method).result())
@@ -48,7 +48,7 @@ class ResultTest(WorkerTestCase):
                 self.assertEqual(0, worker.exitcode)
 
     def test_it_stays_readable(self) -> None:
-        """Result, pid, name and exit code can be read when all is closed; joining is no error."""
+        """Result, pid, name and exit code are readable after the end; `join` is no error."""
         workers = [self.started(lambda: 5, method=method, name=method) for method in METHODS]
         pids = [worker.pid for worker in workers]
         for worker in workers:
@@ -63,7 +63,7 @@ class ResultTest(WorkerTestCase):
             self.assertIn(method, repr(worker))
 
     def test_a_value_that_cannot_be_sent(self) -> None:
-        """It is an error that names what it is, and what returned it."""
+        """The error names the value, its type, and the function that returned it."""
 
         def work() -> Any:
             return [1, threading.Lock()]
@@ -76,25 +76,26 @@ class ResultTest(WorkerTestCase):
                 line = work.__code__.co_firstlineno
                 self.assertEqual(
                     f"cannot send 'result[1]' (_thread.lock), returned by work at "
-                    f"test_results.py:{line}, home; share env.create_shared_lock(name) instead",
+                    f"test_results.py:{line}, to the parent process; "
+                    "share env.create_shared_lock(name) instead",
                     text,
                 )
 
     def test_output_of_a_worker_is_left_alone_and_flushed(self) -> None:
-        """What it prints appears; the traceback of an error that goes home does not."""
+        """The worker's output appears, but no traceback of an error that the test gets."""
         script = f"""if 1:
-            from itf.workers.home import Home
+            from itf.workers.base import WorkerContext
             from itf.workers.processes import new_process
-            from itf.workers.stopping import close_home
+            from itf.workers.shutdown import close_context
             def work():
                 print("printed", end="")
                 raise ValueError("told at home")
-            home = Home()
+            context = WorkerContext()
             for method in {METHODS}:
-                worker = new_process(home, work, name="w", start_method=method)
+                worker = new_process(context, work, name="w", start_method=method)
                 worker.start()
                 print(f"[{{worker.exception(30)!r}}]", flush=True)
-            close_home(home)
+            close_context(context)
         """
         expected = "printed[ValueError('told at home')]\n" * len(METHODS)
         self.assertEqual(expected, run_script("-c", script))
@@ -104,7 +105,7 @@ class ErrorTest(WorkerTestCase):
     """`result()` raises what the target raised."""
 
     def test_the_error_itself_with_its_remote_traceback(self) -> None:
-        """Its cause is the traceback as text, its notes name worker, pid and module."""
+        """The cause is the traceback as text; the notes name worker, pid and module."""
 
         def work() -> None:
             error = KeyError("missing")
@@ -135,7 +136,7 @@ class ErrorTest(WorkerTestCase):
                 self.assertEqual(1, worker.exitcode)
 
     def test_errors_that_cannot_be_brought_back(self) -> None:
-        """They arrive as a WorkerError with type, message and full text."""
+        """Errors that cannot be unpickled become a WorkerError with type, message and text."""
 
         def work(kind: Any, *args: Any) -> None:
             raise kind(*args)
@@ -169,7 +170,7 @@ class ErrorTest(WorkerTestCase):
                     self.assertIn("Traceback (most recent call last):", str(error.__cause__))
 
     def test_groups_and_base_exceptions(self) -> None:
-        """A group arrives whole; what would end the test run arrives as a WorkerDiedError."""
+        """A group stays complete; an error that would end the run becomes a WorkerDiedError."""
 
         def group() -> None:
             raise ExceptionGroup("two", [ValueError(1), TypeError(2)])
@@ -188,7 +189,7 @@ class ErrorTest(WorkerTestCase):
                 self.assertRegex(text, r"^worker 'w' \(pid \d+\) was ended by KeyboardInterrupt: $")
 
     def test_sys_exit(self) -> None:
-        """Without a code it is an end like any other; with one, a death, told with its place."""
+        """`sys.exit` without a code is a normal end; with a code it is a death, with its line."""
         for method in METHODS:
             with self.subTest(method):
                 self.assertIsNone(self.started(sys.exit, method=method).result())
@@ -230,7 +231,7 @@ class DeathTest(WorkerTestCase):
                 self.assertEqual(f"worker 'w' (pid {worker.pid}) ended with exit code 7", text)
 
     def test_it_is_told_within_50_ms(self) -> None:
-        """Of the death of the process, though a child of it goes on and holds its pipes open."""
+        """The death is detected although a child of the process keeps its pipes open."""
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
 
@@ -254,7 +255,7 @@ class DeathTest(WorkerTestCase):
             there.close()
 
     def test_a_death_after_the_return_is_told(self) -> None:
-        """One that is killed while it shuts down has not ended well."""
+        """A worker that is killed during its shutdown has failed."""
 
         def work() -> int:
             import atexit
@@ -271,7 +272,7 @@ class DeathTest(WorkerTestCase):
         )
 
     def test_its_status_taken_by_somebody_else(self) -> None:
-        """A test that waits for all children does not make a worker immortal."""
+        """A worker counts as ended if the test has waited for all children itself."""
         gate_read, gate_write = os.pipe()
         worker = self.started(lambda: os.read(gate_read, 1) and 4, method="fork")
         os.write(gate_write, b"x")
@@ -285,37 +286,37 @@ class UnseenFailureTest(WorkerTestCase):
     """A failure that nobody looked at is kept for the environment."""
 
     def test_it_is_unseen_until_somebody_looks(self) -> None:
-        """At result(), exception() or exitcode; a look at is_alive() is none."""
+        """`result`, `exception` and `exitcode` retrieve an error; `is_alive` does not."""
         for look in (lambda w: w.exception(), lambda w: w.exitcode):
             worker = self.started(lambda: 1 / 0)
-            self.assertIsNone(worker.unseen_failure() if worker.is_alive() else None)
+            self.assertIsNone(worker.unretrieved_exception() if worker.is_alive() else None)
             worker.join()
             self.assertIs(False, worker.is_alive())
-            self.assertIsInstance(worker.unseen_failure(), ZeroDivisionError)
+            self.assertIsInstance(worker.unretrieved_exception(), ZeroDivisionError)
             look(worker)
-            self.assertIsNone(worker.unseen_failure())
+            self.assertIsNone(worker.unretrieved_exception())
 
     def test_what_the_test_asked_for_is_no_failure(self) -> None:
-        """A worker that the test has ended has none; but what it raised before is one."""
+        """A worker killed by the test has no failure, unless it failed before."""
         for end in ("terminate", "kill"):
             worker = self.started(threading.Event().wait, DEADLINE)
             getattr(worker, end)()
             self.assertIsNone(worker.exception())
-            self.assertIsNone(worker.unseen_failure())
+            self.assertIsNone(worker.unretrieved_exception())
             self.assertRegex(
                 self.message_of(WorkerDiedError, worker.result), r"SIG\w+, as the test asked$"
             )
         worker = self.started(lambda: 1 / 0)
         worker.join()
         worker.kill()
-        self.assertIsInstance(worker.unseen_failure(), ZeroDivisionError)
+        self.assertIsInstance(worker.unretrieved_exception(), ZeroDivisionError)
 
 
 class DeadlineTest(WorkerTestCase):
     """Every wait for a worker has an end."""
 
     def test_result_out_of_time(self) -> None:
-        """It is a WorkerTimeoutError that says where the worker is."""
+        """`result` raises a WorkerTimeoutError with the worker's stacks."""
         gate_read, gate_write = os.pipe()
 
         def stuck_here() -> None:
@@ -334,7 +335,7 @@ class DeadlineTest(WorkerTestCase):
             self.assertIn("in stuck_here", text)
             self.assertIn("thread 'MainThread' of this process", text)
         worker.join(timeout=0.01)
-        self.home.default_timeout = 0.01
+        self.worker_context.default_timeout = 0.01
         with self.assertRaises(WorkerTimeoutError):
             worker.join()
         with self.assertRaises(TimeoutError):

@@ -7,7 +7,7 @@ import threading
 import unittest
 
 from itf.exceptions import WorkerError, WorkerTimeoutError
-from itf.workers.stopping import wait_for_threads
+from itf.workers.shutdown import wait_for_threads
 from itf.workers.threads import new_thread
 from tests.workers.worker_support import DEADLINE, WorkerTestCase
 
@@ -16,7 +16,7 @@ class ThreadTest(WorkerTestCase):
     """`result()`, `exception()`, deadlines."""
 
     def test_result_and_error(self) -> None:
-        """The value, or the very error with a note that names the worker and the module."""
+        """`result` returns the value, or raises the error with a note on worker and module."""
         self.assertEqual(3, self.thread(lambda: 3).result())
         worker = self.thread(lambda: 1 / 0, name="t1")
         with self.assertRaises(ZeroDivisionError) as caught:
@@ -28,7 +28,7 @@ class ThreadTest(WorkerTestCase):
         self.assertEqual(__name__, worker.failed_in[0])
 
     def test_it_is_a_thread(self) -> None:
-        """With what `threading.Thread` offers."""
+        """A worker thread has the methods of `threading.Thread`."""
         worker = self.thread(threading.current_thread)
         self.assertIsInstance(worker, threading.Thread)
         self.assertIs(worker, worker.result())
@@ -36,21 +36,21 @@ class ThreadTest(WorkerTestCase):
         self.assertFalse(worker.is_alive())
 
     def test_sys_exit(self) -> None:
-        """Without a code it is an end like any other."""
+        """`sys.exit` without a code is a normal end."""
         self.assertIsNone(self.thread(sys.exit).result())
         text = self.message_of(WorkerError, self.thread(sys.exit, "why", name="t2").result)
         self.assertEqual("worker 't2' called sys.exit('why')", text)
 
     def test_unseen_failures(self) -> None:
-        """A failure is unseen until somebody looks."""
+        """A failure is unretrieved until `result` or `exception` is called."""
         worker = self.thread(lambda: 1 / 0)
         worker.join()
-        self.assertIsInstance(worker.unseen_failure(), ZeroDivisionError)
+        self.assertIsInstance(worker.unretrieved_exception(), ZeroDivisionError)
         worker.exception()
-        self.assertIsNone(worker.unseen_failure())
+        self.assertIsNone(worker.unretrieved_exception())
 
     def test_deadlines(self) -> None:
-        """result() past its time says where all threads are; an explicit join() returns."""
+        """A timeout of `result` reports all threads; `join` with a timeout returns."""
         gate = threading.Event()
 
         def stuck_here() -> None:
@@ -61,14 +61,14 @@ class ThreadTest(WorkerTestCase):
         self.assertTrue(text.startswith("worker 't3' is still running after 0.05 s, in result()\n"))
         self.assertIn("in stuck_here", text)
         worker.join(0.01)
-        self.home.default_timeout = 0.01
+        self.worker_context.default_timeout = 0.01
         self.message_of(WorkerTimeoutError, worker.join)
         self.assertEqual([worker], wait_for_threads([worker], 0.01))
         gate.set()
 
     def test_bad_input(self) -> None:
-        """Starting twice, joining before the start, arguments that do not fit: by name."""
-        worker = new_thread(self.home, int, name="t4")
+        """Starting twice, joining before the start, and wrong arguments are errors."""
+        worker = new_thread(self.worker_context, int, name="t4")
         self.assertEqual(
             "join(): worker 't4' was not started; call start() first",
             self.message_of(WorkerError, worker.join),
@@ -79,7 +79,7 @@ class ThreadTest(WorkerTestCase):
             self.message_of(WorkerError, worker.start),
         )
         with self.assertRaisesRegex(TypeError, "^worker 't5' cannot call <lambda>"):
-            new_thread(self.home, lambda: 0, (1,), name="t5")
+            new_thread(self.worker_context, lambda: 0, (1,), name="t5")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of workers share: a home for each test, and a look at what is left after it."""
+"""Support for the tests of workers: a context for each test, and a check of what it leaves."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from itf.linux_proc import children
-from itf.workers.describing import describe_workers
-from itf.workers.home import Home
+from itf.workers.base import WorkerContext
+from itf.workers.hang_report import describe_workers
 from itf.workers.processes import WorkerProcess, new_process
-from itf.workers.stopping import (
-    close_home,
+from itf.workers.shutdown import (
+    close_context,
     processes_of,
     stop_processes,
     threads_of,
@@ -114,13 +114,13 @@ def leftovers() -> dict[str, Any]:
         "temporary files": sorted(
             name
             for name in os.listdir(tempfile.gettempdir())
-            if name.startswith(("itf-mailbox", "itf-stacks"))
+            if name.startswith(("itf-results", "itf-stacks"))
         ),
     }
 
 
 class WorkerTestCase(unittest.TestCase):
-    """A test with a home for workers, after which nothing of them is left."""
+    """A test with a worker context; afterwards no process, thread or descriptor may be left."""
 
     # Those that wait shorter in case of failure set less.
     grace = 1.0
@@ -128,25 +128,25 @@ class WorkerTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         """Start what multiprocessing starts once for ever, so that no test is blamed for it."""
-        home = Home()
+        worker_context = WorkerContext()
         for method in METHODS:
-            worker = new_process(home, int, name="first", start_method=method)
+            worker = new_process(worker_context, int, name="first", start_method=method)
             worker.start()
             worker.result(DEADLINE)
-        close_home(home)
+        close_context(worker_context)
 
     def setUp(self) -> None:
         before = leftovers()
         self.addCleanup(self.check_leftovers, before)
-        self.home = Home(default_timeout=DEADLINE)
-        self.home.describe = lambda: describe_workers(self.home.workers)
+        self.worker_context = WorkerContext(default_timeout=DEADLINE)
+        self.worker_context.describe = lambda: describe_workers(self.worker_context.workers)
         self.addCleanup(self.close)
 
     def close(self) -> list[int]:
         """End all workers, and what they left behind."""
-        wait_for_threads(threads_of(self.home), self.grace)
-        stuck = stop_processes(processes_of(self.home), self.grace)
-        found = close_home(self.home)
+        wait_for_threads(threads_of(self.worker_context), self.grace)
+        stuck = stop_processes(processes_of(self.worker_context), self.grace)
+        found = close_context(self.worker_context)
         self.assertEqual([], stuck)
         return found
 
@@ -174,7 +174,7 @@ class WorkerTestCase(unittest.TestCase):
         **kw: Any,
     ) -> WorkerProcess:
         """Make a worker process."""
-        return new_process(self.home, target, args, kw, name=name, start_method=method)
+        return new_process(self.worker_context, target, args, kw, name=name, start_method=method)
 
     def started(
         self,
@@ -191,7 +191,7 @@ class WorkerTestCase(unittest.TestCase):
 
     def thread(self, target: Callable[..., Any], *args: Any, name: str = "t") -> WorkerThread:
         """Make a worker thread and start it."""
-        worker = new_thread(self.home, target, args, name=name)
+        worker = new_thread(self.worker_context, target, args, name=name)
         worker.start()
         return worker
 
