@@ -16,9 +16,9 @@ from typing import Any
 from itf.event_loops.case_loop import CaseLoop
 from itf.event_loops.task_deadlines import combine_errors
 from itf.exceptions import FixtureError
-from itf.guard.guarding import outlives_test
-from itf.guard.leaks import Leak
-from itf.guard.terms import terms_of
+from itf.leaks.api import outlives_test
+from itf.leaks.leak import Leak
+from itf.leaks.policy import terms_of
 from itf.test_run import TestRun
 from itf.wrapping import is_coroutine_function, passed_off_as
 

@@ -1,0 +1,1 @@
+"""`assert_no_growth`: the check, and the text of its report."""

@@ -1,0 +1,228 @@
+"""Guards that stand at once: within one another, or next to one another in several threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Final, cast
+
+from itf.leaks.creation_sites import origins
+from itf.leaks.creation_tracing import watch
+from itf.leaks.leak import Leak
+from itf.leaks.probes.errors import ErrorHooks, watch_coroutines
+from itf.leaks.snapshot import Snapshot, differences, take_snapshot
+from itf.linux_proc import subreaper
+
+if TYPE_CHECKING:
+    from itf.leaks.detector import LeakDetector
+
+__all__ = ["SEES_COROUTINES", "ActiveDetectors", "active_detectors"]
+
+__unittest = True
+
+
+# Of the tests of a run in eight threads there may be thousands.
+_NAMES_SHOWN: Final = 8
+
+
+class ActiveDetectors:
+    """The guards that stand in this process.
+
+    Alone, or within one another, whatever is new is the innermost guard's.
+    From the moment that two stand next to one another, each is only blamed for
+    what is known to be its own: what was there before the other came, and what
+    its threads, or theirs, have made since.  What nobody can be blamed for is
+    told, as a warning that names all of them, when the last of them has gone.
+
+    Thread safety: every method, from any thread.
+    """
+
+    def __init__(self) -> None:
+        # Held while guards come and go.
+        self._lock = threading.RLock()
+        self._standing: list[LeakDetector] = []
+        # The threads in which guards stand or stood: they are the runner's.
+        self._hosts: set[int] = set()
+        self._hooks = ErrorHooks(self.detector_of)
+        # The names of those that stood next to one another, and what was
+        # before the first of them.
+        self._names: list[str] = []
+        self._before: Snapshot | None = None
+        self._told: set[Hashable] = set()
+        # Threads that were told as leaks of tests that are over.
+        self._lost: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+    def enter(self, guard: LeakDetector) -> None:
+        """Register a guard as active, and take its snapshot before."""
+        with self._lock:
+            standing = self._standing
+            if standing and standing[-1] is not guard.parent:
+                self._check_for_rivals(guard)
+            self._hooks.put_in(guard)
+            self._standing.append(guard)
+            self._hosts.add(threading.get_native_id())
+            subreaper.acquire()
+            # Under the lock, so that a guard that begins next finds the snapshot.
+            try:
+                guard.before = take_snapshot()
+            except BaseException:  # Ctrl-C, at the worst moment
+                self.leave(guard)
+                raise
+
+    def leave(self, guard: LeakDetector) -> None:
+        """Remove a guard that has taken its last snapshot."""
+        with self._lock:
+            if guard in self._standing:
+                self._standing.remove(guard)
+            try:
+                if guard.overlaps and not any(other.overlaps for other in self._standing):
+                    self._end_overlap()
+            finally:
+                # With a neighbour, things happen that nobody here knows of.
+                alone = not self._standing or all(map(guard.is_within, self._standing))
+                if alone:
+                    self._hooks.take_out(guard, last=not self._standing)
+                subreaper.release()
+                if guard.overlaps:
+                    watch.release(trace=False)
+                if not self._standing:
+                    self._hosts.clear()
+
+    def detector_of(self, thread: threading.Thread | None) -> LeakDetector | None:
+        """Return the guard to which what happens in a thread belongs; None if nobody knows.
+
+        Args:
+            thread: The thread; None for the one that runs.
+        """
+        standing = [guard for guard in self._standing if guard.is_here()]
+        if not standing:
+            return None
+        if self._lost and (thread or threading.current_thread()) in self._lost:
+            return None  # its test has failed for it already; it is not the next one's
+        guard = origins.detector_of(thread) if thread is not None else origins.detector_here()
+        if guard in standing:
+            return cast("LeakDetector", guard)
+        # Nobody knows whose thread it is: it is the innermost test's, if there
+        # is but one at this time.
+        return None if any(other.overlaps for other in standing) else standing[-1]
+
+    def _check_for_rivals(self, guard: LeakDetector) -> None:
+        self._standing = [other for other in self._standing if other.is_here()]
+        rivals = [other for other in self._standing if not guard.is_within(other)]
+        for rival in rivals:
+            if not rival.overlaps:
+                self._begin_overlap(rival)
+        if rivals:
+            self._join(guard)
+
+    def suppress(self, leak: Leak) -> None:
+        """See to it that no guard that stands tells of this leak again."""
+        with self._lock:
+            if self._before is not None:
+                self._told.add(leak.key)
+            for other in self._standing:
+                other.told.add(leak.key)
+
+    def disown_thread(self, thread: threading.Thread) -> None:
+        """Note that a thread was told as a leak: what it does from now on is no other test's."""
+        self._lost.add(thread)
+
+    def is_of(self, leak: Leak, guard: LeakDetector) -> bool:
+        """Say whether a leak is known to be that of a guard in company."""
+        if leak.key in guard.claimed:
+            return True
+        origin = origins.of(*_origin_key(leak))
+        owner = origin.guard() if origin is not None and origin.guard is not None else None
+        return owner is not None and (owner is guard or owner.is_within(guard))
+
+    @property
+    def stands(self) -> bool:
+        """Whether any guard stands."""
+        return bool(self._standing)
+
+    def allow_new(self, before: Snapshot) -> None:
+        """Take all that is new since a moment for what may outlive a test.
+
+        For guards that stand, that is; to those that come it is not new.
+        """
+        for leak in differences(before, take_snapshot()):
+            origin = origins.of(*_origin_key(leak))
+            owner = origin.guard() if origin is not None and origin.guard is not None else None
+            if owner is None or owner is origins.detector_here():
+                self.suppress(leak)
+
+    def is_runner_thread(self, leak: Leak) -> bool:
+        """Say whether a leak is a thread in which tests run: the runner's, not a test's.
+
+        Unless it is known that a test has started it.
+        """
+        hosts = self._hosts
+        return leak.dimension == "threads" and leak.key[1] in hosts and not _has_owner(leak)  # type: ignore[index]
+
+    def renew(self) -> None:
+        """Make the lock anew, in a forked child: another thread may have held it."""
+        self._lock = threading.RLock()
+
+    def _begin_overlap(self, first: LeakDetector) -> None:
+        """From here on one that stood alone does not any more; what is there is its own."""
+        before = first.before
+        if before is None:
+            return
+        if self._before is None:
+            self._before = before
+        # What was declared, or told by a test within it, since it looked.
+        self._told |= first.told
+        first.claimed = {leak.key for leak in differences(before, take_snapshot())}
+        self._join(first)
+
+    def _join(self, guard: LeakDetector) -> None:
+        guard.overlaps = True
+        self._names.append(guard.name)
+        watch.acquire(trace=False)
+
+    def _end_overlap(self) -> None:
+        """Tell of what nobody can be blamed for, and put settings back."""
+        before, names, told = self._before, self._names, self._told
+        self._before, self._names, self._told = None, [], set()
+        if before is None:
+            return
+        left = [
+            leak
+            for leak in differences(before, take_snapshot())
+            if leak.key not in told and not self.is_runner_thread(leak) and not _has_owner(leak)
+        ]
+        shown = ", ".join(names[:_NAMES_SHOWN])
+        others = f" and {len(names) - _NAMES_SHOWN} others" if len(names) > _NAMES_SHOWN else ""
+        for leak in left:
+            text = leak.tell()
+            if leak.dimension in ("environment", "settings"):
+                leak.data.restore()
+            warnings.warn(
+                f"left behind by one of {shown}{others}, which ran at once: {text}",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+
+def _has_owner(leak: Leak) -> bool:
+    origin = origins.of(*_origin_key(leak))
+    return origin is not None and origin.guard is not None
+
+
+def _origin_key(leak: Leak) -> tuple[str, Hashable, Hashable]:
+    """Return under what kind, number and identity the making of a leak is remembered."""
+    key: tuple[Hashable, ...] = leak.key  # type: ignore[assignment]
+    kind = str(key[0])
+    return kind, key[1], key[2] if kind == "descriptor" else None
+
+
+active_detectors: Final = ActiveDetectors()
+"""The guards of this process."""
+
+SEES_COROUTINES: Final = watch_coroutines(active_detectors.detector_of)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=active_detectors.renew)
