@@ -7,7 +7,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from itf.leaks.creation_sites import origins
 from itf.leaks.creation_tracing import watch
@@ -16,9 +16,6 @@ from itf.leaks.probes.errors import ErrorHooks, watch_coroutines
 from itf.leaks.snapshot import Snapshot, differences, take_snapshot
 from itf.linux_proc import subreaper
 
-if TYPE_CHECKING:
-    from itf.leaks.detector import LeakDetector
-
 __all__ = ["SEES_COROUTINES", "ActiveDetectors", "active_detectors"]
 
 __unittest = True
@@ -26,6 +23,32 @@ __unittest = True
 
 # Of the tests of a run in eight threads there may be thousands.
 _NAMES_SHOWN: Final = 8
+
+
+class ActiveDetector(Protocol):
+    """The part of `LeakDetector` that the registry reads and writes.
+
+    A protocol, so that this module need not import the module of the detector.
+    """
+
+    before: Snapshot | None
+    overlaps: bool
+    claimed: set[Hashable]
+    told: set[Hashable]
+
+    @property
+    def name(self) -> str:
+        """Whose leaks the detector reports."""
+
+    @property
+    def parent(self) -> Any:
+        """The detector around this one, or None."""
+
+    def is_here(self) -> bool:
+        """Return whether the detector was started in this process, not before a fork."""
+
+    def is_within(self, other: Any) -> bool:
+        """Return whether the detector runs inside another one."""
 
 
 class ActiveDetectors:
@@ -43,7 +66,7 @@ class ActiveDetectors:
     def __init__(self) -> None:
         # Held while guards come and go.
         self._lock = threading.RLock()
-        self._standing: list[LeakDetector] = []
+        self._standing: list[ActiveDetector] = []
         # The threads in which guards stand or stood: they are the runner's.
         self._hosts: set[int] = set()
         self._hooks = ErrorHooks(self.detector_of)
@@ -55,7 +78,7 @@ class ActiveDetectors:
         # Threads that were told as leaks of tests that are over.
         self._lost: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
-    def enter(self, guard: LeakDetector) -> None:
+    def enter(self, guard: ActiveDetector) -> None:
         """Register a guard as active, and take its snapshot before."""
         with self._lock:
             standing = self._standing
@@ -72,7 +95,7 @@ class ActiveDetectors:
                 self.leave(guard)
                 raise
 
-    def leave(self, guard: LeakDetector) -> None:
+    def leave(self, guard: ActiveDetector) -> None:
         """Remove a guard that has taken its last snapshot."""
         with self._lock:
             if guard in self._standing:
@@ -91,7 +114,7 @@ class ActiveDetectors:
                 if not self._standing:
                     self._hosts.clear()
 
-    def detector_of(self, thread: threading.Thread | None) -> LeakDetector | None:
+    def detector_of(self, thread: threading.Thread | None) -> ActiveDetector | None:
         """Return the guard to which what happens in a thread belongs; None if nobody knows.
 
         Args:
@@ -104,12 +127,12 @@ class ActiveDetectors:
             return None  # its test has failed for it already; it is not the next one's
         guard = origins.detector_of(thread) if thread is not None else origins.detector_here()
         if guard in standing:
-            return cast("LeakDetector", guard)
+            return cast("ActiveDetector", guard)
         # Nobody knows whose thread it is: it is the innermost test's, if there
         # is but one at this time.
         return None if any(other.overlaps for other in standing) else standing[-1]
 
-    def _check_for_rivals(self, guard: LeakDetector) -> None:
+    def _check_for_rivals(self, guard: ActiveDetector) -> None:
         self._standing = [other for other in self._standing if other.is_here()]
         rivals = [other for other in self._standing if not guard.is_within(other)]
         for rival in rivals:
@@ -130,7 +153,7 @@ class ActiveDetectors:
         """Note that a thread was told as a leak: what it does from now on is no other test's."""
         self._lost.add(thread)
 
-    def is_of(self, leak: Leak, guard: LeakDetector) -> bool:
+    def is_of(self, leak: Leak, guard: ActiveDetector) -> bool:
         """Say whether a leak is known to be that of a guard in company."""
         if leak.key in guard.claimed:
             return True
@@ -166,7 +189,7 @@ class ActiveDetectors:
         """Make the lock anew, in a forked child: another thread may have held it."""
         self._lock = threading.RLock()
 
-    def _begin_overlap(self, first: LeakDetector) -> None:
+    def _begin_overlap(self, first: ActiveDetector) -> None:
         """From here on one that stood alone does not any more; what is there is its own."""
         before = first.before
         if before is None:
@@ -178,7 +201,7 @@ class ActiveDetectors:
         first.claimed = {leak.key for leak in differences(before, take_snapshot())}
         self._join(first)
 
-    def _join(self, guard: LeakDetector) -> None:
+    def _join(self, guard: ActiveDetector) -> None:
         guard.overlaps = True
         self._names.append(guard.name)
         watch.acquire(trace=False)

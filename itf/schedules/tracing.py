@@ -80,7 +80,7 @@ class Scope:
         return None if found is None else Place.of(found)
 
 
-class CreationTracer:
+class Watch:
     """Calls the scheduler at each point of the user's code that a thread of the run comes to.
 
     Here by ``sys.settrace``, which Python has one of for each thread.

@@ -281,9 +281,9 @@ class TracingTest(unittest.TestCase):
     def test_each_is_told_with_its_place(self) -> None:
         """File, socket, process, thread, temporary directory, variable."""
         text = self.leaks()
-        here = r"test_guarding\.py:\d+ in TracingTest\.leaks"
+        here = r"test_api\.py:\d+ in TracingTest\.leaks"
         for told in (
-            rf"file .*test_guarding\.py .*, opened at \S*{here}",
+            rf"file .*test_api\.py .*, opened at \S*{here}",
             rf"socket unix .*, opened at .*{here}",
             rf"process \d+ \(sleep 30\), started at .*{here}",
             rf"thread 'pump' .*, started at .*Waiter\.__init__, called from \S*{here}",
@@ -1113,7 +1113,7 @@ class GarbageTest(unittest.TestCase):
         self.assertEqual([], result.errors)
         ((test, text),) = result.failures
         self.assertEqual("test_a_drops", test._testMethodName)
-        self.assertRegex(text, r"unclosed resource: unclosed file .*test_guarding\.py")
+        self.assertRegex(text, r"unclosed resource: unclosed file .*test_api\.py")
         self.assertRegex(text, r"unclosed resource: unclosed <socket\.socket")
         self.assertIn(f"SUMMARY: 2 unclosed resources leaked by {test.id()}", text)
 

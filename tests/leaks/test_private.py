@@ -21,7 +21,9 @@ from typing import Any
 from unittest import mock
 
 from itf import tracebacks
-from itf.leaks import environment, errors, growth, kernel, names, quick, tasks
+from itf.leaks import quick
+from itf.leaks.growth import growth_check
+from itf.leaks.probes import environment, errors, kernel, names, tasks
 from tests.support import run_script
 
 
@@ -153,7 +155,7 @@ class EnvironmentTest(unittest.TestCase):
 # before the others, and adds some at the end: the others move.
 WRITE_MEANWHILE = """
 import os, sys, threading
-from itf.leaks import environment
+from itf.leaks.probes import environment
 
 os.environ.clear()
 for name in ("FIRST", "SECOND"):
@@ -302,11 +304,11 @@ class CachesTest(unittest.TestCase):
         self.assertTrue(there)
         with contextlib.ExitStack() as stack:
             mocks = [stack.enter_context(mock.patch.object(sys, name)) for name in there]
-            growth._clear_lookups()
+            growth_check._clear_lookups()
             self.assertEqual([1, *[0] * (len(there) - 1)], [each.call_count for each in mocks])
             for name in there:
                 delattr(sys, name)
-            growth._clear_lookups()
+            growth_check._clear_lookups()
             for name, each in zip(there, mocks, strict=True):
                 setattr(sys, name, each)
 

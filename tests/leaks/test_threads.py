@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from itf.leaks import threads
+from itf.leaks.probes import threads
 from itf.leaks.probes.threads import blocked_on
 
 TIMEOUT = 30

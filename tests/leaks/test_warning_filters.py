@@ -8,8 +8,9 @@ import unittest
 import warnings
 from unittest import mock
 
-from itf.leaks import last_words, warning_filters
+from itf.leaks import finalizer_warnings
 from itf.leaks.gc_check import NEVER_AWAITED
+from itf.leaks.probes import warning_filters
 from tests.support import run_script
 
 # How a Python is started: with one list of filters for all, or with one for each
@@ -221,8 +222,8 @@ class PrivateTest(unittest.TestCase):
             with mock.patch.object(warnings, "showwarning", show):
                 warn()
         self.assertTrue(frames)
-        self.assertTrue(all(map(last_words._is_of_warnings, frames)), frames)
-        self.assertLess(len(frames), last_words._FRAMES_TO_MESSAGE)
+        self.assertTrue(all(map(finalizer_warnings._is_of_warnings, frames)), frames)
+        self.assertLess(len(frames), finalizer_warnings._FRAMES_TO_MESSAGE)
 
 
 if __name__ == "__main__":
