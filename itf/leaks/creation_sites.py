@@ -36,7 +36,7 @@ _DEPTH: Final = 12
 _MOST: Final = 100_000
 
 current_detector: contextvars.ContextVar[Any] = contextvars.ContextVar(
-    "itf_current_guard", default=None
+    "itf_current_detector", default=None
 )
 """The guard of the test that runs here; tasks inherit it by themselves."""
 

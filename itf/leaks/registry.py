@@ -16,7 +16,7 @@ from itf.leaks.probes.errors import ErrorHooks, watch_coroutines
 from itf.leaks.snapshot import Snapshot, differences, take_snapshot
 from itf.linux_proc import subreaper
 
-__all__ = ["SEES_COROUTINES", "ActiveDetectors", "active_detectors"]
+__all__ = ["SEES_COROUTINES", "ActiveDetector", "ActiveDetectors", "active_detectors"]
 
 __unittest = True
 

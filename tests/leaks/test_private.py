@@ -24,6 +24,7 @@ from itf import tracebacks
 from itf.leaks import quick
 from itf.leaks.growth import growth_check
 from itf.leaks.probes import environment, errors, kernel, names, tasks
+from itf.leaks.registry import SEES_COROUTINES
 from tests.support import run_script
 
 
@@ -283,7 +284,7 @@ class NamesTest(unittest.TestCase):
             "import multiprocessing, os, sys\n"
             "from multiprocessing import heap, resource_tracker, util\n"
             "from itf.leaks.probes.kernel import descriptor_kind\n"
-            "from itf.leaks import descriptors, names, processes\n"
+            "from itf.leaks.probes import descriptors, names, processes\n"
             "from itf.linux_proc import children\n"
             "resource_tracker.ensure_running()\n"
             "process = multiprocessing.get_context('forkserver').Process(target=int)\n"
@@ -336,7 +337,7 @@ class WhereTest(unittest.TestCase):
 class HooksTest(unittest.TestCase):
     def test_coroutines_are_seen(self) -> None:
         """Through the function that C calls for each; without it they are not."""
-        self.assertTrue(registry.SEES_COROUTINES)
+        self.assertTrue(SEES_COROUTINES)
         with mock.patch.object(warnings, "_warn_unawaited_coroutine", None):
             self.assertFalse(errors.watch_coroutines(lambda _: None))
 
