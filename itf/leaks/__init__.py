@@ -1,15 +1,11 @@
-"""What a test leaves behind: looked for, put back, told.
+"""Leak detection: compare the process before and after a test, report, restore.
 
-kernel, settings, environment, names, tasks  what is there now, in microseconds
-snapshot                                     all of it, and what has come since
-threads, processes, descriptors,
-interpreters                                 what is told of each, and their end
-warning_filters                              where `warnings` keeps its filters
-origins, watching                            who made it, and where
-errors                                       what nobody can catch
-garbage, last_words                          what a test leaves to the collector
-growth, growth_report                        what grows from call to call
-company                                      several tests at once
-guard, report                                around one test; what it has to say
-scopes, guarding                             around classes, modules, suites, blocks
+api                                 public functions: blocks, suites, exceptions to the rule
+unittest_hooks, policy              detectors of classes and modules; options of a class
+detector, registry                  one detector; several detectors active at once
+snapshot, leak, leak_report, quick  what is compared; one leak; the text of the report
+probes                              one module for each kind of leak
+creation_sites, creation_tracing    which test created a thing, and where
+gc_check, finalizer_warnings        unclosed resources that the garbage collector frees
+growth                              `assert_no_growth`: what grows from call to call
 """

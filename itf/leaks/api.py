@@ -1,4 +1,4 @@
-"""The guard for a script, for any suite, and what is told to it: the public face."""
+"""Public functions: detect leaks of a block or a suite, and exempt what may stay."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TRACE_VARIABLE: Final = "ITF_TRACE"
 
 
 def trace_wanted() -> bool:
-    """Say whether the environment asks for tracing, by ``ITF_TRACE=1``."""
+    """Return whether ``ITF_TRACE=1`` in the environment switches tracing on."""
     return os.environ.get(_TRACE_VARIABLE, "") not in ("", "0")
 
 
@@ -45,17 +45,17 @@ def leak_guard(
     trace: bool | None = None,
     grace: float = DEFAULT_GRACE,
 ) -> Generator[LeakReport]:
-    """LeakDetector a block: what it leaves behind is told at its end, what it changed is put back.
+    """Report what a block leaves behind, and restore the settings it changed.
 
     Args:
-        name: Whose leaks they are; by default the place of the ``with``.
-        policy: ``fail`` raises an AssertionError, and ends and removes what was
-            left behind; ``warn`` gives a ResourceWarning, and puts settings back.
-        ignore: What may be left behind: names, patterns (``pump-*``),
+        name: Name of the block in the report; by default the location of the ``with``.
+        policy: ``fail`` raises an AssertionError, and ends or removes what was
+            left behind. ``warn`` issues a ResourceWarning, and only restores settings.
+        ignore: Leaks to accept: names, patterns (``pump-*``),
             dimensions (``threads``), or both (``threads:pump-*``).
-        trace: Whether to remember where things are made; by default as
-            ``ITF_TRACE`` says.
-        grace: Seconds until what is on its way out counts as left behind.
+        trace: Whether to record where things are created; by default as
+            ``ITF_TRACE`` is set.
+        grace: Seconds to wait for things that are about to end by themselves.
 
     Yields:
         The report, empty until the end of the block.
@@ -74,8 +74,8 @@ def leak_guard(
         SUMMARY: 1 thread leaked by upload
         >>> stop.set()
 
-    Thread safety: blocks may stand at once in several threads; each is told of
-    its own.
+    Thread safety: several threads may run such blocks at once; each report
+    has only the leaks of its own block.
     """
     warn_without_gil()
     _check(policy, grace)
@@ -116,13 +116,13 @@ def _check(policy: str, grace: float) -> None:
 
 @contextmanager
 def outlives_test(why: str) -> Generator[None]:
-    """Declare that what is made in this block is meant to outlive the test that makes it.
+    """Exempt what is created in this block from leak detection.
 
-    A pool that is made at first use, a cache: no guard tells of it, in this
-    test or in a later one.
+    Meant for objects that stay on purpose, like a cache or a pool that the first
+    use creates. No detector reports them, in this test or in a later one.
 
     Args:
-        why: The reason, for whoever reads the code.
+        why: The reason, as documentation for readers of the code.
 
     Example:
         >>> import tempfile, os
@@ -133,11 +133,11 @@ def outlives_test(why: str) -> Generator[None]:
         >>> os.unlink(path)
 
     Raises:
-        ValueError: There is no reason.
+        ValueError: The reason is empty or not a string.
     """
     if not isinstance(why, str) or not why.strip():
         raise ValueError(f"outlives_test takes the reason as a text, got {safe_repr(why)}")
-    # With a guard, or with another thread, in which one may begin meanwhile.
+    # Another thread may start a detector during the block; its snapshot counts too.
     needed = active_detectors.stands or threading.active_count() > 1
     before = take_snapshot() if needed else None
     try:
@@ -155,19 +155,19 @@ def guard_suite(
     trace: bool | None = None,
     grace: float = DEFAULT_GRACE,
 ) -> unittest.TestSuite:
-    """Put a guard around every test of any suite, around its classes and its modules.
+    """Add leak detection to every test of a suite, and to their classes and modules.
 
-    Tests of `IntegrationTestCase` have theirs, and are left as they are.
+    Tests of `IntegrationTestCase` have their own detection and are not changed.
 
     Args:
-        suite: What a loader gave; it is changed, and returned.
-        policy: As in `leak_guard`, and so are the others.
-        ignore: What may be left behind.
-        trace: Whether to remember where things are made.
-        grace: Seconds until what is on its way out counts as left behind.
+        suite: The suite; its tests are changed in place.
+        policy: ``fail`` or ``warn``, as in `leak_guard`.
+        ignore: Leaks to accept, as in `leak_guard`.
+        trace: Whether to record where things are created.
+        grace: Seconds to wait for things that are about to end by themselves.
 
     Returns:
-        The suite.
+        The same suite.
 
     Example:
         >>> import io
@@ -211,10 +211,10 @@ def _tests_of(suite: Iterable[Any]) -> Generator[Any]:
 
 
 class _GuardedTest:
-    """A test of somebody else's class, run with a guard around it.
+    """Leak detection for one test of a class that is not an `IntegrationTestCase`.
 
-    The instance gets a ``run`` and a ``debug`` of its own; the guard looks
-    before ``setUp`` and, in the cleanup that was added first, after all others.
+    The instance's ``run`` and ``debug`` are replaced. The detector begins before
+    ``setUp``. It ends in the cleanup that was added first, which runs last.
     """
 
     def __init__(self, test: unittest.TestCase, make: Any) -> None:
@@ -242,7 +242,7 @@ class _GuardedTest:
                 test.__dict__.pop("setUp", None)
                 guard, self._guard = self._guard, None
                 if guard is not None:
-                    guard.abandon()  # its cleanups did not run: debug() has raised
+                    guard.abandon()  # debug() raised, so unittest skipped the cleanups
 
         return guarded
 
@@ -264,10 +264,10 @@ class _GuardedTest:
 
 
 def guard_capabilities() -> dict[str, bool]:
-    """Say which dimensions a guard sees on this platform.
+    """Return which kinds of leaks can be detected on this platform.
 
     Returns:
-        Each dimension, as `leak_ignore` names it, and whether it is seen.
+        Each kind by its name in `leak_ignore`, and whether it is detected.
     """
     linux = sys.platform == "linux"
     children = linux and os.path.exists(f"/proc/self/task/{os.getpid()}/children")

@@ -1,4 +1,4 @@
-"""The guard: a look before, a look after, a second look, and what to do about it."""
+"""`LeakDetector`: snapshots before and after a test, their comparison, restoration."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ __unittest = True
 
 GuardPolicy = Literal["fail", "warn"]
 
-# The first wait before a second look.  What ends by itself has mostly ended
-# after some of these; each next one is twice as long.
+# Seconds before the second snapshot.  Each further wait is twice as long.
+# Most threads that are about to end do so within a few microseconds.
 _FIRST_WAIT: Final = 1e-6
 
-# What may end by itself.  A setting stays as it is.
+# Kinds of leaks that may end by themselves, so that waiting is useful.
 _PASSING: Final = frozenset(
     ("threads", "processes", "interpreters", "descriptors", "files", "tasks", "shared")
 )
 
 
-# To ask the system for it takes longer than all else that begins a guard.
+# Cached process id: os.getpid() would be the slowest part of LeakDetector.begin().
 _pid = os.getpid()
 
 
@@ -53,20 +53,20 @@ if hasattr(os, "register_at_fork"):
 
 
 class LeakDetector:
-    """What stands around one test, one class or one module.
+    """Compares the process before and after one test, class, module or block.
 
     Args:
-        namer: Says whose leaks they are, for the report.
-        policy: ``fail``: all is put back; ``warn``: settings are.
-        ignore: What may be left behind.
-        trace: Whether it is remembered where things are made.
-        grace: Seconds until what is on its way out counts as left behind.
-        parent: The guard around this one; by default the one that stands here.
-        garbage: Collects at the end, and tells what that, or the test itself,
-            has freed without closing it; None for no collection.
+        namer: Returns the name of the test for the report.
+        policy: ``fail`` ends or removes all leaks; ``warn`` only restores settings.
+        ignore: Leaks to accept.
+        trace: Whether to record where things are created.
+        grace: Seconds to wait for things that are about to end by themselves.
+        parent: The enclosing detector; by default the one active in this context.
+        garbage: Runs the garbage collector at the end, and reports resources that
+            were freed without being closed; None for no collection.
 
-    Thread safety: `begin` and `end` are called by one thread; several guards may
-    stand at once in several.
+    Thread safety: one thread calls `begin` and `end`; several detectors may be
+    active at once in several threads.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class LeakDetector:
     ) -> None:
         self.namer = namer
         self.parent = parent
-        # Leaks that guards within this one have told, or that are allowed.
+        # Keys of leaks that enclosed detectors have reported, or that are accepted.
         self.told: set[Hashable] = set()
-        # With other tests around, only what is known to be this one's counts.
+        # True while tests run concurrently: then only leaks known to be this test's count.
         self.overlaps = False
         self.claimed: set[Hashable] = set()
         self.weak = weakref.ref(self)
@@ -101,11 +101,11 @@ class LeakDetector:
 
     @property
     def name(self) -> str:
-        """Whose leaks they are."""
+        """Name of the test, as the report shows it."""
         return self.namer()
 
     def begin(self) -> None:
-        """Take the snapshot before."""
+        """Activate the detector and take the first snapshot."""
         self._pid = _pid
         self._outer = current_detector.get()
         if self.parent is None:
@@ -125,7 +125,7 @@ class LeakDetector:
             raise
 
     def end(self) -> LeakReport | None:
-        """Look after, put back what was changed, and tell; None if nothing was left behind."""
+        """Compare, restore and return the report; None if there are no leaks."""
         before = self._stop()
         if before is None:
             return None
@@ -133,20 +133,20 @@ class LeakDetector:
         dropped: list[Leak] = []
         try:
             if self._garbage is not None:
-                # With our hooks in place, for what finalizers raise.
+                # The error hooks must be installed while finalizers run.
                 collect()
             leaks = self._left_behind(before)
             if self._had_children:
                 reap_orphans(before.kernel.children)
             if leaks:
-                # Now, as long as there is something to be said of them.
+                # Describe the leaks before they are ended: the details vanish with them.
                 for leak in leaks:
                     leak.text = leak.tell()
                 self._put_back(leaks)
         finally:
             self._leave()
             if self._garbage is not None:
-                # In the order in which they were put in: its hooks are below ours.
+                # Hooks are removed last in, first out; those of the collection were first.
                 dropped = self._dropped(self._garbage)
         if not leaks and not dropped:
             return None
@@ -156,7 +156,7 @@ class LeakDetector:
         return report
 
     def abandon(self) -> None:
-        """Put settings back after a test that was broken off, without a judgement."""
+        """Restore settings after an interrupted test, without a report."""
         before = self._stop()
         if before is None:
             return
@@ -168,12 +168,12 @@ class LeakDetector:
                 self._garbage.end()
 
     def _stop(self) -> Snapshot | None:
-        """Return the look before, once; None also in a forked child, where nothing is ours."""
+        """Return the first snapshot; None at the second call, or in a forked child."""
         before, self.before = self.before, None
         return before if self.is_here() else None
 
     def _dropped(self, garbage: GarbageCheck) -> list[Leak]:
-        """Return what was freed without being closed."""
+        """Return the resources that were freed without being closed."""
         leaks = [_garbage_leak(found) for found in garbage.end()]
         return [leak for leak in leaks if not self._is_allowed(leak)]
 
@@ -187,19 +187,19 @@ class LeakDetector:
         current_detector.set(self._outer)
 
     def take(self, leak: Leak) -> None:
-        """Take an error that nobody could catch as this test's."""
+        """Record an uncatchable error, such as one of a thread, as a leak of this test."""
         self._errors.append(leak)
 
     def is_here(self) -> bool:
-        """Say whether this guard stands in this process, and not in its parent."""
+        """Return whether the detector was started in this process, not before a fork."""
         return self._pid == _pid
 
     def sees_warnings(self) -> bool:
-        """Say whether a warning would be nobody's: no `catch_warnings` is around."""
+        """Return whether the warning filters of the start apply, without `catch_warnings`."""
         return are_in_effect(self._filters)
 
     def is_within(self, other: LeakDetector) -> bool:
-        """Say whether this guard stands within another one."""
+        """Return whether the other detector is this one or encloses it."""
         guard: LeakDetector | None = self
         while guard is not None:
             if guard is other:
@@ -218,12 +218,12 @@ class LeakDetector:
         return leaks + [leak for leak in self._errors if not self._is_allowed(leak)]
 
     def _second_look(self, before: Snapshot, leaks: list[Leak]) -> list[Leak]:
-        """Look again and again, as long as the grace lasts, at what may end by itself.
+        """Compare repeatedly until the grace period is over, and return what remains.
 
-        What is there at one look and was not at the one before came from
-        elsewhere in between, and is on its way out as well.
+        A leak that first appears in the last snapshot is dropped: it was just
+        created elsewhere, and is expected to end too.
         """
-        # What only a circle of garbage keeps alive is not left behind.
+        # Objects kept alive only by a reference cycle are not leaks.
         collect()
         wait, deadline = _FIRST_WAIT, time.monotonic() + self._grace
         while True:
@@ -238,7 +238,7 @@ class LeakDetector:
             wait *= 2
 
     def _counted(self, leaks: Sequence[Leak]) -> list[Leak]:
-        """Return those that count: this test's own, and neither told nor allowed."""
+        """Return the leaks of this test that are neither reported nor accepted yet."""
         return [
             leak
             for leak in leaks
@@ -308,5 +308,5 @@ def _restore(leaks: Sequence[Leak]) -> None:
             continue
         try:
             leak.data.restore()
-        except Exception as error:  # noqa: BLE001 - whatever a setting refuses with, the others are put back
+        except Exception as error:  # noqa: BLE001 - one failure must not prevent the restoration of the rest
             leak.text += f", but that failed: {type(error).__name__}: {safe_str(error)}"

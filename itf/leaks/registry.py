@@ -1,4 +1,4 @@
-"""Guards that stand at once: within one another, or next to one another in several threads."""
+"""Registry of the active detectors: nested ones, and concurrent ones in several threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["SEES_COROUTINES", "ActiveDetector", "ActiveDetectors", "active_detec
 __unittest = True
 
 
-# Of the tests of a run in eight threads there may be thousands.
+# Names of tests in a warning; a run in eight threads may have thousands.
 _NAMES_SHOWN: Final = 8
 
 
@@ -52,34 +52,34 @@ class ActiveDetector(Protocol):
 
 
 class ActiveDetectors:
-    """The guards that stand in this process.
+    """The active detectors of this process.
 
-    Alone, or within one another, whatever is new is the innermost guard's.
-    From the moment that two stand next to one another, each is only blamed for
-    what is known to be its own: what was there before the other came, and what
-    its threads, or theirs, have made since.  What nobody can be blamed for is
-    told, as a warning that names all of them, when the last of them has gone.
+    While detectors are only nested, every leak belongs to the innermost one.
+    Two detectors overlap if neither encloses the other.  From then on, each
+    reports only its own leaks: those from before the overlap, and those that its
+    threads, or threads started by them, created since.  Leaks without a known
+    owner are reported as a warning with all names when the overlap ends.
 
     Thread safety: every method, from any thread.
     """
 
     def __init__(self) -> None:
-        # Held while guards come and go.
+        # Protects the list of detectors while one enters or leaves.
         self._lock = threading.RLock()
         self._standing: list[ActiveDetector] = []
-        # The threads in which guards stand or stood: they are the runner's.
+        # Native ids of threads that ran detectors: they belong to the test runner.
         self._hosts: set[int] = set()
         self._hooks = ErrorHooks(self.detector_of)
-        # The names of those that stood next to one another, and what was
-        # before the first of them.
+        # Names of the overlapping detectors, and the snapshot taken before
+        # the first of them.
         self._names: list[str] = []
         self._before: Snapshot | None = None
         self._told: set[Hashable] = set()
-        # Threads that were told as leaks of tests that are over.
+        # Threads already reported as leaks of finished tests.
         self._lost: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
     def enter(self, guard: ActiveDetector) -> None:
-        """Register a guard as active, and take its snapshot before."""
+        """Register a detector as active, and take its first snapshot."""
         with self._lock:
             standing = self._standing
             if standing and standing[-1] is not guard.parent:
@@ -88,15 +88,15 @@ class ActiveDetectors:
             self._standing.append(guard)
             self._hosts.add(threading.get_native_id())
             subreaper.acquire()
-            # Under the lock, so that a guard that begins next finds the snapshot.
+            # Under the lock, so that the next detector finds the snapshot.
             try:
                 guard.before = take_snapshot()
-            except BaseException:  # Ctrl-C, at the worst moment
+            except BaseException:  # also KeyboardInterrupt
                 self.leave(guard)
                 raise
 
     def leave(self, guard: ActiveDetector) -> None:
-        """Remove a guard that has taken its last snapshot."""
+        """Remove a detector that has taken its last snapshot."""
         with self._lock:
             if guard in self._standing:
                 self._standing.remove(guard)
@@ -104,7 +104,7 @@ class ActiveDetectors:
                 if guard.overlaps and not any(other.overlaps for other in self._standing):
                     self._end_overlap()
             finally:
-                # With a neighbour, things happen that nobody here knows of.
+                # Another detector that does not enclose this one still needs the hooks.
                 alone = not self._standing or all(map(guard.is_within, self._standing))
                 if alone:
                     self._hooks.take_out(guard, last=not self._standing)
@@ -115,21 +115,20 @@ class ActiveDetectors:
                     self._hosts.clear()
 
     def detector_of(self, thread: threading.Thread | None) -> ActiveDetector | None:
-        """Return the guard to which what happens in a thread belongs; None if nobody knows.
+        """Return the detector that owns events of a thread; None if unknown.
 
         Args:
-            thread: The thread; None for the one that runs.
+            thread: The thread; None for the current one.
         """
         standing = [guard for guard in self._standing if guard.is_here()]
         if not standing:
             return None
         if self._lost and (thread or threading.current_thread()) in self._lost:
-            return None  # its test has failed for it already; it is not the next one's
+            return None  # a finished test has reported this thread; no later test owns it
         guard = origins.detector_of(thread) if thread is not None else origins.detector_here()
         if guard in standing:
             return cast("ActiveDetector", guard)
-        # Nobody knows whose thread it is: it is the innermost test's, if there
-        # is but one at this time.
+        # The owner is unknown: assume the innermost test, unless tests overlap.
         return None if any(other.overlaps for other in standing) else standing[-1]
 
     def _check_for_rivals(self, guard: ActiveDetector) -> None:
@@ -142,7 +141,7 @@ class ActiveDetectors:
             self._join(guard)
 
     def suppress(self, leak: Leak) -> None:
-        """See to it that no guard that stands tells of this leak again."""
+        """Keep every active detector from reporting this leak again."""
         with self._lock:
             if self._before is not None:
                 self._told.add(leak.key)
@@ -150,11 +149,11 @@ class ActiveDetectors:
                 other.told.add(leak.key)
 
     def disown_thread(self, thread: threading.Thread) -> None:
-        """Note that a thread was told as a leak: what it does from now on is no other test's."""
+        """Record a thread as reported, so that its later effects are blamed on no other test."""
         self._lost.add(thread)
 
     def is_of(self, leak: Leak, guard: ActiveDetector) -> bool:
-        """Say whether a leak is known to be that of a guard in company."""
+        """Return whether an overlapping detector is known to own a leak."""
         if leak.key in guard.claimed:
             return True
         origin = origins.of(*_origin_key(leak))
@@ -163,13 +162,13 @@ class ActiveDetectors:
 
     @property
     def stands(self) -> bool:
-        """Whether any guard stands."""
+        """Whether any detector is active."""
         return bool(self._standing)
 
     def allow_new(self, before: Snapshot) -> None:
-        """Take all that is new since a moment for what may outlive a test.
+        """Exempt everything created since a snapshot from the active detectors.
 
-        For guards that stand, that is; to those that come it is not new.
+        Later detectors have these things in their first snapshot.
         """
         for leak in differences(before, take_snapshot()):
             origin = origins.of(*_origin_key(leak))
@@ -178,25 +177,25 @@ class ActiveDetectors:
                 self.suppress(leak)
 
     def is_runner_thread(self, leak: Leak) -> bool:
-        """Say whether a leak is a thread in which tests run: the runner's, not a test's.
+        """Return whether a leak is a thread in which the runner runs tests.
 
-        Unless it is known that a test has started it.
+        A thread that a test is known to have started does not count.
         """
         hosts = self._hosts
         return leak.dimension == "threads" and leak.key[1] in hosts and not _has_owner(leak)  # type: ignore[index]
 
     def renew(self) -> None:
-        """Make the lock anew, in a forked child: another thread may have held it."""
+        """Replace the lock in a forked child: another thread may have held it."""
         self._lock = threading.RLock()
 
     def _begin_overlap(self, first: ActiveDetector) -> None:
-        """From here on one that stood alone does not any more; what is there is its own."""
+        """Mark a detector as overlapping, and assign all leaks so far to it."""
         before = first.before
         if before is None:
             return
         if self._before is None:
             self._before = before
-        # What was declared, or told by a test within it, since it looked.
+        # Leaks that were exempted or reported since its first snapshot.
         self._told |= first.told
         first.claimed = {leak.key for leak in differences(before, take_snapshot())}
         self._join(first)
@@ -207,7 +206,7 @@ class ActiveDetectors:
         watch.acquire(trace=False)
 
     def _end_overlap(self) -> None:
-        """Tell of what nobody can be blamed for, and put settings back."""
+        """Warn about leaks without a known owner, and restore settings."""
         before, names, told = self._before, self._names, self._told
         self._before, self._names, self._told = None, [], set()
         if before is None:
@@ -236,14 +235,14 @@ def _has_owner(leak: Leak) -> bool:
 
 
 def _origin_key(leak: Leak) -> tuple[str, Hashable, Hashable]:
-    """Return under what kind, number and identity the making of a leak is remembered."""
+    """Return the kind, number and identity under which the creation is recorded."""
     key: tuple[Hashable, ...] = leak.key  # type: ignore[assignment]
     kind = str(key[0])
     return kind, key[1], key[2] if kind == "descriptor" else None
 
 
 active_detectors: Final = ActiveDetectors()
-"""The guards of this process."""
+"""The registry of this process."""
 
 SEES_COROUTINES: Final = watch_coroutines(active_detectors.detector_of)
 
