@@ -18,7 +18,7 @@ from itf.event_loops.task_deadlines import combine_errors
 from itf.exceptions import FixtureError
 from itf.leaks.api import outlives_test
 from itf.leaks.leak import Leak
-from itf.leaks.policy import terms_of
+from itf.leaks.policy import policy_of
 from itf.test_run import TestRun
 from itf.wrapping import is_coroutine_function, passed_off_as
 
@@ -186,7 +186,7 @@ class AsyncTestRun(TestRun):
     def _may_be_left(self, name: str) -> bool:
         """Return whether ``leak_ignore`` allows a task or generator of this name."""
         leak = Leak("tasks", "task", name, ("task", name), lambda: name)
-        return terms_of(type(self.case)).ignore.allows(leak)
+        return policy_of(type(self.case)).ignore.allows(leak)
 
     def _report(self, problems: list[str]) -> None:
         """Fail, warn or do nothing, as the test's ``leak_policy`` says."""

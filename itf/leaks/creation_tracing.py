@@ -1,7 +1,7 @@
-"""Functions that make things, watched while somebody wants to know who made what, and where.
+"""Wrappers around functions that create resources, to record creator and stack.
 
-They are wrapped while a test is traced, or while several tests run at once in
-this process; at all other times they are the standard library's own.
+The wrappers are installed while a test is traced, or while several tests run
+concurrently. At all other times the standard library's functions are in place.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ __unittest = True
 
 _Note = Callable[[tuple[Any, ...], Any], object]
 
-# From `Origins.remember`, past a note and past the wrapper, to the caller.
+# Stack frames from `Origins.remember` to the caller: skips the note and the wrapper.
 _CALLER: Final = 3
 
 
 class _Watched:
-    """A function with a note behind it.
+    """A wrapper that records each result of a built-in function.
 
-    Not a function itself: one that is made an attribute of a class would
-    become a method there, which the built-in one does not.
+    Not a Python function: as a class attribute, that would become a method,
+    which a built-in function does not.
     """
 
     def __init__(self, original: Any, note: _Note) -> None:
         self.original = original
         self.note = note
-        # Of what is left in the hands of somebody who took it while we watched.
+        # False after removal: user code may still hold a reference to the wrapper.
         self.active = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -56,7 +56,7 @@ class _Watched:
         return getattr(self.original, name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Known to pickle by its name, as the original is.
+        # Pickled by name, like the original.
         return _find, (self.original.__module__, self.original.__name__)
 
 
@@ -141,7 +141,7 @@ _FUNCTIONS: Final[tuple[tuple[Any, str, _Note], ...]] = (
 
 
 def _methods() -> Iterator[tuple[Any, str, Callable[[Any], Any]]]:
-    """Yield the methods to wrap, each with what wraps it; they are imported only now."""
+    """Yield the methods to wrap and their wrappers; imports the modules only when needed."""
     import socket
     import subprocess
     from concurrent.futures import ThreadPoolExecutor
@@ -151,7 +151,7 @@ def _methods() -> Iterator[tuple[Any, str, Callable[[Any], Any]]]:
     yield ThreadPoolExecutor, "submit", _submitted
     yield socket.socket, "__init__", _made_socket
     yield subprocess.Popen, "__init__", _started_process
-    # By now `concurrent.futures` has imported it, wherever there is such a module.
+    # `concurrent.futures` has imported this module where it exists (3.14 and later).
     interpreters = sys.modules.get("_interpreters")
     if interpreters is not None and hasattr(interpreters, "create"):
         yield interpreters, "create", lambda original: _Watched(original, _note_interpreter)
@@ -211,7 +211,7 @@ def _submitted(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _runs_elsewhere(pool: Any) -> bool:
-    """Say whether a pool of threads runs functions in interpreters, which take none of ours."""
+    """Return whether a pool runs functions in subinterpreters, which accept no closures."""
     module = sys.modules.get("concurrent.futures.interpreter")
     kind = getattr(module, "InterpreterPoolExecutor", None)
     return kind is not None and isinstance(pool, kind)
@@ -248,23 +248,23 @@ def _created_task(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class CreationTracer:
-    """The wrappers of this process, in place for as long as anybody needs them.
+    """The installed wrappers of this process, counted by user.
 
     Thread safety: every method, from any thread.
     """
 
     def __init__(self) -> None:
-        # Held while the count is moved and the wrappers are put in or taken out.
+        # Protects the counts, and installation and removal of the wrappers.
         self._lock = threading.RLock()
         self._count = 0
         self._traced = 0
         self._undo: list[Callable[[], object]] = []
 
     def acquire(self, *, trace: bool) -> None:
-        """Put the wrappers in, unless they are.
+        """Install the wrappers at the first call.
 
         Args:
-            trace: Whether the stack of each making is wanted, too.
+            trace: Whether to record the stack of each creation, too.
         """
         with self._lock:
             self._count += 1
@@ -274,7 +274,7 @@ class CreationTracer:
                 self._put_in()
 
     def release(self, *, trace: bool) -> None:
-        """Take them out, unless somebody else needs them."""
+        """Remove the wrappers if this was their last user."""
         with self._lock:
             self._count -= 1
             self._traced -= trace
@@ -286,7 +286,7 @@ class CreationTracer:
                 origins.clear()
 
     def renew(self) -> None:
-        """Make the lock anew, in a forked child: another thread may have held it."""
+        """Replace the lock in a forked child: another thread may have held it."""
         self._lock = threading.RLock()
 
     def _put_in(self) -> None:
@@ -300,7 +300,7 @@ class CreationTracer:
     def _replace(self, owner: Any, name: str, wrapper: Any) -> None:
         original = getattr(owner, name)
         setattr(owner, name, wrapper)
-        # `os` says of its functions, by themselves, what they can do.
+        # `os.supports_fd` and its kin contain functions: the wrapper must be a member, too.
         abilities = [
             ability
             for ability in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks)
@@ -312,7 +312,7 @@ class CreationTracer:
         def undo() -> None:
             if isinstance(wrapper, _Watched):
                 wrapper.active = False
-            # Whoever has put something of their own over ours keeps it.
+            # Keep the attribute if other code has replaced it meanwhile.
             if getattr(owner, name) is wrapper:
                 setattr(owner, name, original)
             for ability in abilities:

@@ -1,4 +1,4 @@
-"""On what terms a class's tests are guarded: read from its attributes, once."""
+"""Leak options of a test class, read from its attributes once."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from itf.leaks.leak import IgnoreList
 from itf.leaks.unittest_hooks import class_scope
 from itf.safe_repr import safe_repr
 
-__all__ = ["ClassPolicy", "detector_around", "detector_for", "terms_of"]
+__all__ = ["ClassPolicy", "detector_around", "detector_for", "policy_of"]
 
 __unittest = True
 
 
 class ClassPolicy:
-    """What a class says of leaks, and what came of it.
+    """The leak options of a class, and the state that its tests share.
 
     Args:
         cls: A class with the attributes of `IntegrationTestCase`.
 
     Raises:
-        TypeError: ``leak_ignore`` is no list of texts.
-        ValueError: An entry of it, or ``leak_grace``, is not what it may be.
+        TypeError: ``leak_ignore`` is not a list of strings.
+        ValueError: ``leak_grace`` or an entry of ``leak_ignore`` is invalid.
     """
 
     def __init__(self, cls: type[Any]) -> None:
@@ -47,7 +47,7 @@ class ClassPolicy:
         self._awaits_end = False
 
     def garbage_check(self) -> GarbageCheck | None:
-        """Return a check that no other test looks with; tests of the class may run at once."""
+        """Return a check not in use by another test; tests of a class may run concurrently."""
         if not self._checks_garbage:
             return None
         here = threading.get_ident()
@@ -59,7 +59,7 @@ class ClassPolicy:
         return check
 
     def note_run(self, method: str) -> None:
-        """Note that a test is run; what is to be said of the class is said at its end."""
+        """Record that a test runs, and schedule the warnings at the end of the class."""
         self._ran.add(method)
         cls = self._cls()
         if not self._awaits_end and cls is not None:
@@ -72,7 +72,7 @@ class ClassPolicy:
         if cls is None:
             return
         _known.pop(cls, None)
-        # One that looks is that of a test that still runs, in another thread.
+        # An active check belongs to a test that still runs in another thread.
         for check in [check for _, check in self._checks if not check.looks]:
             for found in check.close():
                 warnings.warn(
@@ -81,8 +81,8 @@ class ClassPolicy:
                     stacklevel=2,
                 )
         unused = self.ignore.unused() if "leak_ignore" in vars(cls) else ()
-        # Of a class of which only some tests were run, nobody knows; and an
-        # entry that was inherited may be of use to another class.
+        # Tests that did not run could have matched the entry, and another class
+        # may need an inherited entry: warn in neither case.
         if unused and ran.issuperset(unittest.TestLoader().getTestCaseNames(cls)):
             entries = ", ".join(map(repr, unused))
             warnings.warn(
@@ -93,45 +93,45 @@ class ClassPolicy:
             )
 
 
-# Not on the class, which may be sent to another process.
+# Not stored on the class: it may be pickled by value for another process.
 _known: Final[weakref.WeakKeyDictionary[type[Any], ClassPolicy]] = weakref.WeakKeyDictionary()
 
 
-def terms_of(cls: type[Any]) -> ClassPolicy:
-    """Return the terms of a class."""
-    terms = _known.get(cls)
-    if terms is None:
-        terms = _known[cls] = ClassPolicy(cls)
-    return terms
+def policy_of(cls: type[Any]) -> ClassPolicy:
+    """Return the leak options of a class, cached."""
+    options = _known.get(cls)
+    if options is None:
+        options = _known[cls] = ClassPolicy(cls)
+    return options
 
 
 def detector_for(test: Any, method: str) -> LeakDetector | None:
-    """Return a guard for one test; None if its policy wants none."""
+    """Return a detector for one test; None if its policy is ``off``."""
     if test.leak_policy not in ("fail", "warn"):
         return None
     cls = type(test)
-    terms = terms_of(cls)
-    terms.note_run(method)
+    options = policy_of(cls)
+    options.note_run(method)
     return LeakDetector(
         test.id,
         policy=test.leak_policy,
-        ignore=terms.ignore,
-        trace=terms.trace,
-        grace=terms.grace,
+        ignore=options.ignore,
+        trace=options.trace,
+        grace=options.grace,
         parent=class_scope(cls),
-        garbage=terms.garbage_check(),
+        garbage=options.garbage_check(),
     )
 
 
 def detector_around(cls: type[Any]) -> LeakDetector | None:
-    """Return a guard for what stands around the tests of a class; None if it wants none."""
+    """Return a detector for the fixtures of a class; None if its policy is ``off``."""
     if cls.leak_policy not in ("fail", "warn"):
         return None
-    terms = terms_of(cls)
+    options = policy_of(cls)
     return LeakDetector(
         lambda: cls.__qualname__,
         policy=cls.leak_policy,
-        ignore=terms.ignore,
-        trace=terms.trace,
-        grace=terms.grace,
+        ignore=options.ignore,
+        trace=options.trace,
+        grace=options.grace,
     )

@@ -1,4 +1,4 @@
-"""One look at all of the process, and what has come of it since."""
+"""Snapshot of the process state, and the differences between two snapshots."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __unittest = True
 
 
 class Snapshot(NamedTuple):
-    """What the process looked like at one moment; equal as long as nothing has changed."""
+    """State of the process at one moment; two are equal if nothing changed."""
 
     kernel: Look
     interpreters: frozenset[int]
@@ -34,7 +34,7 @@ class Snapshot(NamedTuple):
 
 
 def take_snapshot() -> Snapshot:
-    """Look at the whole process."""
+    """Return a snapshot of the process."""
     return Snapshot(
         kernel.look(),
         look_at_interpreters(),
@@ -46,9 +46,9 @@ def take_snapshot() -> Snapshot:
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[Leak]:
-    """Tell of all that is there after and was not before, and of what has changed.
+    """Return the leaks between two snapshots: new things and changed settings.
 
-    What is kept alive by a process that was left behind stands under it.
+    A leak that a leaked process keeps alive is grouped under that process.
     """
     if before == after:
         return []
@@ -96,7 +96,7 @@ def _changed(dimension: str, changes: Iterable[Change]) -> Iterator[Leak]:
 
 
 def _grouped(found: list[Leak]) -> list[Leak]:
-    """Put each leak under the process that keeps it alive, if one does."""
+    """Group each leak under the leaked process that keeps it alive, if there is one."""
     processes = {leak.data: leak for leak in found if leak.dimension == "processes"}
     if not processes:
         return found

@@ -1,7 +1,7 @@
-"""The guards around a class and a module, set up without their help.
+"""Detectors around a class and a module, installed by wrapping their set-up.
 
-What `setUpClass` makes belongs to the class, and is looked for after
-`tearDownClass` and the class's cleanups; the module likewise.
+Leaks of `setUpClass` belong to the class. They are searched for after
+`tearDownClass` and the class cleanups. The same holds for modules.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ __all__ = ["class_scope", "guard_class", "guard_module"]
 
 __unittest = True
 
-_MakeGuard = Callable[[type[Any]], "LeakDetector | None"]
+_MakeDetector = Callable[[type[Any]], "LeakDetector | None"]
 
-# Where a class keeps the guard around it, for as long as it runs.
+# Attribute of a class that holds its detector while its tests run.
 _SCOPE: Final = "_itf_class_scope"
 
 
 def class_scope(cls: type[Any]) -> LeakDetector | None:
-    """Return the guard around a class or, without one, around its module."""
+    """Return the detector of a class or, if there is none, of its module."""
     guard = vars(cls).get(_SCOPE) or _module_guards.get(cls.__module__)
     return guard if guard is not None and guard.before is not None else None
 
 
-def guard_class(cls: type[Any], make: _MakeGuard) -> None:
-    """Put a guard around the `setUpClass` that a class has; without one there is nothing to guard.
+def guard_class(cls: type[Any], make: _MakeDetector) -> None:
+    """Wrap the `setUpClass` of a class, if it has one, to start a detector first.
 
     Args:
         cls: The class.
-        make: Makes the guard; None if the class wants none.
+        make: Returns the detector; None if the policy of the class is ``off``.
     """
     inherited: Any = getattr(cls, "setUpClass", None)
     function = getattr(inherited, "__func__", None)
@@ -57,7 +57,7 @@ def guard_class(cls: type[Any], make: _MakeGuard) -> None:
         except Exception:
             raise
         except BaseException:
-            # Ctrl-C: unittest leaves the cleanups out.
+            # KeyboardInterrupt: unittest skips the class cleanups.
             if guard is not None:
                 guard.abandon()
             raise
@@ -66,26 +66,26 @@ def guard_class(cls: type[Any], make: _MakeGuard) -> None:
     cls.setUpClass = classmethod(setUpClass)
 
 
-def _begin_class(cls: type[Any], make: _MakeGuard) -> LeakDetector | None:
+def _begin_class(cls: type[Any], make: _MakeDetector) -> LeakDetector | None:
     if class_scope(cls) is not None and vars(cls).get(_SCOPE) is not None:
-        return None  # by way of super()
+        return None  # already begun: this call came through super()
     guard = make(cls)
     if guard is None:
         return None
     guard.parent = _module_guards.get(cls.__module__)
     setattr(cls, _SCOPE, guard)
     guard.begin()
-    # Cleanups run last first, so this one runs after all that the class adds.
+    # Cleanups run in reverse order: this one runs after those the class adds.
     cls.addClassCleanup(_end_class, cls, guard)
     return guard
 
 
 def _end_class(cls: type[Any], guard: LeakDetector) -> None:
     setattr(cls, _SCOPE, None)
-    _tell(guard.end(), guard)
+    _report(guard.end(), guard)
 
 
-def _tell(report: LeakReport | None, guard: LeakDetector) -> None:
+def _report(report: LeakReport | None, guard: LeakDetector) -> None:
     if report is None:
         return
     if guard.policy == "fail":
@@ -96,18 +96,18 @@ def _tell(report: LeakReport | None, guard: LeakDetector) -> None:
 _module_guards: dict[str, LeakDetector] = {}
 
 
-def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
-    """Put a guard around the `setUpModule` of a module; without one there is nothing to guard.
+def guard_module(name: str, make: _MakeDetector, cls: type[Any]) -> None:
+    """Wrap the `setUpModule` of a module, if it has one, to start a detector first.
 
     Args:
-        name: The module's name; it has been imported by now.
-        make: Makes the guard; None if there is to be none.
-        cls: A class of the module, whose policy counts.
+        name: The name of an imported module.
+        make: Returns the detector, or None for no detection.
+        cls: The class of the module whose policy applies.
     """
     module: Any = sys.modules.get(name)
     function = None
     if "setUpModule" in getattr(module, "__dict__", {}):
-        # In the dict there may be a lazy import (3.15); one that fails fails for unittest.
+        # The name may be a lazy import (3.15). If it fails, unittest reports the error.
         with contextlib.suppress(ImportError):
             function = getattr(module, "setUpModule", None)
     if not callable(function) or hasattr(function, "_itf_guarded"):
@@ -129,4 +129,4 @@ def guard_module(name: str, make: _MakeGuard, cls: type[Any]) -> None:
 
 def _end_module(name: str, guard: LeakDetector) -> None:
     _module_guards.pop(name, None)
-    _tell(guard.end(), guard)
+    _report(guard.end(), guard)
