@@ -1,4 +1,4 @@
-"""Where things were made, and for which test: remembered cheaply, told only in a report."""
+"""Where resources were created, and by which test; formatted only for a report."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ __all__ = [
 __unittest = True
 
 StackKey = tuple[Any, ...]
-"""A stack, cheaply: code and offset by turns, innermost first."""
+"""A stack as alternating code objects and instruction offsets, innermost first."""
 
-# How many frames of a stack are kept.
+# Frames kept of a stack.
 _DEPTH: Final = 12
 
-# What is remembered of things long gone is dropped, oldest first.
+# Records kept at most; the oldest are dropped, as most of their resources are gone.
 _MOST: Final = 100_000
 
 current_detector: contextvars.ContextVar[Any] = contextvars.ContextVar(
     "itf_current_detector", default=None
 )
-"""The guard of the test that runs here; tasks inherit it by themselves."""
+"""The detector of the current test; asyncio tasks inherit the variable."""
 
 
 class Origin(NamedTuple):
-    """How a thing came to be.
+    """The record of one creation.
 
     Attributes:
-        guard: The guard of the test that made it, weakly; None if none ran.
-        sight: The stack in which it was made; empty unless tracing is on.
-        identity: What told the thing from another one under the same number.
+        guard: Weak reference to the detector of the creating test, or None.
+        sight: The creating stack; empty unless tracing is on.
+        identity: Distinguishes resources that reuse the same number.
     """
 
     guard: weakref.ref[Any] | None
@@ -56,7 +56,7 @@ class Origin(NamedTuple):
 
 
 class Origins:
-    """What is remembered of how things came to be, by their kind and number.
+    """Records of creations, by kind and number of the resource.
 
     Thread safety: every method, from any thread; dict operations are atomic.
     """
@@ -109,34 +109,34 @@ class Origins:
         return Origin(*parts) if parts is not None and parts[2] == identity else None
 
     def text(self, kind: str, number: Hashable, verb: str, identity: Hashable = None) -> str:
-        """Say where a thing was made: `` (started at ...)``, or nothing if that is not known."""
+        """Return text such as ``, started at ...``; empty if the creation is unknown."""
         origin = self.of(kind, number, identity)
         said = "" if origin is None else stack_text(origin.sight)
         return f", {verb} at {said}" if said else ""
 
     def forget(self, kind: str, number: Hashable) -> None:
-        """Drop what is remembered of a thing."""
+        """Drop the record of a resource."""
         self._known.pop((kind, number), None)
 
     def clear(self) -> None:
-        """Drop all that is remembered."""
+        """Drop all records."""
         self._known.clear()
 
     # Whose thread is it
 
     def detector_here(self) -> Any:
-        """Return the guard of the test that this code runs for; None if that is not known."""
+        """Return the detector of the test that the current code belongs to, or None."""
         guard = current_detector.get()
         if guard is None:
             guard = self._guards.get(threading.current_thread())
         return guard
 
     def detector_of(self, thread: threading.Thread) -> Any:
-        """Return the guard of the test that a thread was started for; None if not known."""
+        """Return the detector of the test that started a thread, or None."""
         return self._guards.get(thread)
 
     def adopt(self, thread: threading.Thread) -> None:
-        """Note that a thread belongs to the test that starts it."""
+        """Record that a thread belongs to the test that starts it."""
         guard = self.detector_here()
         if guard is not None:
             self._guards[thread] = guard
@@ -144,29 +144,29 @@ class Origins:
     # Forks
 
     def begin_fork(self) -> None:
-        """Note the children there are before a fork: orphans that came to us are among them."""
+        """Record the children before a fork, which include adopted orphans."""
         self._before_fork[threading.get_ident()] = set(children())
 
     def note_fork(self) -> None:
-        """Note the child that was just forked, and forget those that are gone."""
+        """Record the new child of a fork, and drop children that have ended."""
         before = self._before_fork.pop(threading.get_ident(), set())
         with self._fork_lock:
             now = set(children())
             self._forked = (self._forked & now) | (now - before)
 
     def is_forked(self, pid: int) -> bool:
-        """Say whether a child came of a fork in this process."""
+        """Return whether a child was forked by this process."""
         return pid in self._forked
 
     def renew(self) -> None:
-        """Forget the parent's children, in a forked child."""
+        """Drop the parent's children and replace the lock, in a forked child."""
         self._forked = set()
         self._before_fork = {}
         self._fork_lock = threading.Lock()
 
 
 origins: Final = Origins()
-"""What is remembered in this process."""
+"""The records of this process."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -177,7 +177,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def frames_here(skip: int) -> StackKey:
-    """Return the stack from so many callers up, as code and offset."""
+    """Return the stack, without the innermost ``skip`` frames."""
     frame: FrameType | None = sys._getframe(skip)
     found: list[Any] = []
     while frame is not None and len(found) < 2 * _DEPTH:
@@ -187,8 +187,7 @@ def frames_here(skip: int) -> StackKey:
     return tuple(found)
 
 
-# Frames at whose end the user's code begins: who reads where a thing was made
-# does not want to read how unittest calls a test.
+# Folders of test runners: their frames below the user's code are not shown.
 _MACHINERY: Final = (f"{os.sep}unittest{os.sep}", f"{os.sep}_pytest{os.sep}")
 
 
