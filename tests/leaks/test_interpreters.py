@@ -11,7 +11,7 @@ import unittest
 from unittest import mock
 
 from itf import IntegrationTestCase, leak_guard
-from itf.leaks import interpreters as probe
+from itf.leaks.probes import interpreters as probe
 from tests.support import run_method, run_script
 
 HAS_THEM = sys.version_info >= (3, 14)
