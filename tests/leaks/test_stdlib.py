@@ -34,7 +34,7 @@ import importlib, itf, sys, unittest, warnings
 warnings.simplefilter("default")
 suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(sys.argv[1]))
 result = unittest.TestResult()
-itf.leaks_suite(suite).run(result)
+itf.guard_suite(suite).run(result)
 for test, text in result.failures + result.errors:
     print(test, text)
 print("tests:", result.testsRun)
