@@ -6,7 +6,7 @@
 #   fixtures/                the eleven fixtures, and how they reach a test
 #   interfaces/  workers/    errors, configuration, resources; processes, threads
 #   file_generation/         files, trees and projects to test with
-#   guard/  faults/          what a test leaves behind; what fails, when and how
+#   leaks/  faults/          leak detection; failures on demand
 #   event_loops/             virtual time, shuffled order, deadlines of tasks
 #   performance/             timing, statistics, comparison
 #   interleaving/            threads in an order chosen by a seed
@@ -127,14 +127,6 @@ if TYPE_CHECKING:
         event_from_json as event_from_json,
         event_to_json as event_to_json,
     )
-    from itf.guard.growth import assert_no_growth as assert_no_growth
-    from itf.guard.guarding import (
-        guard_capabilities as guard_capabilities,
-        guard_suite as guard_suite,
-        leak_guard as leak_guard,
-        outlives_test as outlives_test,
-    )
-    from itf.guard.report import LeakReport as LeakReport
     from itf.interfaces.config_change import ConfigChangeObserver as ConfigChangeObserver
     from itf.interfaces.error_propagation import ErrorPropagationMixin as ErrorPropagationMixin
     from itf.interfaces.resource_tracking import ResourceTracker as ResourceTracker
@@ -142,6 +134,14 @@ if TYPE_CHECKING:
         InterleavingResult as InterleavingResult,
         interleave as interleave,
     )
+    from itf.leaks.api import (
+        guard_capabilities as guard_capabilities,
+        guard_suite as guard_suite,
+        leak_guard as leak_guard,
+        outlives_test as outlives_test,
+    )
+    from itf.leaks.growth.growth_check import assert_no_growth as assert_no_growth
+    from itf.leaks.leak_report import LeakReport as LeakReport
     from itf.timeline import Timeline as Timeline
 
 __version__ = "0.1.0"
@@ -232,14 +232,14 @@ _NAMES = {
         "event_to_json",
     ),
     "itf.file_generation.mutations": ("Mutation",),
-    "itf.guard.growth": ("assert_no_growth",),
-    "itf.guard.guarding": (
+    "itf.leaks.growth.growth_check": ("assert_no_growth",),
+    "itf.leaks.api": (
         "guard_capabilities",
         "guard_suite",
         "leak_guard",
         "outlives_test",
     ),
-    "itf.guard.report": ("LeakReport",),
+    "itf.leaks.leak_report": ("LeakReport",),
     "itf.interfaces.config_change": ("ConfigChangeObserver",),
     "itf.interfaces.error_propagation": ("ErrorPropagationMixin",),
     "itf.interfaces.resource_tracking": ("ResourceTracker",),

@@ -16,9 +16,9 @@ from typing import Any
 from itf.event_loops.case_loop import CaseLoop
 from itf.event_loops.task_deadlines import combine_errors
 from itf.exceptions import FixtureError
-from itf.guard.guarding import outlives_test
-from itf.guard.leaks import Leak
-from itf.guard.terms import terms_of
+from itf.leaks.api import outlives_test
+from itf.leaks.leak import Leak
+from itf.leaks.policy import policy_of
 from itf.test_run import TestRun
 from itf.wrapping import is_coroutine_function, passed_off_as
 
@@ -187,7 +187,7 @@ class AsyncTestRun(TestRun):
     def _may_be_left(self, name: str) -> bool:
         """Return whether ``leak_ignore`` allows a pending task or generator with this name."""
         leak = Leak("tasks", "task", name, ("task", name), lambda: name)
-        return terms_of(type(self.case)).ignore.allows(leak)
+        return policy_of(type(self.case)).ignore.allows(leak)
 
     def _report(self, problems: list[str]) -> None:
         """Fail, warn or do nothing, according to the test's ``leak_policy``."""

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from itf.fixtures.declaration import BuiltinDeclaration, FixtureDeclaration, FixtureSet
-from itf.guard.leaks import DEFAULT_GRACE
-from itf.guard.scopes import guard_class, guard_module
 from itf.interfaces.config_change import ConfigChangeObserver
 from itf.interfaces.error_propagation import ErrorPropagationMixin
 from itf.interfaces.resource_tracking import ResourceTracker
+from itf.leaks.leak import DEFAULT_GRACE
+from itf.leaks.unittest_hooks import guard_class, guard_module
 from itf.test_run import LeakPolicy, TestRun
 
 # Fixtures, faults and leak detection are imported at first use, so that
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from itf.fixtures.resource_monitoring import ResourceMonitor
     from itf.fixtures.sample_code import SampleCodeFiles
     from itf.fixtures.workspace import Workspace
-    from itf.guard.guard import Guard
+    from itf.leaks.detector import LeakDetector
 
 __all__ = ["IntegrationTestCase", "LeakPolicy"]
 
@@ -200,7 +200,7 @@ class IntegrationTestCase(
 
         Like `itf.assert_no_growth`, which describes the arguments.
         """
-        from itf.guard.growth import assert_no_growth
+        from itf.leaks.growth.growth_check import assert_no_growth
 
         assert_no_growth(function, rounds, warmup=warmup, msg=msg)
 
@@ -259,11 +259,11 @@ class IntegrationTestCase(
             self.__dict__["_itf_has_run"] = True
 
 
-def _detector_around(cls: type[IntegrationTestCase]) -> Guard | None:
+def _detector_around(cls: type[IntegrationTestCase]) -> LeakDetector | None:
     """Return the leak detector for the code around the tests of a class."""
-    from itf.guard.terms import guard_around
+    from itf.leaks.policy import detector_around
 
-    return guard_around(cls)
+    return detector_around(cls)
 
 
 def _rebuild(cls: type[IntegrationTestCase], method_name: str) -> IntegrationTestCase:

@@ -31,7 +31,7 @@ from itf.wrapping import is_coroutine_function, passed_off_as
 
 if TYPE_CHECKING:
     from itf.faults.injection import Injection
-    from itf.guard.guard import Guard
+    from itf.leaks.detector import LeakDetector
 
 __all__ = ["LeakPolicy", "TestRun"]
 
@@ -80,7 +80,7 @@ class TestRun:
         self.fixtures = FixtureSet(case, self.register_tear_down)
         self.failure: BaseException | None = None
         self.injections: list[Injection] = []
-        self.detector: Guard | None = None
+        self.detector: LeakDetector | None = None
         self.wrapped: frozenset[str] = frozenset()
         self.replaced: dict[str, Any] = {}
         self._owner_token: contextvars.Token[Any] | None = None
@@ -219,9 +219,9 @@ class TestRun:
     def begin_detection(self) -> None:
         """Take the leak detector's first snapshot."""
         # Imported here, so that `from itf import IntegrationTestCase` stays cheap.
-        from itf.guard.terms import guard_for
+        from itf.leaks.policy import detector_for
 
-        self.detector = guard_for(self.case, self.case._itf_method_name)
+        self.detector = detector_for(self.case, self.case._itf_method_name)
         if self.detector is not None:
             self.detector.begin()
 

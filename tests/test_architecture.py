@@ -30,7 +30,7 @@ LAYERS = [
     [
         "itf.interfaces",
         "itf.workers",
-        "itf.guard",
+        "itf.leaks",
         "itf.faults",
         "itf.event_loops",
         "itf.file_generation",

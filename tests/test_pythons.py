@@ -30,7 +30,7 @@ PLACES = {
     "itf/event_loops/virtual_loop.py": "how a job becomes a future; tests/test_private_names.py",
     "tests/test_private_names.py": "names of the standard library that are not public",
     "itf/mock_tree_sitter": "new syntax of the language",
-    "itf/guard": "where Python keeps the settings and texts that the guard reads",
+    "itf/leaks": "where Python keeps the settings and texts that leak detection reads",
     "itf/sync/semlock.py": "private names of multiprocessing; tests/sync/test_semlock.py",
     "itf/workers": "start methods, and how functions and classes are pickled",
     "setup.cfg": "the classifiers",

@@ -14,8 +14,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from itf.guard.garbage import GarbageCheck
-from itf.guard.growth import assert_no_growth
+from itf.leaks.gc_check import GarbageCheck
+from itf.leaks.growth.growth_check import assert_no_growth
 
 OBJECTS = 200_000
 TURNS = 101
