@@ -4,6 +4,7 @@ import builtins
 import concurrent.futures
 import errno
 import functools
+import gc
 import multiprocessing
 import os
 import pickle
@@ -668,6 +669,12 @@ class HelpersTest(ProcessTestCase):
 
 class HooksTest(ProcessTestCase):
     """What itf replaces in multiprocessing, and for how long."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # A plan in a parser that was unpickled in this process ends with that parser.
+        gc.collect()
+        stop_following()
 
     def state(self) -> tuple[Any, Any]:
         """Return the methods that itf may replace."""
