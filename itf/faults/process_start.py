@@ -109,7 +109,8 @@ class ProcessStart:
         # by eval.
         call = (eval, ("function(*arguments)", {"function": function, "arguments": arguments}))
         self._process_only.made = (*call, *rest)
-        # Pickled and unpickled in this order.
+        # The faults come first, so that the new process has them when it unpickles the
+        # process object; it installs them right after that object.
         return (
             eval,
             (_PROCESS, {"faults": _RunOnUnpickling(faults), "process": self._process_only}),
