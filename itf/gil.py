@@ -6,19 +6,14 @@ import sys
 import warnings
 from typing import Final
 
-__all__ = ["gil_is_enabled", "warn_without_gil"]
+from itf._private import is_gil_enabled
+
+__all__ = ["warn_without_gil"]
 
 __unittest = True
 
 # Taken out by the first warning of the process: `pop` is atomic, also without the GIL.
 _unwarned: Final = [None]
-
-
-def gil_is_enabled() -> bool:
-    """Return whether this Python runs with the GIL; True where it cannot be asked."""
-    # Since Python 3.13, and private.
-    ask = getattr(sys, "_is_gil_enabled", None)
-    return ask is None or bool(ask())
 
 
 def warn_without_gil() -> None:
@@ -28,7 +23,7 @@ def warn_without_gil() -> None:
     fault is injected.  Not at import, where a warning would be the import's error
     under ``-W error``.
     """
-    if gil_is_enabled() or not _unwarned:
+    if is_gil_enabled() or not _unwarned:
         return
     try:
         _unwarned.pop()

@@ -13,6 +13,8 @@ import types
 from collections.abc import Callable
 from typing import Any, Final
 
+from itf._private import has_partialmethod_signature
+
 __all__ = ["signature_of"]
 
 __unittest = True
@@ -83,9 +85,7 @@ def _without_annotations(function: Any, follow_wrapped: bool) -> Any:
     if type(function) is functools.partial:
         inner = _without_annotations(function.func, follow_wrapped)
         return functools.partial(inner, *function.args, **function.keywords)
-    if not isinstance(function, types.FunctionType) or not _SIGNATURE_ATTRIBUTES.isdisjoint(
-        vars(function)
-    ):
+    if not isinstance(function, types.FunctionType) or _has_own_signature(function):
         return function
     bare = types.FunctionType(
         function.__code__,
@@ -109,6 +109,6 @@ def _unwrapped(function: Any) -> Any:
         return function  # __wrapped__ attributes that form a cycle
 
 
-# Attributes that replace the signature of a function's code.  The last two are set by
-# `functools.partialmethod`, up to Python 3.12 and since 3.13.
-_SIGNATURE_ATTRIBUTES: Final = frozenset({"__signature__", "_partialmethod", "__partialmethod__"})
+def _has_own_signature(function: types.FunctionType) -> bool:
+    """Return whether a function has a signature that is not that of its code."""
+    return "__signature__" in vars(function) or has_partialmethod_signature(function)

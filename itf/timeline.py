@@ -170,14 +170,9 @@ class Timeline:
             describe: Function that creates an event's data from the argument.
         """
         put, number, now, here = self._log.put, self._log.next_number, _now, _here
-        modules, running = sys.modules, None
 
         def note(what: Any) -> None:
-            nonlocal running
-            if running is None and "asyncio" in modules:
-                running = _running_loop(modules["asyncio"])
-            # Checking for a running loop is cheap, and usually there is none.
-            task = None if running is None or running() is None else current_task_name()
+            task = current_task_name()
             put((number(), (now(), here.thread, task, _process, kind, describe, what)))
 
         return note
@@ -321,26 +316,6 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"
 
 
-def _running_loop(asyncio: Any) -> Callable[[], object] | None:
-    """Return a function that returns the current thread's running loop, or None without one.
-
-    The private ``asyncio._get_running_loop`` does not raise without a loop, so it
-    is faster than the public function.  While another thread is still
-    importing asyncio, there is neither, and the result is None.
-    """
-    quick: Callable[[], object] | None = getattr(asyncio, "_get_running_loop", None)
-    if quick is not None or not hasattr(asyncio, "get_running_loop"):
-        return quick
-
-    def ask() -> object:
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            return None
-
-    return ask
-
-
 def current_task_name() -> str | None:
     """Return the name of the current asyncio task; None outside asyncio."""
     # If asyncio is not imported, no task exists.  Importing it here would be slow.
@@ -348,14 +323,9 @@ def current_task_name() -> str | None:
     if asyncio is None:
         return None
     try:
-        # Checked first: current_task() raises without a loop, which is ten times slower.
-        running = _running_loop(asyncio)
-        if running is None or running() is None:
-            return None
         task = asyncio.current_task()
     except (RuntimeError, AttributeError):
-        # Another thread is still importing asyncio, or the loop has just stopped.
-        return None
+        return None  # no loop runs in this thread, or another thread still imports asyncio
     return None if task is None else str(task.get_name())
 
 

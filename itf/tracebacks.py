@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Final
 
+from itf._private import is_thread_start
+
 __all__ = [
     "call_stack",
     "code_location",
@@ -29,9 +31,6 @@ _SKIPPED_MODULES: Final = ("itf", "contextlib")
 
 # Number of frames that identify a running thread in a message.
 _FRAMES_SHOWN: Final = 6
-
-# Functions of threading at the outer end of each thread's stack.
-_THREAD_START_FUNCTIONS: Final = ("_bootstrap", "_bootstrap_inner", "run")
 
 # Longest call stack in a record.  In a deep recursion all further frames are alike.
 _MAX_STACK: Final = 100
@@ -76,18 +75,12 @@ def thread_location(thread: threading.Thread) -> str:
             frames.append(frame)
         frame = frame.f_back
     # The outermost frames are those of threading, the same in each thread.
-    while frames and _is_start_of_thread(frames[-1]):
+    while frames and is_thread_start(frames[-1]):
         frames.pop()
     places = [code_location(frame) for frame in frames[:_FRAMES_SHOWN]]
     if len(frames) > len(places):
         places.append("...")
     return f"at {', called from '.join(places)}" if places else "about to end"
-
-
-def _is_start_of_thread(frame: FrameType) -> bool:
-    # Compare the function's name too: a thread's target may be a function of
-    # threading, such as Event.wait.
-    return module_of(frame) == "threading" and frame.f_code.co_name in _THREAD_START_FUNCTIONS
 
 
 def traceback_frames(error: BaseException) -> list[tuple[FrameType, int]]:

@@ -48,11 +48,51 @@ LAYERS = [
     ["itf.exception_notes", "itf.validation"],
     ["itf.safe_repr"],
     ["itf.exceptions", "itf.gil", "itf.lazy_imports", "itf._lazy_names"],
+    ["itf._private"],
 ]
 
 
 # Standard library modules missing in the oldest Python; imported where they exist.
 LATER_MODULES = {"annotationlib"}  # 3.14
+
+# Names with an underscore that Python documents; any module may use them.
+DOCUMENTED_NAMES = {
+    "_asdict",
+    "_current_frames",
+    "_exit",
+    "_fields",
+    "_getframe",
+    "_make",
+    "_pytest",  # the package of pytest
+    "_replace",
+}
+
+# Private names of the standard library outside itf._private, by module.  An entry goes when
+# its name moves there; no new entry is added.
+PRIVATE_NAMES_ELSEWHERE: dict[str, set[str]] = {
+    "itf.leaks.creation_tracing": {"_interpreters", "_thread"},
+    "itf.leaks.growth.growth_check": {"_clear_internal_caches", "_clear_type_cache"},
+    "itf.leaks.probes.environment": {"_create_environ", "_data"},
+    "itf.leaks.probes.errors": {"_warn_unawaited_coroutine"},
+    "itf.leaks.probes.interpreters": {"_interpreters"},
+    "itf.leaks.probes.names": {
+        "_RandomNameSequence",
+        "_args",
+        "_finalizer_registry",
+        "_multiprocessing",
+        "_posixshmem",
+    },
+    "itf.leaks.probes.tasks": {"_asyncgens", "_default_executor"},
+    "itf.leaks.probes.threads": {"_args", "_kwargs"},
+    "itf.leaks.quick": {"_data", "_locale"},
+    "itf.pending": {"_all_tasks", "_eager_tasks", "_scheduled_tasks"},
+    "itf.sync.semlock": {"_get_value", "_multiprocessing", "_rebuild", "_semlock"},
+    "itf.workers.forking": {"_launch"},
+    "itf.workers.pickling.pickler": {"_abc_impl", "_class_cleanups"},
+    "itf.workers.pickling.reducers": {"_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR"},
+    "itf.workers.processes": {"_Popen", "_args", "_kwargs", "_popen"},
+    "itf.workers.threads": {"_args", "_kwargs"},
+}
 
 
 def unit_of(module: str) -> str:
@@ -85,6 +125,75 @@ def imports_of(tree: ast.Module) -> set[str]:
             assert node.level == 0, "imports are absolute"
             found.add(node.module or "")
     return found
+
+
+def names_defined_in(tree: ast.Module) -> set[str]:
+    """Return the names that a module gives to variables, attributes, functions and classes."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and ast.unparse(node.value) in ("self", "cls")
+        ):
+            found.add(node.attr)
+    return found
+
+
+def private_names_in(tree: ast.Module, own: set[str]) -> set[str]:
+    """Return the private names of the standard library that a syntax tree uses.
+
+    Args:
+        tree: The module.
+        own: Names that itf itself defines.  Other attributes with an underscore belong to
+            the standard library, as do all such attributes of imported modules.
+    """
+    found: set[str] = set()
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if is_private(alias.name)}
+            imported |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] != "itf":
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in names if is_private(name)}
+            imported |= {alias.asname or alias.name for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            # The name of a module, or of an attribute that is accessed by its name.
+            if node.value.isidentifier() and node.value not in own:
+                found |= private_attribute(node, node.value, imported, own)
+        elif isinstance(node, ast.Attribute):
+            found |= private_attribute(node.value, node.attr, imported, own)
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("getattr", "hasattr", "setattr", "delattr")
+            and isinstance(node.args[1], ast.Constant)
+        ):
+            found |= private_attribute(node.args[0], str(node.args[1].value), imported, own)
+    return found
+
+
+def private_attribute(owner: ast.expr, name: str, imported: set[str], own: set[str]) -> set[str]:
+    """Return ``{name}`` if an attribute is a private name of the standard library."""
+    while isinstance(owner, ast.Attribute):
+        owner = owner.value
+    is_imported = isinstance(owner, ast.Name) and owner.id in imported
+    is_own = name in own or name.startswith("_itf_")
+    return {name} if is_private(name) and (is_imported or not is_own) else set()
+
+
+def is_private(name: str) -> bool:
+    """Return whether a part of a dotted name begins with one underscore and is undocumented."""
+    return any(
+        part.startswith("_") and not part.startswith("__") and part not in DOCUMENTED_NAMES
+        for part in name.split(".")
+    )
 
 
 class ImportsTest(unittest.TestCase):
@@ -165,6 +274,49 @@ assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()
         subprocess.run(
             [sys.executable, "-S", "-c", script], cwd=PACKAGE.parent, timeout=60, check=True
         )
+
+
+class PrivateNamesTest(unittest.TestCase):
+    """Private names of the standard library are used in itf._private alone."""
+
+    def test_only_one_module_uses_them(self) -> None:
+        """Each other module uses none, apart from those that have not moved yet."""
+        trees = {module: tree_of(module) for module in MODULES}
+        own = set().union(*map(names_defined_in, trees.values()))
+        used = {module: private_names_in(tree, own) for module, tree in trees.items()}
+        self.assertGreater(len(used.pop("itf._private")), 3)
+        self.assertEqual(
+            PRIVATE_NAMES_ELSEWHERE, {module: names for module, names in used.items() if names}
+        )
+
+    def test_each_function_has_its_tests(self) -> None:
+        """tests/test_private.py has a class for each function of itf._private."""
+        source = pathlib.Path(__file__).with_name("test_private.py").read_text(encoding="utf-8")
+        for node in tree_of("itf._private").body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                with self.subTest(node.name):
+                    self.assertIn(f"_private.{node.name}(", source)
+                    docstring = ast.get_docstring(node) or ""
+                    self.assertRegex(docstring, r"\nNames?: ")
+                    self.assertIn("\nFallback: ", docstring)
+
+    def test_how_private_names_are_found(self) -> None:
+        """As a module, as a name from a module, as an attribute, and in a string."""
+        for source, expected in (
+            ("import _thread", {"_thread"}),
+            ("import a._b as c", {"a._b"}),
+            ("from a import _b", {"a._b"}),
+            ("import os\nos._exit(0)", set()),
+            ("import os\nos.path._get_sep('')", {"_get_sep"}),
+            ("from a import b as c\nc._own", {"_own"}),
+            ("import sys\ngetattr(sys, '_git')", {"_git"}),
+            ("loop._selector", {"_selector"}),
+            ("setattr(loop, '_selector', 1)", {"_selector"}),
+            ("sys.modules.get('_signal')", {"_signal"}),
+            ("from itf import _private\nself._own.x\ncase._itf_run\nos.__doc__", set()),
+        ):
+            with self.subTest(source):
+                self.assertEqual(expected, private_names_in(ast.parse(source), {"_own"}))
 
 
 class NamesTest(unittest.TestCase):

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import sys
-import types
 import unittest
-from unittest import mock
 
-from itf.gil import gil_is_enabled
 from tests.support import run_script
 
 _PREFIX = """
@@ -90,17 +87,6 @@ class WarningTest(unittest.TestCase):
         for line in ("sys._is_gil_enabled = lambda: True", "del sys._is_gil_enabled"):
             with self.subTest(line):
                 self.assertEqual([], self.warned(line, *_USES))
-
-
-class PrivateNameTest(unittest.TestCase):
-    def test_how_python_is_asked(self) -> None:
-        """`sys._is_gil_enabled` is there since Python 3.13; where it is not, there is a GIL."""
-        self.assertEqual(sys.version_info >= (3, 13), hasattr(sys, "_is_gil_enabled"))
-        for answer in (True, False):
-            with mock.patch.object(sys, "_is_gil_enabled", lambda a=answer: a, create=True):
-                self.assertEqual(answer, gil_is_enabled())
-        with mock.patch("itf.gil.sys", types.SimpleNamespace()):
-            self.assertTrue(gil_is_enabled())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import selectors
 import time
 from typing import Any
 
+from itf._private import loop_selector, replace_loop_selector
 from itf.event_loops.wrapped_selector import WrappedSelector
 
 __all__ = ["RoundTimer", "install_round_timer"]
@@ -47,15 +48,12 @@ class RoundTimer(WrappedSelector):
 def install_round_timer(loop: asyncio.AbstractEventLoop) -> RoundTimer | None:
     """Put a `RoundTimer` around the selector of a loop.
 
-    ``_selector`` is a private name of asyncio. A selector of one's own can only be
-    passed to the loop's constructor, which a factory or an event loop policy calls.
-
     Returns:
         The timer; None for a loop of another kind (uvloop, Windows' proactor loop).
     """
-    selector = getattr(loop, "_selector", None)
-    if not isinstance(selector, selectors.BaseSelector):
+    selector = loop_selector(loop)
+    if selector is None:
         return None
     timer = RoundTimer(selector, loop)
-    loop._selector = timer  # type: ignore[attr-defined]
+    replace_loop_selector(loop, timer)
     return timer

@@ -13,6 +13,7 @@ from contextvars import Context
 from types import FrameType
 from typing import Any, Final, TypeVarTuple
 
+from itf._private import wrapped_executor_job
 from itf.event_loops.deadlines import Deadline, Deadlines
 from itf.event_loops.external_work import ExternalWork
 from itf.event_loops.task_stacks import format_stacks, user_tasks
@@ -226,17 +227,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 def _wrapped_job(caller: FrameType) -> Future[Any] | None:
     """Return the executor job for which `asyncio.wrap_future` creates a future.
 
-    Every executor job passes through `wrap_future`, which has no hook. Its local
-    variable ``future`` holds the job. If a Python version renames the variable, jobs
-    are not tracked, and the clock may jump while they run.
+    If a job cannot be found, the clock may jump while the job runs.
 
     Args:
         caller: The frame that calls `VirtualLoop.create_future`.
     """
-    if caller.f_code is not _WRAP_FUTURE:
-        return None
-    job = caller.f_locals.get("future")
-    return job if isinstance(job, Future) else None
+    return wrapped_executor_job(caller) if caller.f_code is _WRAP_FUTURE else None
 
 
 def _deadlock_text(tasks: list[asyncio.Task[Any]]) -> str:

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
+from itf._private import is_gil_enabled
 from itf.exceptions import FaultTimeoutError, ItfError
 from itf.faults.call_counter import EXHAUSTED, CallCounter, TicketIterator
 from itf.faults.known_plans import all_plans, known_plans, receive_plan
@@ -15,7 +16,6 @@ from itf.faults.schedule import Schedule
 from itf.faults.shared_count import SharedPage
 from itf.faults.waiters import Waiters
 from itf.fork_safety import fork_safe_lock
-from itf.gil import gil_is_enabled
 
 __all__ = ["BasePlan", "Hit", "HitTicket", "PlanState", "TicketSource", "count_text"]
 
@@ -97,7 +97,7 @@ class BasePlan:
         self._waiters = Waiters()
         self.hit_waiters = Waiters()
         self._tickets: TicketIterator | CallCounter = CallCounter()
-        if self._then is None and gil_is_enabled():
+        if self._then is None and is_gil_enabled():
             self._tickets = TicketIterator(self.schedule)
             # Shadows the method, which counts by numbers and is slower.
             self.__dict__["take_ticket"] = self._tickets.take

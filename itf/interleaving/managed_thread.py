@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Final, Protocol
 
+from itf._private import set_daemon_after_start
+
 __all__ = [
     "BLOCKED",
     "DONE",
@@ -30,11 +32,6 @@ __unittest = True
 # Bound at import: the names in threading are patched while functions run.
 _allocate_lock: Final = threading.Lock
 _real_start: Final = threading.Thread.start
-
-# Private attribute of threading.Thread that stores whether the thread is a daemon.  On a
-# Python without this attribute, managed threads report that they are daemons, and the
-# threads that they start inherit that.
-_DAEMONIC: Final = "_daemonic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,15 +206,11 @@ def start_as_daemon(thread: threading.Thread, *, daemon: bool) -> None:
     Args:
         thread: The thread.
         daemon: The value of `thread.daemon` after the start; threads that it starts
-            inherit this value.
+            inherit this value.  If the value cannot be set, it is True.
     """
-    # The public attribute `daemon` cannot be set after the start.
-    if not hasattr(thread, _DAEMONIC):
+    if thread.ident is None:  # else the thread has started, and a second start raises
         thread.daemon = True
-        _real_start(thread)
-        return
-    setattr(thread, _DAEMONIC, True)
     try:
         _real_start(thread)
     finally:
-        setattr(thread, _DAEMONIC, daemon)
+        set_daemon_after_start(thread, daemon)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any, Final
 
+from itf._private import logging_handlers, pool_shutdown_locks
 from itf.interleaving import primitives, time_patches
 from itf.interleaving.condition import Condition
 from itf.interleaving.references import references_of, swap_item
@@ -39,24 +40,12 @@ _CLOCKS: Final = (
 # that blocks on it counts as blocked outside.
 _MAX_OBJECTS: Final = 20_000
 
-# Private name of the lock in `concurrent.futures.thread`; skipped if it does not exist.
-_POOLS_LOCK: Final = "_global_shutdown_lock"
-
 # Types whose instances hold no references to follow.
 _ATOMS: Final = (
     type(None), bool, int, float, complex, str, bytes, bytearray, range, slice
 )  # fmt: skip
 
 _OWN: Final = (primitives.Lock, SimpleQueue)
-
-
-def _log_handlers(logging: Any) -> list[Any]:
-    """Return all handlers of `logging`; only those of loggers if its private list is missing."""
-    references = getattr(logging, "_handlerList", None)
-    if references is not None:
-        return [handler for reference in [*references] if (handler := reference()) is not None]
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    return [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
 
 
 class _OrderedSet(dict[Any, None]):
@@ -150,14 +139,14 @@ class Patcher:
         pools = sys.modules.get("concurrent.futures.thread")
         if pools is not None:
             # A pool holds this lock while it starts a thread, which may get the turn at once.
-            lock_names.append((vars(pools), _POOLS_LOCK))
+            lock_names += pool_shutdown_locks(pools)
             # A pool iterates over a set of its threads to join them.
             vars(pools)["set"] = _OrderedSet
             undo.callback(vars(pools).pop, "set", None)
         logging = sys.modules.get("logging")
         if logging is not None:
             # A handler holds its lock while it calls __str__ of the arguments of a message.
-            lock_names += [(vars(handler), "lock") for handler in _log_handlers(logging)]
+            lock_names += [(vars(handler), "lock") for handler in logging_handlers(logging)]
         for names, name in lock_names:
             real = names.get(name)
             replacement = primitives.replacement_for(real, name)

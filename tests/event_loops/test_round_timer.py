@@ -27,10 +27,6 @@ class RoundTimerTest(unittest.TestCase):
             raise AssertionError("nothing was installed")
         return timer
 
-    def test_asyncio_has_the_private_attribute(self) -> None:
-        """The name ``_selector`` is the selector that asyncio's loop waits with."""
-        self.assertIs(self.install(), self.loop._selector)  # type: ignore[attr-defined]
-
     def test_slow_round_is_recorded(self) -> None:
         """A callback that runs longer than slow_callback_duration is recorded, in seconds."""
         timer = self.install()
@@ -56,11 +52,6 @@ class RoundTimerTest(unittest.TestCase):
 
         self.loop.run_until_complete(work())
         self.assertEqual([], timer.slow_rounds)
-
-    def test_loop_without_the_private_attribute(self) -> None:
-        """Without ``_selector``, nothing is installed, and the loop is unchanged."""
-        loop = mock.Mock(spec=asyncio.AbstractEventLoop)
-        self.assertIsNone(install_round_timer(loop))
 
 
 if __name__ == "__main__":

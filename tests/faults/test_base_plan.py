@@ -21,7 +21,6 @@ from itf.faults.applied_plan import NO_PLAN
 from itf.faults.base_plan import BasePlan
 from itf.faults.call_counter import CallCounter, TicketIterator
 from itf.faults.known_plans import all_plans
-from itf.gil import gil_is_enabled
 from tests.support import in_threads
 
 # Seconds to wait for the action. An action that waits for a lock of the traced thread
@@ -209,14 +208,6 @@ class ThreadsTest(unittest.TestCase):
 
 
 class GilTest(unittest.TestCase):
-    def test_by_name(self) -> None:
-        """`sys._is_gil_enabled` exists from 3.13 on; without it there is a GIL."""
-        self.assertEqual(sys.version_info >= (3, 13), hasattr(sys, "_is_gil_enabled"))
-        with mock.patch.object(sys, "_is_gil_enabled", lambda: False, create=True):
-            self.assertFalse(gil_is_enabled())
-        with mock.patch.object(sys, "_is_gil_enabled", None, create=True):
-            self.assertTrue(gil_is_enabled())
-
     def test_tickets_need_a_gil(self) -> None:
         """Tickets are used only with a GIL, which makes taking one atomic."""
         with mock.patch.object(sys, "_is_gil_enabled", lambda: True, create=True):

@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 from itf import InterleavingDeadlockError, interleave
-from itf.interleaving import interleaving_report, managed_thread, patching, primitives
+from itf.interleaving import interleaving_report, primitives
 from tests.interleaving import programs
 from tests.interleaving.programs import AccountWithLock, Slotted, crossing, failing_run
 from tests.support import run_script
@@ -362,43 +362,7 @@ class ImportDuringRunTest(unittest.TestCase):
             self.assertIs(time.sleep, vars(module)["sleep"])
 
 
-class PrivateNamesTest(unittest.TestCase):
-    """Private names of the standard library exist; without them, a fallback works."""
-
-    def test_the_handlers_of_logging(self) -> None:
-        """`logging._handlerList` has all handlers; the fallback finds those of the loggers."""
-        self.assertTrue(hasattr(logging, "_handlerList"))
-        handler = logging.Handler()
-        logger = logging.getLogger("test_patching")
-        logger.addHandler(handler)
-        self.addCleanup(logger.removeHandler, handler)
-        self.assertIn(handler, patching._log_handlers(logging))
-        without = types.SimpleNamespace(root=logging.root)
-        self.assertIn(handler, patching._log_handlers(without))
-
-    def test_the_lock_of_pools(self) -> None:
-        """`_global_shutdown_lock` exists; without it, runs with a pool still pass."""
-        names = vars(importlib.import_module("concurrent.futures.thread"))
-        self.assertIn("_global_shutdown_lock", names)
-
-        def use() -> None:
-            with concurrent.futures.ThreadPoolExecutor(1) as pool:
-                pool.submit(int).result()
-
-        self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
-        with mock.patch.object(patching, "_POOLS_LOCK", "_gone"):
-            self.assertEqual(3, interleave(use, use, runs=3, seed=1).runs)
-
-    def test_whether_a_thread_is_a_daemon(self) -> None:
-        """`Thread._daemonic` exists; without it, a managed thread stays a daemon."""
-        self.assertTrue(hasattr(threading.Thread(), managed_thread._DAEMONIC))
-        for name, daemon in ((managed_thread._DAEMONIC, False), ("_gone", True)):
-            with self.subTest(name), mock.patch.object(managed_thread, "_DAEMONIC", name):
-                thread = threading.Thread(target=int)
-                managed_thread.start_as_daemon(thread, daemon=False)
-                thread.join(10)
-                self.assertEqual((daemon, False), (thread.daemon, thread.is_alive()))
-
+class RLockMethodsTest(unittest.TestCase):
     def test_private_methods_of_rlock(self) -> None:
         """The replacement of RLock has the private methods that Condition calls."""
         for name in ("_is_owned", "_release_save", "_acquire_restore"):

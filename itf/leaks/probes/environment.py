@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from itf.gil import gil_is_enabled
+from itf._private import is_gil_enabled
 from itf.leaks.probes.changes import Change
 from itf.leaks.quick import environment
 from itf.safe_repr import REDACTED, is_secret_key, safe_repr
@@ -181,7 +181,7 @@ def _read_c() -> bytes | None:
 
     Without the GIL nothing keeps other threads from changing them meanwhile.
     """
-    if _reader is None or not (gil_is_enabled() or len(sys._current_frames()) == 1):
+    if _reader is None or not (is_gil_enabled() or len(sys._current_frames()) == 1):
         return None
     return _reader()
 
