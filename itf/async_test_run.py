@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
 import logging
 import threading
@@ -20,7 +21,6 @@ from itf.leaks.api import outlives_test
 from itf.leaks.leak import Leak
 from itf.leaks.policy import policy_of
 from itf.test_run import TestRun
-from itf.wrapping import is_coroutine_function, passed_off_as
 
 __all__ = ["AsyncTestRun"]
 
@@ -88,18 +88,21 @@ class AsyncTestRun(TestRun):
 
     def wrap(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Return a plain method that calls ``method`` and awaits the result if it is awaitable."""
-        if is_coroutine_function(method):
+        if inspect.iscoroutinefunction(method):
 
+            @functools.wraps(method)
             def wrapper(*args: Any) -> Any:
                 return self.run_until_complete(self._recorded(method, args), method.__name__)
 
-            return passed_off_as(method, wrapper)
+            return wrapper
+
         plain = super().wrap(method)
 
+        @functools.wraps(method)
         def plain_wrapper(*args: Any) -> Any:
             return self.call(plain, *args)
 
-        return passed_off_as(method, plain_wrapper)
+        return plain_wrapper
 
     async def _recorded(self, method: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         with self.recorded_failure():

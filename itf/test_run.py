@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import inspect
 import unittest
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -27,7 +28,6 @@ from itf.interfaces.resource_tracking import ResourceTracker
 from itf.safe_repr import safe_str
 from itf.timeline import Timeline, current_owner
 from itf.tracebacks import strip_own_frames
-from itf.wrapping import is_coroutine_function, passed_off_as
 
 if TYPE_CHECKING:
     from itf.faults.injection import Injection
@@ -147,13 +147,14 @@ class TestRun:
         The wrapper has the attributes of ``method``, which mark a skip or an
         expected failure.
         """
-        if not is_coroutine_function(method):
+        if not inspect.iscoroutinefunction(method):
 
+            @functools.wraps(method)
             def wrapper(*args: Any) -> Any:
                 with self.recorded_failure():
                     return method(*args, **self.arguments_for(method))
 
-            return passed_off_as(method, wrapper)
+            return wrapper
 
         if not hasattr(self.case, "enterAsyncContext"):
             # unittest would call the coroutine function, never await the coroutine, and report a

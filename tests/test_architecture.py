@@ -41,7 +41,7 @@ LAYERS = [
     ["itf.sync"],
     ["itf.timeline"],
     ["itf.await_chain", "itf.tracebacks"],
-    ["itf.descriptors", "itf.pending", "itf.wrapping", "itf.signatures"],
+    ["itf.descriptors", "itf.pending", "itf.signatures"],
     ["itf.linux_proc"],
     ["itf.formats"],
     ["itf.fork_safety"],
