@@ -23,7 +23,6 @@ ROOT = pathlib.Path(itf.__file__).parents[1]
 # What to look at before NEWEST is raised, by path, with the reason.
 PLACES = {
     "itf/interleaving/opcodes.py": "classes of opcodes; tests/interleaving/test_opcodes.py",
-    "itf/pending.py": "where asyncio keeps its tasks; tests/test_pending.py",
     "itf/lazy_imports.py": "lazy imports; tests/test_lazy_imports.py",
     "itf/_private.py": "private names of the standard library; tests/test_private.py",
     "itf/mock_tree_sitter": "new syntax of the language",

@@ -15,7 +15,6 @@ from itf.event_loops.round_timer import install_round_timer
 from itf.event_loops.tracked_executor import TrackedExecutor
 from itf.exception_notes import add_note
 from itf.exceptions import FixtureError
-from itf.pending import pending_tasks
 from itf.safe_repr import safe_repr
 
 __all__ = ["CaseLoop"]
@@ -175,10 +174,10 @@ class CaseLoop:
         self._loop.set_task_factory(None)
         problems: list[str] = []
         self._run_ready_callbacks()
-        if pending_tasks(self._loop) or self._generators.has_unfinished():
+        if asyncio.all_tasks(self._loop) or self._generators.has_unfinished():
             self._end_leftovers(problems, is_allowed)
             self._run_ready_callbacks()
-            if pending_tasks(self._loop):  # a callback has created a task
+            if asyncio.all_tasks(self._loop):  # a callback has created a task
                 self._end_leftovers(problems, is_allowed)
         self.stuck_threads = self._executor.shut_down(task_deadlines.CANCEL_GRACE)
         if self.uncancellable_tasks:
@@ -231,7 +230,9 @@ class CaseLoop:
 async def _closing_rounds(loop: asyncio.AbstractEventLoop) -> None:
     for number in range(1, _MAX_CLOSING_ROUNDS + 1):
         await asyncio.sleep(0)
-        if number >= _CLOSING_ROUNDS and not any(task.cancelling() for task in pending_tasks(loop)):
+        if number < _CLOSING_ROUNDS:
+            continue
+        if not any(task.cancelling() for task in asyncio.all_tasks(loop)):
             return
 
 

@@ -18,7 +18,6 @@ from typing import Any, Final
 from itf.await_chain import await_chain
 from itf.leaks.creation_sites import origins
 from itf.leaks.leak import Leak
-from itf.pending import pending_tasks
 from itf.safe_repr import safe_repr
 from itf.tracebacks import code_location
 
@@ -50,9 +49,11 @@ def look_at_tasks() -> Pending:
         return _NONE  # half imported, in another thread
     if not hasattr(base.__init__, "_itf_watched"):
         _watch_loops(base)
+    # Missing while a lazy import of asyncio.tasks is not resolved: no task exists then.
+    all_tasks: Any = getattr(sys.modules.get("asyncio.tasks"), "all_tasks", lambda loop: ())
     found: set[Any] = set()
     for loop in _loops():
-        if tasks := pending_tasks(loop):
+        if tasks := all_tasks(loop):
             found.update(map(weakref.ref, tasks))
         if loop.is_closed():
             if not tasks:
