@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import itertools
-import os
 import sys
 import threading
 import time
@@ -12,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
+from itf.fork_safety import current_pid
 from itf.formats import (
     SCHEMA_VERSION,
     ConfigChangeEvent,
@@ -92,20 +92,10 @@ class _Here(threading.local):
 
 
 _here = _Here()
-_process = os.getpid()
 
 # Bound at import, so that a fault injected into these functions, or a plan that counts
 # their calls, does not affect itf itself.
 _now, _time_of_day = time.monotonic_ns, time.time
-
-
-def _note_fork() -> None:
-    global _process  # noqa: PLW0603 - state of the whole process
-    _process = os.getpid()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
 
 
 class Timeline:
@@ -149,7 +139,7 @@ class Timeline:
             "test": self.test,
             "timestamp": _time_of_day(),
             "monotonic_ns": _now(),
-            "process": _process,
+            "process": current_pid(),
             "thread": _here.thread.name,
             "task": current_task_name(),
             "data": copy_containers(dict(data or {})),
@@ -173,7 +163,7 @@ class Timeline:
 
         def note(what: Any) -> None:
             task = current_task_name()
-            put((number(), (now(), here.thread, task, _process, kind, describe, what)))
+            put((number(), (now(), here.thread, task, current_pid(), kind, describe, what)))
 
         return note
 
@@ -257,7 +247,7 @@ class Timeline:
     def _line(self, event: TimelineEvent) -> str:
         seconds = (event["monotonic_ns"] - self.started_ns) / 1e9
         who = event["thread"]
-        if event["process"] != _process:
+        if event["process"] != current_pid():
             who = f"process {event['process']}, {who}"
         if event["task"] is not None:
             who = f"{who}, task {event['task']}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -15,6 +14,7 @@ from itf.event_loops.round_timer import install_round_timer
 from itf.event_loops.tracked_executor import TrackedExecutor
 from itf.exception_notes import add_note
 from itf.exceptions import FixtureError
+from itf.fork_safety import current_pid
 from itf.safe_repr import safe_repr
 
 __all__ = ["CaseLoop"]
@@ -58,7 +58,7 @@ class CaseLoop:
     """
 
     def __init__(self, factory: LoopFactory | None, *, debug: bool) -> None:
-        self._pid = os.getpid()
+        self._pid = current_pid()
         self._has_ended = False
         self.uncancellable_tasks: list[asyncio.Task[Any]] = []
         self.stuck_threads: list[threading.Thread] = []
@@ -213,7 +213,7 @@ class CaseLoop:
         """Close the loop; end first what the test left, if `end` was not called."""
         if not self._is_nested:
             asyncio.set_event_loop(None)
-        if self._pid != os.getpid():
+        if self._pid != current_pid():
             # The test called os.fork, and the child process is leaving the test. An
             # inherited epoll instance is shared: closing the loop would remove the
             # parent's descriptors, unless a WrappedSelector prevents it.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import selectors
 from collections.abc import Mapping
 from typing import Any
+
+from itf.fork_safety import current_pid
 
 __all__ = ["WrappedSelector"]
 
@@ -25,7 +26,7 @@ class WrappedSelector(selectors.BaseSelector):
 
     def __init__(self, inner: selectors.BaseSelector | None = None) -> None:
         self.inner = selectors.DefaultSelector() if inner is None else inner
-        self._pid = os.getpid()
+        self._pid = current_pid()
         self._loop_descriptors = 0
 
     def note_loop_descriptors(self) -> None:
@@ -60,7 +61,7 @@ class WrappedSelector(selectors.BaseSelector):
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
         """Unregister a file object; in a forked child, do nothing."""
-        if self._pid != os.getpid():
+        if self._pid != current_pid():
             return self.inner.get_map()[fileobj]
         return self.inner.unregister(fileobj)
 

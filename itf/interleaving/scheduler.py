@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
+from itf.fork_safety import current_pid
 from itf.interleaving.managed_thread import (
     BLOCKED,
     DONE,
@@ -112,7 +112,7 @@ class Scheduler:
         self._next_change = strategy.next_change(0)
         self._running: ManagedThread | None = None
         self._by_ident: dict[int, ManagedThread] = {}
-        self._pid = os.getpid()
+        self._pid = current_pid()
         self._caller = _get_ident()
         # Protects the states of all threads and `_running`.  Only one managed thread
         # runs at a time, but threads that return from outside and unmanaged threads
@@ -136,7 +136,7 @@ class Scheduler:
     def current(self) -> ManagedThread | None:
         """Return the current thread's `ManagedThread`; None for an unmanaged thread."""
         managed = self._by_ident.get(_get_ident())
-        if managed is None or managed.bypass or self._pid != os.getpid():
+        if managed is None or managed.bypass or self._pid != current_pid():
             return None
         return managed
 
@@ -159,7 +159,7 @@ class Scheduler:
             managed.error = None
         except BaseException as error:
             managed.error = error
-            if self._pid != os.getpid():
+            if self._pid != current_pid():
                 raise  # in a forked child no scheduler reports it
         finally:
             if managed.unwinding:
@@ -167,7 +167,7 @@ class Scheduler:
                 for lock in [*managed.holds]:
                     lock.release_all()
             managed.bypass = True
-            if self._pid == os.getpid():
+            if self._pid == current_pid():
                 self._thread_done(managed)
             self._by_ident.pop(ident, None)
 

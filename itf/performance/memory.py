@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import tracemalloc
 from types import TracebackType
 from typing import Final, Self
 
+from itf.fork_safety import after_fork_in_child
 from itf.performance.operation_samples import PEAK, RETAINED
 from itf.performance.samples import SampleBuffer
 from itf.performance.timing import Timing, here
@@ -84,8 +84,7 @@ class _MemoryMeter:
 
 _meter: Final = _MemoryMeter()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_meter.after_fork)
+after_fork_in_child(_meter.after_fork)
 
 
 class MemoryTiming(Timing):

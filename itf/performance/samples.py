@@ -9,14 +9,13 @@ doing that already, the thread continues without waiting.
 from __future__ import annotations
 
 import functools
-import os
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from itf.fork_safety import fork_safe_lock
+from itf.fork_safety import around_fork, fork_safe_lock
 from itf.performance.histogram import Histogram
 from itf.performance.operation_samples import TIME, OperationSamples, check_operation
 
@@ -323,8 +322,7 @@ def _after_fork_in_child() -> None:
             recorder.become_worker()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+around_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 
 def _buffer_in_worker(monitor: Any, operation: str) -> SampleBuffer:
