@@ -79,13 +79,18 @@ def handle_for_child(number: int) -> Any:
     return handles[number]
 
 
-def anonymous_file(name: str) -> Descriptor:
+def anonymous_file(name: str, size: int = 0) -> Descriptor:
     """Create a file without a path: in memory on Linux, elsewhere a deleted temporary file.
+
+    The file has `size` zero bytes.
 
     The operating system frees the file with its last descriptor, also after a SIGKILL.
     """
     if hasattr(os, "memfd_create"):
-        return Descriptor(os.memfd_create(name, os.MFD_CLOEXEC))
-    number, path = tempfile.mkstemp(prefix=f"{name}-")
-    os.unlink(path)
-    return Descriptor(number)
+        file = Descriptor(os.memfd_create(name, os.MFD_CLOEXEC))
+    else:
+        number, path = tempfile.mkstemp(prefix=f"{name}-")
+        os.unlink(path)
+        file = Descriptor(number)
+    os.ftruncate(file.number, size)
+    return file

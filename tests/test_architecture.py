@@ -47,7 +47,7 @@ LAYERS = [
     ["itf.fork_safety"],
     ["itf.exception_notes", "itf.validation"],
     ["itf.safe_repr"],
-    ["itf.exceptions", "itf.gil", "itf.lazy_imports", "itf._lazy_names"],
+    ["itf.exceptions", "itf.file_lock", "itf.gil", "itf.lazy_imports", "itf._lazy_names"],
     ["itf._private"],
 ]
 

@@ -14,16 +14,13 @@ from unittest import mock
 
 from itf import descriptors
 from itf.descriptors import Descriptor, anonymous_file, handle_for_child, receive
-from itf.sync import segment
-from itf.sync.segment import AnonymousFile
 from tests.support import is_open
 from tests.workers.worker_support import run_script
 
 SCRIPT = """
 import os, sys
 from itf.descriptors import Descriptor
-from itf.sync.segment import AnonymousFile
-kept = Descriptor(os.dup(1)), AnonymousFile(os.dup(1))
+kept = Descriptor(os.dup(1))
 sys.kept = kept
 print("end")
 """
@@ -44,6 +41,15 @@ class DescriptorTest(unittest.TestCase):
         del file
         self.assertTrue(is_open(again))
 
+    def test_a_file_without_a_name_where_there_is_no_memfd(self) -> None:
+        """Without memfd, the file is a temporary file whose name is removed."""
+        with mock.patch.object(os, "memfd_create", create=True):
+            del os.memfd_create  # type: ignore[attr-defined]
+            file = anonymous_file("itf-test", 10)
+        self.addCleanup(file.close)
+        status = os.fstat(file.number)
+        self.assertEqual((0, 10), (status.st_nlink, status.st_size))
+
     def test_a_descriptor_that_other_code_closed(self) -> None:
         """Deleting the object raises no error and prints no warning."""
         file = anonymous_file("itf-test")
@@ -54,17 +60,15 @@ class DescriptorTest(unittest.TestCase):
 
     def test_deletion_without_module_globals(self) -> None:
         """The descriptor is closed even if all module globals are None (interpreter exit)."""
-        for module, kind in ((descriptors, Descriptor), (segment, AnonymousFile)):
-            with self.subTest(kind.__name__):
-                number = os.dup(0)
-                file = kind(number)
-                with (
-                    mock.patch.object(sys, "unraisablehook") as hook,
-                    mock.patch.dict(vars(module), clear=True),
-                ):
-                    del file
-                self.assertEqual([], hook.mock_calls)
-                self.assertFalse(is_open(number))
+        number = os.dup(0)
+        file = Descriptor(number)
+        with (
+            mock.patch.object(sys, "unraisablehook") as hook,
+            mock.patch.dict(vars(descriptors), clear=True),
+        ):
+            del file
+        self.assertEqual([], hook.mock_calls)
+        self.assertFalse(is_open(number))
 
     @unittest.skipUnless(sys.version_info >= (3, 15), "lazy imports came with Python 3.15")
     def test_when_python_ends_and_all_imports_are_lazy(self) -> None:

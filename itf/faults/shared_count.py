@@ -15,10 +15,11 @@ from typing import Final
 
 from itf.descriptors import Descriptor, anonymous_file
 from itf.exceptions import ItfError
+from itf.file_lock import try_lock_byte, unlock_byte
 from itf.fork_safety import fork_safe_lock
 
 if sys.platform != "win32":  # Windows lacks these, so processes cannot share a plan there
-    from fcntl import F_GETFL, F_SETFL, LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, fcntl, lockf
+    from fcntl import F_GETFL, F_SETFL, fcntl
     from os import pread, pwrite
 
 __all__ = ["SharedPage", "encode_line"]
@@ -183,14 +184,14 @@ class SharedPage:
         with fork_safe_lock(self):
             outer, self._is_locked = self._is_locked, True
             try:
-                self._lock_byte(LOCK_EX, _COUNT_BYTE)
+                self._lock_byte(_COUNT_BYTE)
                 yield
             finally:
                 self._is_locked = outer
                 # A nested call (from a signal handler or a __del__) must not release the lock: the
                 # kernel keeps one lock for this process, not one for each call.
                 if not outer:
-                    self._unlock_byte(_COUNT_BYTE)
+                    unlock_byte(self._file.number, _COUNT_BYTE)
 
     def next_call(self) -> int:
         """Count a call, and return its number."""
@@ -198,13 +199,13 @@ class SharedPage:
         with fork_safe_lock(self):
             outer, self._is_locked = self._is_locked, True
             try:
-                self._lock_byte(LOCK_EX, _COUNT_BYTE)
+                self._lock_byte(_COUNT_BYTE)
                 number = self._numbers[_CALLS] + 1
                 self._numbers[_CALLS] = number
             finally:
                 self._is_locked = outer
                 if not outer:
-                    self._unlock_byte(_COUNT_BYTE)
+                    unlock_byte(self._file.number, _COUNT_BYTE)
         return number
 
     @property
@@ -230,9 +231,9 @@ class SharedPage:
         with fork_safe_lock(self):
             self._is_in_use = is_in_use
             if is_in_use:
-                self._lock_byte(LOCK_SH, _USE_BYTE)
+                self._lock_byte(_USE_BYTE, shared=True)
             else:
-                self._unlock_byte(_USE_BYTE)
+                unlock_byte(self._file.number, _USE_BYTE)
 
     def reset_after_fork(self) -> None:
         """Record that this forked child holds no locks; children do not inherit them."""
@@ -241,15 +242,15 @@ class SharedPage:
     def is_used(self) -> bool:
         """Return whether any process uses the plan."""
         with fork_safe_lock(self):
-            if self._is_in_use or not self._try_lock_byte(LOCK_EX, _USE_BYTE):
+            if self._is_in_use or not try_lock_byte(self._file.number, _USE_BYTE):
                 return True
-            self._unlock_byte(_USE_BYTE)
+            unlock_byte(self._file.number, _USE_BYTE)
             return False
 
-    def _lock_byte(self, kind: int, byte: int) -> None:
+    def _lock_byte(self, byte: int, *, shared: bool = False) -> None:
         attempts = 0
         deadline = 0.0
-        while not self._try_lock_byte(kind, byte):
+        while not try_lock_byte(self._file.number, byte, shared=shared):
             attempts += 1
             if attempts < _YIELDS:
                 sleep(0)
@@ -262,13 +263,3 @@ class SharedPage:
                     "is it paused?"
                 )
             sleep(_LOCK_POLL)
-
-    def _try_lock_byte(self, kind: int, byte: int) -> bool:
-        try:
-            lockf(self._file.number, kind | LOCK_NB, 1, byte)
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by platform
-            return False
-        return True
-
-    def _unlock_byte(self, byte: int) -> None:
-        lockf(self._file.number, LOCK_UN, 1, byte)

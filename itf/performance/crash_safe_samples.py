@@ -12,7 +12,6 @@ as much memory as one.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import threading
@@ -23,6 +22,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
 from itf.exceptions import TimingError
+from itf.file_lock import try_lock_byte, unlock_byte
 from itf.performance.operation_samples import TIME, OperationSamples
 from itf.performance.sample_block import (
     PAGE,
@@ -165,10 +165,12 @@ class SampleFile:
                 if (location.operation, location.quantity) != (operation, quantity):
                     continue
                 # The kernel grants a lock again that this process has already.
-                if location.offset not in own and self._try_lock(_LOCKS + location.offset):
+                if location.offset not in own and try_lock_byte(
+                    self.descriptor.number, _LOCKS + location.offset
+                ):
                     return location
             location = append_block(self.descriptor.number, operation, quantity)
-            if not self._try_lock(_LOCKS + location.offset):
+            if not try_lock_byte(self.descriptor.number, _LOCKS + location.offset):
                 raise TimingError(
                     f"failed to lock a new block for {operation!r}: another process locked it"
                 )
@@ -203,7 +205,7 @@ class SampleFile:
     @contextmanager
     def _append_lock(self) -> Iterator[None]:
         deadline = time.monotonic() + _APPEND_TIMEOUT
-        while not self._try_lock(_LOCKS):
+        while not try_lock_byte(self.descriptor.number, _LOCKS):
             if time.monotonic() > deadline:
                 raise TimingError(
                     f"failed to store a timing within {_APPEND_TIMEOUT:g} s: another process "
@@ -213,15 +215,7 @@ class SampleFile:
         try:
             yield
         finally:
-            fcntl.lockf(self.descriptor.number, fcntl.LOCK_UN, 1, _LOCKS)
-
-    def _try_lock(self, byte: int) -> bool:
-        """Lock a byte; return False if another process has locked it."""
-        try:
-            fcntl.lockf(self.descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-        except (BlockingIOError, PermissionError):  # EAGAIN on Linux, EACCES elsewhere
-            return False
-        return True
+            unlock_byte(self.descriptor.number, _LOCKS)
 
 
 # By device and inode; see `SampleFile.spare_descriptors`.

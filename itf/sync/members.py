@@ -2,7 +2,7 @@
 
 Every process that uses a primitive has a process slot in the table, and each of
 its threads a thread slot.  A process proves that it is alive by a kernel lock
-(`fcntl.lockf`) on a byte of its own, its *life byte*.  The kernel releases this
+(`itf.file_lock`) on a byte of its own, its *life byte*.  The kernel releases this
 lock when the process dies in any way, also if the process is then a zombie.
 """
 
@@ -19,13 +19,13 @@ from multiprocessing import context, reduction
 from threading import get_ident
 from typing import Any, Final, NamedTuple
 
+from itf.descriptors import Descriptor
 from itf.exceptions import WorkerError
 from itf.safe_repr import safe_repr
 from itf.sync.segment import (
     MEMBER_TABLES,
     PROCESS_SLOTS,
     THREAD_SLOTS,
-    AnonymousFile,
     SharedSegment,
     read_text,
     write_text,
@@ -145,12 +145,12 @@ class MemberTable(SharedSegment):
             self.close()
             raise
 
-    def _open(self, file: AnonymousFile) -> None:
+    def _open(self, file: Descriptor) -> None:
         super()._open(file)
         self._process_slot: int | None = None
         self._pid = 0
         self._slots: dict[int, int] = {}
-        _tables[_identity(file.descriptor)] = self
+        _tables[_identity(file.number)] = self
 
     def __reduce__(self) -> tuple[Any, ...]:
         context.assert_spawning(self)
@@ -360,8 +360,8 @@ def _identity(descriptor: int) -> tuple[int, int]:
 
 def _rebuild(duplicate: Any) -> MemberTable:
     """Open the table in a process that is being started."""
-    file = AnonymousFile(duplicate.detach())
-    known = _tables.get(_identity(file.descriptor))
+    file = Descriptor(duplicate.detach())
+    known = _tables.get(_identity(file.number))
     if known is not None and not known.closed:
         known.spare.append(file)
         return known

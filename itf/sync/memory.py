@@ -6,9 +6,10 @@ import mmap
 from multiprocessing import context, reduction
 from typing import Any
 
+from itf.descriptors import Descriptor, anonymous_file
 from itf.sync.deadline import check_name, check_number
 from itf.sync.members import MemberTable
-from itf.sync.segment import AnonymousFile, SegmentUser
+from itf.sync.segment import SegmentUser
 
 __all__ = ["SharedMemory"]
 
@@ -45,11 +46,11 @@ class SharedMemory(SegmentUser):
         self.name = check_name(name, "shared memory")
         self.size = check_number(size, "size", 1)
         self._table = table
-        self._attach(AnonymousFile.create("itf-memory", self.size))
+        self._attach(anonymous_file("itf-memory", self.size))
 
-    def _attach(self, file: AnonymousFile) -> None:
+    def _attach(self, file: Descriptor) -> None:
         self._file = file
-        self._map = mmap.mmap(file.descriptor, self.size)
+        self._map = mmap.mmap(file.number, self.size)
         self.buf: memoryview = memoryview(self._map)
         self._table.register(self)
 
@@ -58,11 +59,11 @@ class SharedMemory(SegmentUser):
 
     def __getstate__(self) -> tuple[Any, ...]:
         context.assert_spawning(self)
-        return self._table, self.name, self.size, reduction.DupFd(self._file.descriptor)
+        return self._table, self.name, self.size, reduction.DupFd(self._file.number)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self._table, self.name, self.size, descriptor = state
-        self._attach(AnonymousFile(descriptor.detach()))
+        self._attach(Descriptor(descriptor.detach()))
 
     def close(self) -> None:
         """Do nothing; the environment closes the memory at its end."""

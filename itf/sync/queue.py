@@ -21,6 +21,7 @@ import struct
 from multiprocessing import context, reduction
 from typing import Any, Final
 
+from itf.descriptors import Descriptor, anonymous_file
 from itf.exceptions import WorkerTimeoutError
 from itf.sync.deadline import (
     DEFAULT_TIMEOUT,
@@ -32,7 +33,7 @@ from itf.sync.deadline import (
 from itf.sync.lock import SharedLock
 from itf.sync.members import MemberTable
 from itf.sync.record import NUMBERS, DoubleBufferedRecord
-from itf.sync.segment import AnonymousFile, SegmentUser
+from itf.sync.segment import SegmentUser
 from itf.sync.serialization import dumps, loads
 from itf.sync.wakeup import WakeUp
 
@@ -113,12 +114,12 @@ class SharedQueue(SegmentUser):
         # was freed.
         self._head = DoubleBufferedRecord(table, label, "QQQ", 0, 0, 0)
         self._notes_at = table.allocate(NUMBERS, 16, label).offset
-        self._attach(AnonymousFile.create("itf-queue", _WINDOW))
+        self._attach(anonymous_file("itf-queue", _WINDOW))
 
-    def _attach(self, file: AnonymousFile) -> None:
+    def _attach(self, file: Descriptor) -> None:
         self._file = file
-        self._log = file.descriptor
-        self._window = mmap.mmap(file.descriptor, _WINDOW)
+        self._log = file.number
+        self._window = mmap.mmap(file.number, _WINDOW)
         self._notes = self._table.longs(self._notes_at, 2)
         self._table.register(self)
 
@@ -131,7 +132,7 @@ class SharedQueue(SegmentUser):
         return {**state, "log": reduction.DupFd(self._log)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        file = AnonymousFile(state.pop("log").detach())
+        file = Descriptor(state.pop("log").detach())
         self.__dict__.update(state)
         self._attach(file)
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import mmap
-import os
 import struct
-import tempfile
 import threading
 import time
 import weakref
@@ -20,13 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
+from itf.descriptors import Descriptor, anonymous_file
 from itf.exceptions import WorkerError
+from itf.file_lock import try_lock_byte, unlock_byte
 
 __all__ = [
     "MEMBER_TABLES",
     "PROCESS_SLOTS",
     "THREAD_SLOTS",
-    "AnonymousFile",
     "Entry",
     "SegmentUser",
     "SharedSegment",
@@ -48,7 +47,7 @@ THREAD_SLOTS: Final = 512
 # are written take memory.
 _SIZE: Final = 64 << 20
 
-# Offset of a byte for `fcntl.lockf`: the process that has locked this byte may change
+# Offset of a byte for `itf.file_lock`: the process that has locked this byte may change
 # the directory and the tables.  The value of the byte is not used.
 _ALLOCATION: Final = 0
 
@@ -84,44 +83,6 @@ class Entry(NamedTuple):
     label: str
 
 
-class AnonymousFile:
-    """A file without a name; this object closes its descriptor when it is collected.
-
-    Attributes:
-        descriptor: The file descriptor; -1 after `close`.
-    """
-
-    __slots__ = ("descriptor",)
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-
-    @classmethod
-    def create(cls, label: str, size: int) -> AnonymousFile:
-        """Return a new file of `size` zero bytes."""
-        if hasattr(os, "memfd_create"):
-            file = cls(os.memfd_create(label, os.MFD_CLOEXEC))
-        else:
-            descriptor, path = tempfile.mkstemp(prefix="itf-")
-            os.unlink(path)
-            file = cls(descriptor)
-        os.ftruncate(file.descriptor, size)
-        return file
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __del__(self, close: Callable[[int], object] = os.close) -> None:
-        # `os.close` is bound as a default: while the interpreter shuts down, a
-        # lazily imported `os` can no longer be imported.
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            close(descriptor)
-
-
 def write_text(memory: memoryview, offset: int, size: int, text: str) -> None:
     """Write a text into a field, cut to the field's size.
 
@@ -155,20 +116,20 @@ class SharedSegment:
     """
 
     def __init__(self) -> None:
-        self._open(AnonymousFile.create("itf-members", _SIZE))
+        self._open(anonymous_file("itf-members", _SIZE))
         self.longs(_FREE, 1)[0] = _START
 
-    def _open(self, file: AnonymousFile) -> None:
+    def _open(self, file: Descriptor) -> None:
         self._file = file
-        self.descriptor = file.descriptor
+        self.descriptor = file.number
         # Further descriptors of the same file.  They stay open as long as this one,
-        # because closing any of them releases all `lockf` locks of this process.
-        self.spare: list[AnonymousFile] = []
-        self._map = mmap.mmap(file.descriptor, _SIZE)
+        # because closing any of them releases all record locks of this process.
+        self.spare: list[Descriptor] = []
+        self._map = mmap.mmap(file.number, _SIZE)
         self.memory = memoryview(self._map)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
         self.closed = False
-        # `lockf` locks belong to a process; these locks exclude its other threads.
+        # record locks belong to a process; these locks exclude its other threads.
         self._threads_lock = threading.Lock()
         self._byte_locks: dict[int, threading.Lock] = {}
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -206,7 +167,7 @@ class SharedSegment:
     def exclusive(self, byte: int = _ALLOCATION) -> Iterator[None]:
         """Exclude all other threads of all processes during the ``with``.
 
-        If the process dies inside, the kernel releases its `lockf` lock.
+        If the process dies inside, the kernel releases its record lock.
 
         Raises:
             WorkerError: Another thread or process has been inside for a minute.
@@ -259,8 +220,8 @@ class SharedSegment:
             if taken and taken[0]:
                 try:
                     # Whether this process has locked the byte or not: none of its
-                    # other threads has.  Not `free_byte`, because an exception
-                    # could interrupt its start.
+                    # other threads has.  Not `unlock_byte`: an exception of a signal
+                    # handler could interrupt that function before it unlocks.
                     if not self.closed:
                         fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
                 finally:
@@ -269,17 +230,12 @@ class SharedSegment:
     def try_lock_byte(self, byte: int, *, shared: bool = False) -> bool:
         """Lock a byte of the file; return False if another process has locked it."""
         self.check_open()
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.lockf(self.descriptor, kind | fcntl.LOCK_NB, 1, byte)
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by platform
-            return False
-        return True
+        return try_lock_byte(self.descriptor, byte, shared=shared)
 
     def unlock_byte(self, byte: int) -> None:
         """Unlock a byte of the file."""
         if not self.closed:
-            fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, byte)
+            unlock_byte(self.descriptor, byte)
 
     def allocate(self, kind: int, size: int, label: str) -> Entry:
         """Allocate a region of zero bytes, and return its new directory entry."""

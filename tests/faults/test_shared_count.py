@@ -17,6 +17,7 @@ from itf.descriptors import Descriptor
 from itf.exceptions import ItfError
 from itf.faults import shared_count
 from itf.faults.shared_count import SharedPage
+from itf.file_lock import try_lock_byte
 from itf.fixtures.parallel_environment import parallel_test_environment
 from tests.faults.waiters_support import watch
 from tests.fixtures.parallel_support import DEADLINE, METHODS
@@ -507,7 +508,7 @@ with mock.patch("itf.faults.shared_count.anonymous_file", side_effect=error):
         """Waiting for a stopped process that holds the lock ends with an error."""
         page = SharedPage.create()
         with (
-            mock.patch.object(SharedPage, "_try_lock_byte", lambda *_: False),
+            mock.patch("itf.faults.shared_count.try_lock_byte", return_value=False),
             mock.patch.object(shared_count, "_LOCK_TIMEOUT", 0.01),
             self.assertRaises(ItfError) as caught,
         ):
@@ -525,7 +526,7 @@ with mock.patch("itf.faults.shared_count.anonymous_file", side_effect=error):
         def another_may_count() -> bool:
             pid = fork()
             if not pid:
-                os._exit(page._try_lock_byte(fcntl.LOCK_EX, 0))
+                os._exit(try_lock_byte(page.number, 0))
             return bool(os.waitpid(pid, 0)[1])
 
         with page.locked():

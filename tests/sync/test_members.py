@@ -13,7 +13,6 @@ from itf.exceptions import WorkerError
 from itf.sync import members as members_module
 from itf.sync.lock import SharedLock
 from itf.sync.members import MemberTable
-from itf.sync.segment import AnonymousFile
 from tests.support import fork
 from tests.sync.primitives_support import DEADLINE, PrimitivesTestCase, die, linger, stop_myself
 
@@ -163,16 +162,6 @@ class MemberTableTest(PrimitivesTestCase):
                 self.table.allocate(6, 100_000, "many")
         with lock:
             pass
-
-    def test_a_file_without_a_name_where_there_is_no_memfd(self) -> None:
-        """Without memfd, the segment is a temporary file whose name is removed."""
-        with mock.patch.object(os, "memfd_create", create=True):
-            del os.memfd_create  # type: ignore[attr-defined]
-            file = AnonymousFile.create("itf-x", 10)
-        self.assertEqual(
-            (0, 10), (os.fstat(file.descriptor).st_nlink, os.fstat(file.descriptor).st_size)
-        )
-        file.close()
 
     def test_bad_input(self) -> None:
         """A name that is not a str is a TypeError."""
