@@ -12,8 +12,9 @@ __all__ = ["Descriptor", "anonymous_file", "handle_for_child", "receive"]
 
 __unittest = True
 
-# Bound at import, so that a fault injected into os.close does not break itf itself.
+# Bound at import, so that a fault injected into one of these does not break itf itself.
 _close = os.close
+_ftruncate = os.ftruncate
 
 
 class Descriptor:
@@ -92,5 +93,5 @@ def anonymous_file(name: str, size: int = 0) -> Descriptor:
         number, path = tempfile.mkstemp(prefix=f"{name}-")
         os.unlink(path)
         file = Descriptor(number)
-    os.ftruncate(file.number, size)
+    _ftruncate(file.number, size)
     return file
