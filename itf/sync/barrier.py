@@ -10,13 +10,12 @@ from itf.sync.deadline import (
     DEFAULT_TIMEOUT,
     Deadline,
     check_name,
-    check_number,
-    check_timeout,
 )
 from itf.sync.lock import SharedLock
 from itf.sync.members import CLEANERS, MemberTable
 from itf.sync.segment import THREAD_SLOTS, SegmentUser
 from itf.sync.wakeup import WakeUp
+from itf.validation import check_integer, check_timeout
 
 __all__ = ["SharedBarrier"]
 
@@ -65,10 +64,10 @@ class SharedBarrier(SegmentUser):
         default_timeout: float | None = DEFAULT_TIMEOUT,
     ) -> None:
         self.name = check_name(name, "barrier")
-        self.parties = check_number(parties, "parties", 1)
+        self.parties = check_integer("parties", parties, 1)
         if self.parties > THREAD_SLOTS:
             raise ValueError(f"a barrier has at most {THREAD_SLOTS} parties, got {parties}")
-        self._default = check_timeout(default_timeout)
+        self._default = check_timeout("default_timeout", default_timeout)
         self._table = table
         label = f"barrier {name!r}"
         # Protects all data in the region against concurrent changes.  Each change is one

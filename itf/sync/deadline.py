@@ -1,8 +1,7 @@
-"""Deadlines of waits, the error when one expires, and checks of arguments."""
+"""Deadlines of waits, the error when one expires, and the check of names."""
 
 from __future__ import annotations
 
-import operator
 import time
 from typing import Final
 
@@ -11,7 +10,7 @@ from itf.safe_repr import safe_repr
 from itf.sync.deadlock import describe
 from itf.sync.members import MemberTable
 
-__all__ = ["DEFAULT_TIMEOUT", "Deadline", "check_name", "check_number", "check_timeout"]
+__all__ = ["DEFAULT_TIMEOUT", "Deadline", "check_name"]
 
 __unittest = True
 
@@ -57,43 +56,6 @@ class Deadline:
         """
         line = f"{problem} within {self._limit or 0:g} s"
         return WorkerTimeoutError(describe(table, line))
-
-
-def check_timeout(timeout: float | None, what: str = "default_timeout") -> float | None:
-    """Return a timeout in seconds, after a check.
-
-    Raises:
-        TypeError: It is neither a number nor None.
-        ValueError: It is negative or NaN.
-    """
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-        raise TypeError(f"{what} is a number of seconds, or None, got {safe_repr(timeout)}")
-    if not timeout >= 0:  # NaN as well
-        raise ValueError(f"{what} must not be negative, got {timeout!r}")
-    # 31 years.  System calls refuse timeouts that are much longer.
-    return min(float(timeout), 1e9)
-
-
-def check_number(value: object, what: str, minimum: int = 0) -> int:
-    """Return a whole number, after a check.
-
-    Args:
-        value: The number, as the user has given it.
-        what: The name of the argument, for the error.
-        minimum: The smallest number that is allowed.
-
-    Raises:
-        TypeError: It is not a whole number.
-        ValueError: It is below the minimum.
-    """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{what} is a whole number, got {safe_repr(value)}")
-    number = operator.index(value)
-    if number < minimum:
-        raise ValueError(f"{what} must be a whole number from {minimum} on, got {number}")
-    return number
 
 
 def check_name(name: object, what: str) -> str:

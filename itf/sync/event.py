@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from itf.sync.deadline import DEFAULT_TIMEOUT, Deadline, check_name, check_timeout
+from itf.sync.deadline import DEFAULT_TIMEOUT, Deadline, check_name
 from itf.sync.lock import SharedLock
 from itf.sync.members import MemberTable
 from itf.sync.record import NUMBERS
 from itf.sync.segment import SegmentUser
 from itf.sync.wakeup import WakeUp
+from itf.validation import check_timeout
 
 __all__ = ["SharedEvent"]
 
@@ -39,7 +40,7 @@ class SharedEvent(SegmentUser):
         self, table: MemberTable, name: str, *, default_timeout: float | None = DEFAULT_TIMEOUT
     ) -> None:
         self.name = check_name(name, "event")
-        self._default = check_timeout(default_timeout)
+        self._default = check_timeout("default_timeout", default_timeout)
         self._table = table
         label = f"event {name!r}"
         # Protects the number of changes while `_change_to` reads and writes it.  Without

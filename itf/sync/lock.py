@@ -29,7 +29,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, Final
 
-from itf.sync.deadline import DEFAULT_TIMEOUT, Deadline, check_name, check_timeout
+from itf.sync.deadline import DEFAULT_TIMEOUT, Deadline, check_name
 from itf.sync.lock_entries import (
     ENTERED,
     INSIDE,
@@ -45,6 +45,7 @@ from itf.sync.members import MemberTable
 from itf.sync.os_semaphore import SystemSemaphore, poll_seconds
 from itf.sync.semlock import value_of
 from itf.tracebacks import code_location
+from itf.validation import check_timeout
 
 __all__ = ["SharedLock"]
 
@@ -107,7 +108,7 @@ class SharedLock:
     ) -> None:
         self.name = check_name(name, "lock")
         self._table = table
-        self._default = check_timeout(default_timeout)
+        self._default = check_timeout("default_timeout", default_timeout)
         self._entry = table.allocate(LOCK, LOCK_SIZE, label or f"lock {name!r}")
         self._semaphore = SystemSemaphore(table, self._entry.offset, 1, 1)
         self._attach()

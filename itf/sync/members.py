@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from itf.descriptors import Descriptor
 from itf.exceptions import WorkerError
+from itf.fork_safety import after_fork_in_child
 from itf.safe_repr import safe_repr
 from itf.sync.segment import (
     MEMBER_TABLES,
@@ -370,10 +371,7 @@ def _rebuild(duplicate: Any) -> MemberTable:
     return table
 
 
+@after_fork_in_child
 def _after_fork() -> None:
     for table in list(_tables.values()):
         table.reset_after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

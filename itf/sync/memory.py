@@ -7,9 +7,10 @@ from multiprocessing import context, reduction
 from typing import Any
 
 from itf.descriptors import Descriptor, anonymous_file
-from itf.sync.deadline import check_name, check_number
+from itf.sync.deadline import check_name
 from itf.sync.members import MemberTable
 from itf.sync.segment import SegmentUser
+from itf.validation import check_integer
 
 __all__ = ["SharedMemory"]
 
@@ -44,7 +45,7 @@ class SharedMemory(SegmentUser):
 
     def __init__(self, table: MemberTable, name: str, size: int) -> None:
         self.name = check_name(name, "shared memory")
-        self.size = check_number(size, "size", 1)
+        self.size = check_integer("size", size, 1)
         self._table = table
         self._attach(anonymous_file("itf-memory", self.size))
 

@@ -27,8 +27,6 @@ from itf.sync.deadline import (
     DEFAULT_TIMEOUT,
     Deadline,
     check_name,
-    check_number,
-    check_timeout,
 )
 from itf.sync.lock import SharedLock
 from itf.sync.members import MemberTable
@@ -36,6 +34,7 @@ from itf.sync.record import NUMBERS, DoubleBufferedRecord
 from itf.sync.segment import SegmentUser
 from itf.sync.serialization import dumps, loads
 from itf.sync.wakeup import WakeUp
+from itf.validation import check_integer, check_timeout
 
 __all__ = ["SharedQueue"]
 
@@ -100,8 +99,8 @@ class SharedQueue(SegmentUser):
         default_timeout: float | None = DEFAULT_TIMEOUT,
     ) -> None:
         self.name = check_name(name, "queue")
-        self.maxsize = check_number(maxsize, "maxsize")
-        self._default = check_timeout(default_timeout)
+        self.maxsize = check_integer("maxsize", maxsize, 0)
+        self._default = check_timeout("default_timeout", default_timeout)
         self._table = table
         label = f"queue {name!r}"
         self._putting = SharedLock(table, name, default_timeout=None, label=f"{label} (to put)")

@@ -9,13 +9,12 @@ from itf.sync.deadline import (
     DEFAULT_TIMEOUT,
     Deadline,
     check_name,
-    check_number,
-    check_timeout,
 )
 from itf.sync.lock import SharedLock
 from itf.sync.members import CLEANERS, MemberTable
 from itf.sync.segment import PROCESS_SLOTS, SegmentUser
 from itf.sync.wakeup import WakeUp
+from itf.validation import check_integer, check_timeout
 
 __all__ = ["SharedSemaphore"]
 
@@ -58,8 +57,8 @@ class SharedSemaphore(SegmentUser):
         default_timeout: float | None = DEFAULT_TIMEOUT,
     ) -> None:
         self.name = check_name(name, "semaphore")
-        value = check_number(value, "value")
-        self._default = check_timeout(default_timeout)
+        value = check_integer("value", value, 0)
+        self._default = check_timeout("default_timeout", default_timeout)
         self._table = table
         label = f"semaphore {name!r}"
         # Protects the numbers of permits against concurrent changes.  Each change is one

@@ -10,13 +10,12 @@ from itf.exceptions import WorkerDiedError, WorkerError, WorkerTimeoutError
 from itf.sync.deadline import (
     DEFAULT_TIMEOUT,
     Deadline,
-    check_number,
-    check_timeout,
 )
 from itf.sync.lock import SharedLock
 from itf.sync.members import MemberTable
 from itf.sync.record import DoubleBufferedRecord
 from itf.sync.wakeup import WakeUp
+from itf.validation import check_integer, check_timeout
 
 __all__ = ["Sequencer"]
 
@@ -48,8 +47,8 @@ class Sequencer:
     def __init__(
         self, table: MemberTable, first: int = 0, *, default_timeout: float | None = DEFAULT_TIMEOUT
     ) -> None:
-        first = check_number(first, "first")
-        self._default = check_timeout(default_timeout)
+        first = check_integer("first", first, 0)
+        self._default = check_timeout("default_timeout", default_timeout)
         self._table = table
         self._lock = SharedLock(table, "steps", default_timeout=None, label="the steps")
         self._wake_up = WakeUp(table, "the step before")
@@ -69,7 +68,7 @@ class Sequencer:
             WorkerDiedError: The worker that ran an earlier step died in it.
             WorkerTimeoutError: The default timeout has passed.
         """
-        number = check_number(number, "a step")
+        number = check_integer("a step", number, 0)
         deadline = Deadline(None, self._default)
         if not self._wake_up.wait_for(lambda: self._begin(number, deadline), deadline):
             raise self._timed_out(number, deadline)

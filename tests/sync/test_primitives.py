@@ -416,7 +416,7 @@ class SemaphoreTest(PrimitivesTestCase):
 
     def test_bad_input(self) -> None:
         """A negative value."""
-        with self.assertRaisesRegex(ValueError, "value must be a whole number from 0 on, got -1"):
+        with self.assertRaisesRegex(ValueError, "value must be at least 0, got -1"):
             self.new(-1)
 
 

@@ -382,7 +382,7 @@ class QueueTest(PrimitivesTestCase):
             with (
                 self.subTest(size),
                 self.assertRaisesRegex(
-                    (TypeError, ValueError), "maxsize (is|must be) a whole number"
+                    (TypeError, ValueError), "maxsize must be (an int|at least 0), got"
                 ),
             ):
                 SharedQueue(self.table, "x", size)  # type: ignore[arg-type]
