@@ -20,6 +20,7 @@ from itf.formats import (
     copy_containers,
 )
 from itf.safe_repr import REDACTED, is_secret_key, items_with_secrecy, safe_repr, safe_str
+from itf.validation import check_integer
 
 __all__ = ["BoundedLog", "Timeline", "TimelineOwner", "current_owner", "current_task_name"]
 
@@ -50,9 +51,8 @@ class BoundedLog(Generic[_T]):
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
-        if capacity < 1:
-            # `dropped` is computed from the entries, so an empty log would not know it.
-            raise ValueError(f"capacity must be at least 1, got {safe_repr(capacity)}")
+        # `dropped` is computed from the entries, so an empty log would not know it.
+        capacity = check_integer("capacity", capacity, 1)
         self._entries: deque[tuple[int, _T]] = deque(maxlen=capacity)
         self.next_number = itertools.count(1).__next__
         self.put = self._entries.append

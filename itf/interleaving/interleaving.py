@@ -24,7 +24,6 @@ from itf.fork_safety import after_fork_in_child
 from itf.gil import warn_without_gil
 from itf.interleaving.arguments import (
     check_functions,
-    check_numbers,
     codes_of,
     names_of,
     thread_names,
@@ -46,6 +45,7 @@ from itf.interleaving.tracing import Scope, Tracer, make_tracer
 from itf.safe_repr import safe_str
 from itf.timeline import current_owner
 from itf.tracebacks import strip_own_frames
+from itf.validation import check_integer, check_timeout
 
 __all__ = ["InterleavingResult", "interleave"]
 
@@ -136,7 +136,8 @@ def interleave(
             or the check failed.  The exception is its ``__cause__``.
         InterleavingDeadlockError: No thread can continue.
         InterleavingTimeoutError: A run took longer than ``timeout``.
-        TypeError: A function cannot be called, or is a coroutine function.
+        TypeError: A function cannot be called, or is a coroutine function; a number has the
+            wrong type.
         ValueError: There is no function, or a number is out of range.
         RuntimeError: The call is inside another call of `interleave`.
 
@@ -144,12 +145,14 @@ def interleave(
     """
     warn_without_gil()
     check_functions(functions, setup, check)
-    check_numbers(runs, seed, timeout)
+    runs = check_integer("interleave: runs", runs, 1)
+    seconds = check_timeout("interleave: timeout", timeout)
     scope = Scope(codes_of(functions), names_of(trace))
     if seed is None:
         seed = random.SystemRandom().randrange(_MAX_SEED)
-    with single_call(timeout):
-        runner = _Runner(functions, setup, check, scope, timeout)
+    seed = check_integer("interleave: seed", seed, 0)
+    with single_call(seconds):
+        runner = _Runner(functions, setup, check, scope, seconds)
         return runner.run_all(seed, runs)
 
 
