@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
+from itf._private import running_loop
 from itf.fork_safety import current_pid
 from itf.formats import (
     SCHEMA_VERSION,
@@ -310,12 +311,12 @@ def current_task_name() -> str | None:
     """Return the name of the current asyncio task; None outside asyncio."""
     # If asyncio is not imported, no task exists.  Importing it here would be slow.
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return None
     try:
+        if asyncio is None or running_loop(asyncio) is None:
+            return None
         task = asyncio.current_task()
     except (RuntimeError, AttributeError):
-        return None  # no loop runs in this thread, or another thread still imports asyncio
+        return None  # the loop has just stopped, or another thread still imports asyncio
     return None if task is None else str(task.get_name())
 
 
