@@ -209,7 +209,7 @@ class RunningLoopTest(unittest.TestCase):
 
     def test_events_have_their_task(self) -> None:
         """Recorded events have the name of their task, with the private name or without."""
-        for missing in (None, "_get_running_loop"):
+        for missing in ("no such name", "_get_running_loop"):
             with self.subTest(missing=missing), mock.patch.dict(vars(asyncio)):
                 vars(asyncio).pop(missing, None)
                 timeline = Timeline()
