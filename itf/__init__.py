@@ -21,6 +21,7 @@
 #   safe_repr.py             text for any object, short and without secrets
 #   validation.py            checks of arguments: numbers, timeouts, choices
 #   lazy_imports.py          names that a lazy import has not resolved yet
+#   _private.py              every private name of the standard library that itf uses
 #   gil.py                   the warning that itf is untested without the GIL
 #   exceptions.py            what itf raises
 #

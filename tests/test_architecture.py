@@ -26,6 +26,7 @@ LAYERS = [
     ["itf.async_test_run"],
     ["itf.case"],
     ["itf.test_run"],
+    ["itf.teardown_checks"],
     ["itf.fixtures"],
     [
         "itf.interfaces",
