@@ -41,6 +41,7 @@ LAYERS = [
     ],
     ["itf.sync"],
     ["itf.timeline"],
+    ["itf.event_text"],
     ["itf.await_chain", "itf.tracebacks"],
     ["itf.descriptors", "itf.signatures"],
     ["itf.linux_proc"],
