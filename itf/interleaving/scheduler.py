@@ -176,7 +176,7 @@ class Scheduler:
             managed.priority = self._strategy.lowest()
             self._next_change = self._strategy.next_change(self.steps)
             location = self.here() if frame is None else Location.of(frame, offset)
-            self._preempt(managed, location, "interrupted")
+            self._preempt(managed, location)
 
     def yield_turn(self, managed: ManagedThread, *, lowest: bool = False) -> None:
         """Pass the turn to a ready thread of higher priority, if there is one.
@@ -192,7 +192,7 @@ class Scheduler:
                 self._rejoin(managed)
             if lowest:
                 managed.priority = self._strategy.lowest()
-            self._preempt(managed, None, "interrupted")
+            self._preempt(managed)
 
     def block(
         self, managed: ManagedThread, resource: Resource, timeout: float | None = None
@@ -220,7 +220,8 @@ class Scheduler:
             managed.resource, managed.location = resource, location
             managed.deadline = None if timeout is None else self.now + timeout
             managed.timed_out = False
-            self._pass_turn_on(managed, location, resource.describe())
+            self._record(managed, location, resource.describe())
+            self._start(self._choose())
         managed.turn_lock.acquire()
         self._check_over(managed)
         managed.resource = managed.deadline = None
@@ -288,7 +289,7 @@ class Scheduler:
                 self._start(self._choose(patient=False))
             return progress
 
-    def _preempt(self, managed: ManagedThread, location: Location | None, reason: str) -> None:
+    def _preempt(self, managed: ManagedThread, location: Location | None = None) -> None:
         """Give the turn to the ready thread of highest priority, maybe the same thread."""
         with self._mutex:
             managed.state = READY
@@ -296,16 +297,10 @@ class Scheduler:
             if chosen is managed:
                 managed.state = RUNNING
                 return
-            self._record(managed, location or self.here(), reason)
+            self._record(managed, location or self.here(), "interrupted")
             self._start(chosen)
         managed.turn_lock.acquire()
         self._check_over(managed)
-
-    def _pass_turn_on(self, managed: ManagedThread, location: Location | None, reason: str) -> None:
-        """End the turn of a thread that cannot continue; the caller holds the mutex."""
-        self._record(managed, location, reason)
-        self._running = None
-        self._start(self._choose())
 
     def _rejoin(self, managed: ManagedThread) -> None:
         """Wait for a turn, in a thread that returned from a call outside of the scheduler."""
@@ -343,7 +338,7 @@ class Scheduler:
 
     def _start_if_idle(self) -> None:
         """Give a thread the turn if no thread has it; the caller holds the mutex."""
-        # Before `run`, starting threads may already release locks and so call `wake`.
+        # Before `begin`, starting threads may already release locks and so call `wake`.
         if self._running is None and self._has_begun and not self._finished:
             self._start(self._choose())
 
