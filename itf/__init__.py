@@ -11,7 +11,8 @@
 #   performance/             timing, statistics, comparison
 #   interleaving/            threads in an order chosen by a seed
 #   mock_tree_sitter/        parsers and trees with tree-sitter's Python API
-#   timeline.py              what happened, in order
+#   timeline.py              the ordered events of a test
+#   event_text.py            one line of text for an event
 #   tracebacks.py            stack frames of user code, without those of itf
 #   fork_safety.py           hooks at os.fork, locks that are free in a forked child
 #   linux_proc.py            facts about processes from /proc, the subreaper flag
@@ -21,18 +22,19 @@
 #   safe_repr.py             text for any object, short and without secrets
 #   validation.py            checks of arguments: numbers, timeouts, choices
 #   lazy_imports.py          names that a lazy import has not resolved yet
+#   _private.py              every private name of the standard library that itf uses
 #   gil.py                   the warning that itf is untested without the GIL
-#   exceptions.py            what itf raises
+#   exceptions.py            the exceptions that itf raises
 #
-# Names are resolved at first use (PEP 562): `import itf` brings in neither
-# multiprocessing nor asyncio nor json, nor unittest.
+# Names are resolved at first use (PEP 562): `import itf` imports neither
+# multiprocessing nor asyncio nor json nor unittest.
 
-# This file has only syntax that Python 2.7 reads, so that an old Python gets to the
-# version check instead of a SyntaxError.
+# This file has only syntax that Python 2.7 reads, so that an old Python raises the
+# ImportError below instead of a SyntaxError.
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 - for whoever has no pip that looks at python_requires
+if sys.version_info < (3, 11):  # noqa: UP036 - an installer may ignore python_requires
     raise ImportError(
         "itf needs Python 3.11 or newer; this is " + ".".join(map(str, sys.version_info[:3]))
     )

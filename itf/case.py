@@ -13,7 +13,8 @@ from itf.interfaces.error_propagation import ErrorPropagationMixin
 from itf.interfaces.resource_tracking import ResourceTracker
 from itf.leaks.leak import DEFAULT_GRACE
 from itf.leaks.unittest_hooks import guard_class, guard_module
-from itf.test_run import LeakPolicy, TestRun
+from itf.teardown_checks import LeakPolicy
+from itf.test_run import TestRun
 
 # Fixtures, faults and leak detection are imported at first use, so that
 # `from itf import IntegrationTestCase` stays cheap.

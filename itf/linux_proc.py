@@ -176,16 +176,14 @@ class Subreaper:
         # Protects the count and the flag's value before the first acquire.
         self._lock = threading.Lock()
         self._count = 0
-        self._before: int | None = None
+        self._before = 0
 
     def acquire(self) -> None:
         """Set the flag, unless it is set."""
         with self._lock:
             self._count += 1
             if self._count == 1:
-                if self._before is None:
-                    # Read once, because reading costs a system call too.
-                    self._before = self._get()
+                self._before = self._get()
                 if not self._before:
                     self._set(1)
 

@@ -125,15 +125,16 @@ def safe_str(error: BaseException) -> str:
 
 
 def unraisable_text(args: UnraisableHookArgs) -> str:
-    """Say where an error comes from that Python could not raise: what it did, and with what.
+    """Return text for the origin of an error that Python could not raise.
 
-    Up to 3.13 the object is in the arguments.  Since then the message mostly names
-    it, and there is no object.
+    Up to Python 3.13 the arguments contain the object whose finalizer raised the error.
+    Since then the message names the object in most cases, and the arguments do not
+    contain it.
     """
     if args.object is not None:
         return f"{args.err_msg or 'Exception ignored in'}: {safe_repr(args.object)}"
     if args.err_msg:
-        # Python has put the repr of an object into it.
+        # The message contains the repr of an object.
         text = _SECRET_FIELD.sub(rf"\1{REDACTED}", args.err_msg)
         return text if len(text) <= _MAX_REPR else f"{text[: _MAX_REPR - 3]}..."
     if args.exc_traceback is not None:

@@ -14,18 +14,22 @@ import contextvars
 import functools
 import inspect
 import unittest
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from itf.exception_notes import add_note
-from itf.fixtures.base import Fixture
 from itf.fixtures.declaration import FixtureSet, takes_no_fixtures
 from itf.gil import warn_without_gil
 from itf.interfaces.error_propagation import ErrorPropagationMixin
-from itf.interfaces.resource_tracking import ResourceTracker
-from itf.safe_repr import safe_str
+from itf.teardown_checks import (
+    check_errors,
+    check_faults,
+    check_leaks,
+    check_resources,
+    raise_failures,
+    stop_workers,
+)
 from itf.timeline import Timeline, current_owner
 from itf.tracebacks import strip_own_frames
 
@@ -33,22 +37,15 @@ if TYPE_CHECKING:
     from itf.faults.injection import Injection
     from itf.leaks.detector import LeakDetector
 
-__all__ = ["LeakPolicy", "TestRun"]
+__all__ = ["TestRun"]
 
 __unittest = True
-
-LeakPolicy = Literal["fail", "warn", "off"]
-
-_POLICIES: Final = get_args(LeakPolicy)
 
 # Methods that unittest calls around the test method.
 _STEPS: Final = frozenset(("setUp", "asyncSetUp", "tearDown", "asyncTearDown"))
 
 # Events of the timeline in the note of a failure: about one screen.
 _EVENTS_SHOWN: Final = 20
-
-# Attribute of a class that caches the result of `_overridden_steps`.
-_OVERRIDDEN: Final = "_itf_overridden_steps"
 
 
 class TestRun:
@@ -254,85 +251,19 @@ class TestRun:
 
     def _stop_workers(self) -> None:
         self._used_fixtures = list(self.fixtures.active())
-        problems = []
-        for fixture in self._used_fixtures:
-            if not isinstance(fixture, Fixture):
-                continue
-            try:
-                fixture._itf_stop_workers()
-            except Exception as error:  # noqa: BLE001 - the other fixtures' workers stop too
-                problems.append(safe_str(error))
-        if problems:
-            raise self.case.failureException("; ".join(problems))
+        stop_workers(self.case, self._used_fixtures)
 
     def _tear_down_fixtures(self) -> None:
-        failures = self.fixtures.tear_down(self.failure)
-        for failure in failures:
-            if not isinstance(failure, Exception):
-                raise failure  # Ctrl-C ends the run, whatever else went wrong
-        if len(failures) == 1:
-            raise failures[0]  # not a group, to keep its traceback
-        if failures:
-            lines = [f"  {type(error).__name__}: {safe_str(error)}" for error in failures]
-            group = BaseExceptionGroup("fixtures failed at their tear-down", failures)
-            raise self.case.failureException(
-                "\n".join([f"{len(failures)} fixtures failed at their tear-down:", *lines])
-            ) from group
+        raise_failures(self.case, self.fixtures.tear_down(self.failure))
 
     def _check_errors(self) -> None:
-        contexts = [
-            context
-            for fixture in self._used_fixtures
-            if isinstance(fixture, Fixture)
-            for context in fixture._itf_unretrieved_errors()
-        ]
-        if not contexts:
-            return
-        count = "1 error" if len(contexts) == 1 else f"{len(contexts)} errors"
-        lines = [
-            f"  {context['error_type']}: {context['error_message']} "
-            f"({context['context_data'].get('origin')}, raised in {context['operation']} "
-            f"of {context['source_module']})"
-            for context in contexts
-        ]
-        failure = self.case.failureException(
-            "\n".join([f"{count} not retrieved; retrieve errors with get_error_chain():", *lines])
-        )
-        for context in contexts:
-            add_note(failure, "".join(context["context_data"]["traceback"]).rstrip())
-        raise failure
+        check_errors(self.case, self._used_fixtures)
 
     def _check_faults(self) -> None:
-        # Fault plans are in this attribute from the first injection on.
-        plans = vars(self.case).pop("_itf_plans", ())
-        if not plans:
-            return
-        from itf.faults.injection import describe_failed_transfers
-
-        text = describe_failed_transfers(plans)
-        if text:
-            raise self.case.failureException(text)
+        check_faults(self.case)
 
     def _check_resources(self) -> None:
-        policy = self.case.leak_policy
-        if policy not in _POLICIES:
-            raise ValueError(
-                f"{type(self.case).__name__}.leak_policy is {policy!r}; "
-                f"set it to one of {', '.join(_POLICIES)}"
-            )
-        problems = []
-        for tracker in [self.case, *self._used_fixtures]:
-            if not isinstance(tracker, ResourceTracker):
-                continue
-            try:
-                tracker.assert_no_leaks()
-            except AssertionError as error:
-                problems.append(safe_str(error))
-        if not problems or policy == "off":
-            return
-        if policy == "fail":
-            raise self.case.failureException("\n".join(problems))
-        warnings.warn(f"{self.case.id()}: " + "\n".join(problems), ResourceWarning, stacklevel=2)
+        check_resources(self.case, self._used_fixtures)
 
     def _finish_tear_down(self) -> None:
         """Drop references to the test's frames, so that garbage shows in the leak check."""
@@ -345,14 +276,8 @@ class TestRun:
 
     def _check_leaks(self) -> None:
         detector, self.detector = self.detector, None
-        report = detector.end() if detector is not None else None
-        if detector is None or report is None:
-            return
-        for leak in report.leaks:
-            self.case.timeline.record("leak", {"what": leak.noun, "name": leak.name})
-        if detector.policy == "fail":
-            raise self.case.failureException(report.text)
-        warnings.warn(report.text, ResourceWarning, stacklevel=2)
+        if detector is not None:
+            check_leaks(self.case, detector)
 
 
 # In this order: a worker may use a fixture, and a fixture may hold a resource.
@@ -367,18 +292,10 @@ _TEARDOWN_STEPS: Final[tuple[Callable[[TestRun], None], ...]] = (
 )
 
 
-def _overridden_steps(cls: type[Any]) -> tuple[str, ...]:
+def _overridden_steps(cls: type[Any]) -> set[str]:
     """Return the methods around a test that a user's class defines; others do nothing."""
-    known: tuple[str, ...] | None = vars(cls).get(_OVERRIDDEN)
-    if known is not None:
-        return known
-    owners = {
-        name: next((base for base in cls.__mro__ if name in vars(base)), None) for name in _STEPS
-    }
-    found = tuple(
-        name
-        for name, owner in owners.items()
-        if owner is not None and owner.__module__.partition(".")[0] not in ("unittest", "itf")
-    )
-    setattr(cls, _OVERRIDDEN, found)
+    found: set[str] = set()
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] not in ("unittest", "itf"):
+            found |= _STEPS & vars(base).keys()
     return found

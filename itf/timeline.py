@@ -11,15 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
+from itf._private import running_loop
+from itf.event_text import event_line, one_line
 from itf.fork_safety import current_pid
 from itf.formats import (
     SCHEMA_VERSION,
-    ConfigChangeEvent,
-    ErrorContext,
     TimelineEvent,
     copy_containers,
 )
-from itf.safe_repr import REDACTED, is_secret_key, items_with_secrecy, safe_repr, safe_str
+from itf.validation import check_integer
 
 __all__ = ["BoundedLog", "Timeline", "TimelineOwner", "current_owner", "current_task_name"]
 
@@ -27,10 +27,10 @@ __unittest = True
 
 _T = TypeVar("_T")
 
-# Events that a timeline keeps: more than anybody reads, and at most some 10 MB.
+# Number of events that a timeline keeps: some 10 MB at most, and enough for a long test.
 DEFAULT_CAPACITY: Final = 10_000
 
-# Lines that `Timeline.pin` keeps: one screen.
+# Number of lines that `Timeline.pin` keeps: one screen.
 _MAX_PINNED: Final = 20
 
 
@@ -50,9 +50,8 @@ class BoundedLog(Generic[_T]):
     """
 
     def __init__(self, capacity: int = DEFAULT_CAPACITY) -> None:
-        if capacity < 1:
-            # `dropped` is computed from the entries, so an empty log would not know it.
-            raise ValueError(f"capacity must be at least 1, got {safe_repr(capacity)}")
+        # `dropped` is computed from the entries, so an empty log would not know it.
+        capacity = check_integer("capacity", capacity, 1)
         self._entries: deque[tuple[int, _T]] = deque(maxlen=capacity)
         self.next_number = itertools.count(1).__next__
         self.put = self._entries.append
@@ -84,18 +83,9 @@ _Shorthand: TypeAlias = tuple[
 ]
 
 
-class _Here(threading.local):
-    """Cache of the current thread: threading.current_thread() doubles the cost of an event."""
-
-    def __init__(self) -> None:
-        self.thread = threading.current_thread()
-
-
-_here = _Here()
-
 # Bound at import, so that a fault injected into these functions, or a plan that counts
 # their calls, does not affect itf itself.
-_now, _time_of_day = time.monotonic_ns, time.time
+_now, _time_of_day, _current_thread = time.monotonic_ns, time.time, threading.current_thread
 
 
 class Timeline:
@@ -140,7 +130,7 @@ class Timeline:
             "timestamp": _time_of_day(),
             "monotonic_ns": _now(),
             "process": current_pid(),
-            "thread": _here.thread.name,
+            "thread": _current_thread().name,
             "task": current_task_name(),
             "data": copy_containers(dict(data or {})),
         }
@@ -159,11 +149,11 @@ class Timeline:
             kind: Kind of the events, as for `record`.
             describe: Function that creates an event's data from the argument.
         """
-        put, number, now, here = self._log.put, self._log.next_number, _now, _here
+        put, number = self._log.put, self._log.next_number
 
-        def note(what: Any) -> None:
-            task = current_task_name()
-            put((number(), (now(), here.thread, task, current_pid(), kind, describe, what)))
+        def note(argument: Any) -> None:
+            thread, task, process = _current_thread(), current_task_name(), current_pid()
+            put((number(), (_now(), thread, task, process, kind, describe, argument)))
 
         return note
 
@@ -185,7 +175,7 @@ class Timeline:
                 is kept once.
         """
         if len(self._pinned) < _MAX_PINNED:
-            self._pinned[_one_line(text)] = None
+            self._pinned[one_line(text)] = None
 
     @property
     def pinned(self) -> list[str]:
@@ -220,7 +210,7 @@ class Timeline:
         name = f" of {self.test}" if self.test else ""
         lines = [f"timeline{name} (last {len(shown)} of {total} events):"]
         lines += [f"  {text}" for text in self._pinned]
-        lines += [f"  {self._line(event)}" for event in shown]
+        lines += [f"  {event_line(event, self.started_ns)}" for event in shown]
         return "\n".join(lines)
 
     def _written(self) -> list[TimelineEvent]:
@@ -230,7 +220,7 @@ class Timeline:
         """Return an entry as an event, converting the compact form of `shorthand`."""
         if isinstance(entry, dict):
             return entry
-        now, thread, task, process, kind, describe, what = entry
+        now, thread, task, process, kind, describe, argument = entry
         return {
             "schema": SCHEMA_VERSION,
             "sequence": number,
@@ -241,81 +231,20 @@ class Timeline:
             "process": process,
             "thread": thread.name,
             "task": task,
-            "data": copy_containers(dict(describe(what))),
+            "data": copy_containers(dict(describe(argument))),
         }
-
-    def _line(self, event: TimelineEvent) -> str:
-        seconds = (event["monotonic_ns"] - self.started_ns) / 1e9
-        who = event["thread"]
-        if event["process"] != current_pid():
-            who = f"process {event['process']}, {who}"
-        if event["task"] is not None:
-            who = f"{who}, task {event['task']}"
-        try:
-            what = _summary(event)
-        except Exception:  # noqa: BLE001 - a user's event of a standard kind can have any values
-            what = _one_line(safe_repr(event["data"]))
-        return f"{seconds:+.6f} s  [{who}]  {event['kind']}: {what}"
-
-
-def _summary(event: TimelineEvent) -> str:
-    """Return an event's data as one line of text."""
-    data = event["data"]
-    match event["kind"]:
-        case "error" if _has(data, ErrorContext):
-            return _one_line(
-                f"{data['error_type']}: {data['error_message']} "
-                f"({data['source_module']} -> {data['target_module']}, in {data['operation']})"
-            )
-        case "config" if _has(data, ConfigChangeEvent):
-            secret = is_secret_key(data["config_path"])
-            old, new = (
-                REDACTED if secret else safe_repr(data[key]) for key in ("old_value", "new_value")
-            )
-            modules = ", ".join(data["affected_modules"]) or "no module"
-            return _one_line(f"{data['config_path']}: {old} -> {new} (affects {modules})")
-        case "resource" if {"resource_id", "resource_type", "owner_module", "state"} <= data.keys():
-            return _one_line(
-                f"{data['resource_id']!r} ({data['resource_type']}, owned by "
-                f"{data['owner_module']}) is {data['state']}"
-            )
-        case "fixture" if {"fixture", "action"} <= data.keys():
-            return f"{data['fixture']} {data['action']}"
-    parts = (
-        f"{key}={REDACTED if hidden else _value_text(value)}"
-        for key, value, hidden in items_with_secrecy(data)
-    )
-    return _one_line(", ".join(parts))
-
-
-def _has(data: Mapping[str, Any], record: type) -> bool:
-    """Return whether an event's data has all keys of a format; users can record any dict."""
-    return record.__annotations__.keys() <= data.keys()
-
-
-def _value_text(value: object) -> str:
-    return safe_str(value) if isinstance(value, BaseException) else safe_repr(value)
-
-
-# Characters in a line of `describe`: about two lines of a terminal.
-_LINE_LENGTH: Final = 240
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"
 
 
 def current_task_name() -> str | None:
     """Return the name of the current asyncio task; None outside asyncio."""
     # If asyncio is not imported, no task exists.  Importing it here would be slow.
     asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return None
     try:
+        if asyncio is None or running_loop(asyncio) is None:
+            return None
         task = asyncio.current_task()
     except (RuntimeError, AttributeError):
-        return None  # no loop runs in this thread, or another thread still imports asyncio
+        return None  # the loop has just stopped, or another thread still imports asyncio
     return None if task is None else str(task.get_name())
 
 

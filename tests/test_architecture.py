@@ -26,6 +26,7 @@ LAYERS = [
     ["itf.async_test_run"],
     ["itf.case"],
     ["itf.test_run"],
+    ["itf.teardown_checks"],
     ["itf.fixtures"],
     [
         "itf.interfaces",
@@ -40,6 +41,7 @@ LAYERS = [
     ],
     ["itf.sync"],
     ["itf.timeline"],
+    ["itf.event_text"],
     ["itf.await_chain", "itf.tracebacks"],
     ["itf.descriptors", "itf.signatures"],
     ["itf.linux_proc"],

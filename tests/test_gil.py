@@ -33,7 +33,7 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
 """
 
-# Each is how a user may first use itf.
+# The ways in which a user may use itf for the first time in a process.
 _USES = [
     "run(Case('test'))",
     "run(AsyncCase('test'))",
@@ -58,7 +58,7 @@ class WarningTest(unittest.TestCase):
         return others
 
     def test_once_at_first_use(self) -> None:
-        """Whatever is used first: not at import, and once in a process."""
+        """The first use of any part of itf warns, once in a process; the import does not warn."""
         version = ".".join(map(str, sys.version_info[:3]))
         text = (
             "RuntimeWarning itf has not been tested without the GIL, which is off in this "
@@ -70,8 +70,8 @@ class WarningTest(unittest.TestCase):
                 self.assertEqual([text], self.warned(use, use))
         self.assertEqual([text], self.warned(*_USES))
 
-    def test_as_an_error_it_is_one_of_the_first_test(self) -> None:
-        """With ``-W error``, the run goes on, and the next test passes."""
+    def test_with_errors_for_warnings_the_first_test_fails(self) -> None:
+        """With ``-W error``, the first test has an error, and the next test passes."""
         result = run_script(
             _PREFIX
             + "    warnings.simplefilter('error')\n"
@@ -83,7 +83,7 @@ class WarningTest(unittest.TestCase):
         self.assertEqual(("imported\n1 False\n0 True\n", ""), (result.stdout, result.stderr))
 
     def test_no_warning_with_the_gil(self) -> None:
-        """Nor where Python cannot be asked."""
+        """With the GIL, and on a Python without the private name, there is no warning."""
         for line in ("sys._is_gil_enabled = lambda: True", "del sys._is_gil_enabled"):
             with self.subTest(line):
                 self.assertEqual([], self.warned(line, *_USES))

@@ -17,6 +17,7 @@ import threading
 import types
 import unittest
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 from unittest import mock
 
 from itf import _private, interleave
@@ -186,6 +187,52 @@ class PoolShutdownLocksTest(unittest.TestCase):
             self.assertEqual(3, self.interleave_pools())
 
 
+class RunningLoopTest(unittest.TestCase):
+    def loops(self, asyncio_module: object) -> tuple[bool, object]:
+        """Return whether the running loop is found in a coroutine, and what is found outside."""
+
+        async def is_found() -> bool:
+            return _private.running_loop(asyncio_module) is asyncio.get_running_loop()
+
+        return asyncio.run(is_found()), _private.running_loop(asyncio_module)
+
+    def test_private_name(self) -> None:
+        """`asyncio._get_running_loop` exists, and gives the answer."""
+        self.assertEqual((True, None), self.loops(asyncio))
+        with mock.patch("asyncio._get_running_loop", return_value="answer"):
+            self.assertEqual("answer", _private.running_loop(asyncio))
+
+    def test_fallback(self) -> None:
+        """Without the name, the public function gives the same answers."""
+        without = types.SimpleNamespace(get_running_loop=asyncio.get_running_loop)
+        self.assertEqual((True, None), self.loops(without))
+
+    def test_events_have_their_task(self) -> None:
+        """Recorded events have the name of their task, with the private name or without."""
+        for missing in ("no such name", "_get_running_loop"):
+            with self.subTest(missing=missing), mock.patch.dict(vars(asyncio)):
+                vars(asyncio).pop(missing, None)
+                timeline = Timeline()
+                note = timeline.shorthand("short", lambda what: {"what": what})
+
+                async def record(timeline: Timeline = timeline, note: Any = note) -> None:
+                    note(1)
+                    timeline.record("plain", {"name": current_task_name()})
+
+                async def main(record: Any = record) -> None:
+                    await asyncio.create_task(record(), name="named")
+
+                asyncio.run(main())
+                note(2)
+                self.assertEqual(["named", "named", None], [event["task"] for event in timeline])
+                self.assertEqual({"name": "named"}, timeline.events("plain")[0]["data"])
+
+    def test_half_imported_asyncio(self) -> None:
+        """While another thread imports asyncio, there is no task."""
+        with mock.patch.dict(sys.modules, {"asyncio": types.ModuleType("half imported")}):
+            self.assertIsNone(current_task_name())
+
+
 class LoopSelectorTest(unittest.TestCase):
     """`loop_selector` and `replace_loop_selector`."""
 
@@ -268,27 +315,6 @@ for long in (True, False):
 """
         result = run_script(script)
         self.assertEqual(("True\n" * 4, ""), (result.stdout, result.stderr))
-
-    def test_events_have_their_task(self) -> None:
-        """`asyncio.current_task` gives an event its task; outside a loop it has none."""
-        timeline = Timeline()
-        note = timeline.shorthand("short", lambda what: {"what": what})
-        names: list[str | None] = []
-
-        async def record() -> None:
-            note(1)
-            timeline.record("plain", {})
-            names.append(current_task_name())
-
-        async def main() -> None:
-            await asyncio.create_task(record(), name="named")
-
-        asyncio.run(main())
-        note(2)
-        self.assertEqual(["named", "named", None], [event["task"] for event in timeline])
-        self.assertEqual(["named"], names)
-        with mock.patch.dict(sys.modules, {"asyncio": types.ModuleType("half imported")}):
-            self.assertIsNone(current_task_name())
 
 
 if __name__ == "__main__":

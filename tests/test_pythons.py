@@ -1,4 +1,4 @@
-"""Which Pythons itf is for: what older ones are told, and what a newer one needs."""
+"""Python versions that itf supports: the error on older ones, the advice for a newer one."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NEWEST = (3, 15)
 
 ROOT = pathlib.Path(itf.__file__).parents[1]
 
-# What to look at before NEWEST is raised, by path, with the reason.
+# Files to check before NEWEST is raised, by path, with the reason.
 PLACES = {
     "itf/interleaving/opcodes.py": "classes of opcodes; tests/interleaving/test_opcodes.py",
     "itf/lazy_imports.py": "lazy imports; tests/test_lazy_imports.py",
     "itf/_private.py": "private names of the standard library; tests/test_private.py",
     "itf/mock_tree_sitter": "new syntax of the language",
-    "itf/leaks": "where Python keeps the settings and texts that leak detection reads",
+    "itf/leaks": "settings and texts of Python that leak detection reads",
     "itf/sync/semlock.py": "private names of multiprocessing; tests/sync/test_semlock.py",
     "itf/workers": "start methods, and how functions and classes are pickled",
     "setup.cfg": "the classifiers",
@@ -72,15 +72,15 @@ def old_pythons() -> list[str]:
 
 
 class NewerTest(unittest.TestCase):
-    """One test fails on a Python that nobody has looked at."""
+    """On a Python newer than NEWEST, one test fails with advice."""
 
     def test_this_python_is_known(self) -> None:
-        """On a newer one it says what to look at."""
+        """On a newer Python, the failure lists the files to check."""
         if sys.version_info[:2] > NEWEST:
             self.fail(advice(sys.version_info))
 
     def test_the_advice_names_places_that_exist(self) -> None:
-        """With the new version, and how to run all tests on it."""
+        """The advice names existing files, the new version, and how to run all tests on it."""
         text = advice((3, 16, 0))
         for path in PLACES:
             with self.subTest(path):
@@ -90,9 +90,9 @@ class NewerTest(unittest.TestCase):
         self.assertIn("up to 3.15, and this is 3.16", text)
         self.assertIn(".ci/run", text)
 
-    @unittest.skipIf(sys.version_info[:2] < NEWEST, "an older one cannot pass for a newer one")
+    @unittest.skipIf(sys.version_info[:2] < NEWEST, "an older Python lacks names of a newer one")
     def test_itf_works_on_a_newer_one(self) -> None:
-        """Nothing in it refuses a version that it does not know."""
+        """itf works on a Python whose version number is greater than NEWEST."""
         script = """
 import sys
 sys.version_info = (3, sys.version_info[1] + 1, 0, "final", 0)
@@ -110,7 +110,7 @@ print(result.testsRun, result.errors, result.failures)
         self.assertEqual(("1 [] []\n", ""), (result.stdout, result.stderr))
 
     def test_setup_cfg_names_the_versions(self) -> None:
-        """In its classifiers, and the oldest as the one that is required."""
+        """setup.cfg requires OLDEST, and has a classifier for each version."""
         path = ROOT / "setup.cfg"
         if not path.exists():
             self.skipTest("the package is installed; its setup.cfg is not")
@@ -125,10 +125,10 @@ print(result.testsRun, result.errors, result.failures)
 
 
 class OlderTest(unittest.TestCase):
-    """An old Python is told in one line which ones are supported."""
+    """On an older Python, `import itf` raises an ImportError that names the required version."""
 
     def test_an_old_python_can_read_the_file(self) -> None:
-        """All of it is compiled before any line runs: it has only syntax of Python 2.7."""
+        """itf/__init__.py has only syntax of Python 2.7, so that an old Python can compile it."""
         path = pathlib.Path(itf.__file__)
         tree = ast.parse(path.read_bytes(), feature_version=(3, 4))
         path.read_text(encoding="ascii")
@@ -142,13 +142,13 @@ class OlderTest(unittest.TestCase):
                 self.assertIsNone(node.annotation)
 
     def test_the_check_comes_first(self) -> None:
-        """Before anything else is imported."""
+        """The check of the version is before all imports except that of sys."""
         tree = ast.parse(pathlib.Path(itf.__file__).read_bytes())
         kinds = [type(node) for node in tree.body[:3]]
         self.assertEqual([ast.Expr, ast.Import, ast.If], kinds)
 
-    def test_what_it_is_told(self) -> None:
-        """The versions that are supported, and its own."""
+    def test_the_error(self) -> None:
+        """The error names the required version and the version of this Python."""
         script = """
 import sys
 sys.version_info = {version}
@@ -159,21 +159,23 @@ except ImportError as error:
 else:
     print("imported")
 """
-        for version, said in (
+        for version, expected in (
             ((3, 9, 18, "final", 0), "itf needs Python 3.11 or newer; this is 3.9.18"),
             ((3, 10, 0, "final", 0), "itf needs Python 3.11 or newer; this is 3.10.0"),
             ((3, 11, 0, "final", 0), "imported"),
         ):
             with self.subTest(version):
                 result = run_script(script.format(version=version))
-                self.assertEqual((f"{said}\n", ""), (result.stdout, result.stderr))
+                self.assertEqual((f"{expected}\n", ""), (result.stdout, result.stderr))
 
     def test_on_the_old_pythons_of_this_machine(self) -> None:
-        """The last line of what they print."""
+        """The last line of the output of each older Python is the error."""
         versions = "import sys; sys.stdout.write('.'.join(map(str, sys.version_info[:3])))"
-        # What pyenv puts on the path is no Python where that version is not switched on.
-        asked = {python: self.run_old(python, versions) for python in old_pythons()}
-        found = {python: told.stdout for python, told in asked.items() if told.returncode == 0}
+        # A command that pyenv puts on the path fails if pyenv has that version disabled.
+        results = {python: self.run_old(python, versions) for python in old_pythons()}
+        found = {
+            python: result.stdout for python, result in results.items() if result.returncode == 0
+        }
         if not found:
             self.skipTest("this machine has no Python older than 3.11")
         for python, version in found.items():

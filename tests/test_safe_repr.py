@@ -26,25 +26,25 @@ TIMEOUT = 30
 
 
 def broken(*_: object) -> None:
-    """Raise where nobody can catch."""
+    """Raise an error; called where Python cannot propagate errors."""
     raise ValueError("planted")
 
 
-class Dying:
-    """Cannot be finalized without an error, and shows a secret."""
+class FailingFinalizer:
+    """Its finalizer raises an error, and its repr contains a secret."""
 
     def __del__(self) -> None:
         broken()
 
     def __repr__(self) -> str:
-        return "<dying password='hunter2'>"
+        return "<failing password='hunter2'>"
 
 
 class UnraisableTest(unittest.TestCase):
-    """The text names the object or the function, wherever Python has put it."""
+    """The text names the object or the function, in the arguments of any Python version."""
 
     def text_of(self, cause: Callable[[], object]) -> str:
-        """Return what is said of the one error that something causes."""
+        """Call a function that causes one unraisable error; return the text for that error."""
         texts: list[str] = []
         seen = threading.Event()
 
@@ -62,14 +62,16 @@ class UnraisableTest(unittest.TestCase):
         return text
 
     def test_a_finalizer(self) -> None:
-        """By the function that raised."""
-        self.assertRegex(self.text_of(Dying), r"<function Dying\.__del__ at 0x\w+>")
+        """The text names the finalizer that raised."""
+        self.assertRegex(
+            self.text_of(FailingFinalizer), r"<function FailingFinalizer\.__del__ at 0x\w+>"
+        )
 
     def test_a_callback_of_a_weak_reference(self) -> None:
-        """By the callback."""
+        """The text names the callback that raised."""
 
         class Thing:
-            """Something that goes."""
+            """An object that is freed."""
 
         def cause() -> None:
             thing = Thing()
@@ -80,12 +82,12 @@ class UnraisableTest(unittest.TestCase):
         self.assertRegex(self.text_of(cause), r"<function broken at 0x\w+>")
 
     def test_a_thread_of_the_low_level_module(self) -> None:
-        """By the function that the thread runs."""
+        """The text names the function that the thread runs."""
         text = self.text_of(lambda: _thread.start_new_thread(broken, ()))
         self.assertRegex(text, r"<function broken at 0x\w+>")
 
     def test_what_the_arguments_may_hold(self) -> None:
-        """An object or none, a text or none, a traceback or none; secrets are hidden."""
+        """Object, text and traceback may each be None; secrets are hidden, long text is cut."""
         try:
             broken()
         except ValueError as error:
@@ -98,8 +100,8 @@ class UnraisableTest(unittest.TestCase):
             ((None, None, traceback), f"Exception ignored in: {here}"),
             ((None, None, None), "Exception ignored"),
             (
-                ("Exception ignored on <dying password='hunter2'>", None, None),
-                f"Exception ignored on <dying password={REDACTED}>",
+                ("Exception ignored on <failing password='hunter2'>", None, None),
+                f"Exception ignored on <failing password={REDACTED}>",
             ),
             (("y" * 2000, None, None), f"{'y' * 997}..."),
         ]

@@ -227,10 +227,10 @@ class ShorthandTest(unittest.TestCase):
     def test_a_note_becomes_an_event_when_read(self) -> None:
         """The event has all keys, the time of the note, and the position of the note."""
         timeline = Timeline("the test")
-        told: list[int] = []
+        described: list[int] = []
 
         def describe(what: int) -> dict[str, Any]:
-            told.append(what)
+            described.append(what)
             return {"what": what}
 
         note = timeline.shorthand("fault", describe)
@@ -239,7 +239,7 @@ class ShorthandTest(unittest.TestCase):
         note(2)
         after = time.time(), time.monotonic_ns()
         timeline.record("note", {"place": 3})
-        self.assertEqual(([], 3), (told, len(timeline)))
+        self.assertEqual(([], 3), (described, len(timeline)))
         (event,) = timeline.events("fault")
         self.assertEqual(timeline.events("note")[0].keys(), event.keys())
         self.assertEqual([1, 2, 3], [each["sequence"] for each in timeline])

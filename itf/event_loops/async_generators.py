@@ -45,10 +45,6 @@ class AsyncGeneratorTracker:
         """Return the generators that are neither exhausted nor closed."""
         return [generator for generator in self._started if generator.ag_frame is not None]
 
-    def has_unfinished(self) -> bool:
-        """Return whether any generator is neither exhausted nor closed."""
-        return bool(self._started) and bool(self.unfinished())
-
     @staticmethod
     def describe(generator: AsyncGeneratorType[Any, Any]) -> str:
         """Return the name of a generator's function, and the line where it is suspended."""

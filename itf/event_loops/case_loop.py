@@ -174,7 +174,7 @@ class CaseLoop:
         self._loop.set_task_factory(None)
         problems: list[str] = []
         self._run_ready_callbacks()
-        if asyncio.all_tasks(self._loop) or self._generators.has_unfinished():
+        if asyncio.all_tasks(self._loop) or self._generators.unfinished():
             self._end_leftovers(problems, is_allowed)
             self._run_ready_callbacks()
             if asyncio.all_tasks(self._loop):  # a callback has created a task

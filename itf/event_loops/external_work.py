@@ -20,7 +20,7 @@ __unittest = True
 _IGNORED_THREAD: Final = "QueueFeederThread"
 
 # Threads that have run a VirtualLoop, such as the threads of tests that run in
-# parallel. No other loop waits for them, whoever started them.
+# parallel. No other loop waits for these threads, regardless of which loop started them.
 _loop_threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 

@@ -9,9 +9,8 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from itf.safe_repr import safe_repr
-from itf.validation import check_integer
 
-__all__ = ["check_functions", "check_numbers", "codes_of", "names_of", "thread_names"]
+__all__ = ["check_functions", "codes_of", "names_of", "thread_names"]
 
 __unittest = True
 
@@ -88,14 +87,3 @@ def _called(function: Any) -> tuple[Any, Any]:
 def _call_of(function: Any) -> Any:
     """Return the method that is executed when the object is called."""
     return getattr(type(function), "__call__", None)  # noqa: B004 - the method, not a check
-
-
-def check_numbers(runs: Any, seed: Any, timeout: Any) -> None:
-    """Raise if a number has the wrong type or is out of range."""
-    check_integer("interleave: runs", runs, 1)
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
-        raise TypeError(f"interleave: seed must be an int or None, got {safe_repr(seed)}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"interleave: seed must not be negative, got {seed}")
-    if timeout is not None and not timeout > 0:
-        raise ValueError(f"interleave: timeout must be above 0, got {safe_repr(timeout)}")

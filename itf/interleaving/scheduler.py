@@ -20,12 +20,10 @@ from itf.interleaving.managed_thread import (
     Location,
     ManagedThread,
     Resource,
-    Sleep,
     Turn,
-    start_as_daemon,
-    wait_cycle,
 )
 from itf.interleaving.pct_strategy import PctStrategy
+from itf.interleaving.scheduling_policy import SchedulingPolicy
 
 __all__ = ["Scheduler", "TurnEndedError"]
 
@@ -35,22 +33,6 @@ __unittest = True
 _allocate_lock: Final = threading.Lock
 _monotonic: Final = time.monotonic
 _get_ident: Final = threading.get_ident
-
-# Real seconds without a step after which the running thread counts as blocked outside,
-# in a call that is not patched, and another thread gets the turn.  Longer than a pause
-# of a loaded machine: a thread that is only slow would run in parallel with the next.
-_STALL_TIMEOUT: Final = 0.3
-
-# Real seconds to wait for each thread to end after the run.
-_END_TIMEOUT: Final = 1.0
-
-# Real seconds without progress before a deadlock is reported, if unmanaged threads
-# are alive: until then one of them may still release what a thread waits for.
-_DEADLOCK_DELAY: Final = 1.0
-
-# Virtual seconds by which a timed wait ends late.  Without them, rounding could make a
-# clock that is read after the wait show a time before the deadline.
-_CLOCK_MARGIN: Final = 1e-6
 
 # Most turns that are kept for the report; nobody reads a longer schedule.
 _MAX_TURNS: Final = 1_000
@@ -71,11 +53,21 @@ class Scheduler:
         strategy: Priorities and preemptions of this run.
         location_of: Returns the innermost user frame's location, from a frame outwards.
         trace_call: Calls a function so that `step` is called at its switch points.
-        allowed: Real seconds that the run may take; None for no limit.
         clock_offset: Virtual seconds that earlier runs of the same call took.
 
-    Thread safety: any thread may call `wake`.  The other methods are called by the thread
-    that calls `run`, or by a managed thread about itself.
+    Attributes:
+        threads: The threads of the run, in the order in which they were added.
+        turns: The last turns.
+        turn_trace: Number of the thread and of the step at the end of each turn; identifies
+            the schedule.
+        steps: Number of steps of all threads.
+        over: Whether the threads unwind: each one at its next step.
+        failed: The thread whose function raised an exception, if any.
+        policy: Chooses the next thread.
+        began: What time.monotonic() returned to user code at the start of the run.
+
+    Thread safety: any thread may call `wake`.  The other methods are called by the
+    `RunSupervisor`, or by a managed thread about itself.
     """
 
     def __init__(
@@ -83,37 +75,23 @@ class Scheduler:
         strategy: PctStrategy,
         location_of: Callable[[FrameType], Location | None],
         trace_call: Callable[[Callable[[], object]], object],
-        allowed: float | None,
         clock_offset: float = 0.0,
     ) -> None:
         self.threads: list[ManagedThread] = []
         self.turns: deque[Turn] = deque(maxlen=_MAX_TURNS)
-        # Number of the thread and of the step at the end of each turn: the schedule's identity.
         self.turn_trace: list[tuple[int, int]] = []
         self.steps = 0
-        # Set by `end_threads`: each thread unwinds at its next step.
         self.over = False
         self.failed: ManagedThread | None = None
-        # The threads that were alive when the deadlock was detected.
-        self.deadlocked: list[ManagedThread] = []
-        self.timed_out = False
-        self.not_ended: list[ManagedThread] = []
-        # What time.monotonic() returned to user code at the start of the run.
+        self.policy = SchedulingPolicy()
         self.began = _monotonic() + clock_offset
-        # Virtual seconds since then; they advance only while all threads wait.
-        self.now = 0.0
-        # Whether there are threads besides the caller, which only waits for the run.
-        self._has_unmanaged = threading.active_count() > 1
-        self._idle_since: float | None = None
         self._strategy = strategy
         self._location_of = location_of
         self._trace_call = trace_call
-        self._allowed = allowed
         self._next_change = strategy.next_change(0)
         self._running: ManagedThread | None = None
         self._by_ident: dict[int, ManagedThread] = {}
         self._pid = current_pid()
-        self._caller = _get_ident()
         # Protects the states of all threads and `_running`.  Only one managed thread
         # runs at a time, but threads that return from outside and unmanaged threads
         # that call `wake` run in parallel with it.
@@ -124,6 +102,11 @@ class Scheduler:
         self._has_begun = False
         # Set when no thread may get another turn.
         self._finished = False
+
+    @property
+    def now(self) -> float:
+        """Virtual seconds since the start of the run; they advance only while all threads wait."""
+        return self.policy.now
 
     def add(self, name: str, *, is_root: bool = True) -> ManagedThread:
         """Register a thread before its start; it waits for its first turn."""
@@ -193,7 +176,7 @@ class Scheduler:
             managed.priority = self._strategy.lowest()
             self._next_change = self._strategy.next_change(self.steps)
             location = self.here() if frame is None else Location.of(frame, offset)
-            self._preempt(managed, location, "interrupted")
+            self._preempt(managed, location)
 
     def yield_turn(self, managed: ManagedThread, *, lowest: bool = False) -> None:
         """Pass the turn to a ready thread of higher priority, if there is one.
@@ -209,7 +192,7 @@ class Scheduler:
                 self._rejoin(managed)
             if lowest:
                 managed.priority = self._strategy.lowest()
-            self._preempt(managed, None, "interrupted")
+            self._preempt(managed)
 
     def block(
         self, managed: ManagedThread, resource: Resource, timeout: float | None = None
@@ -237,7 +220,8 @@ class Scheduler:
             managed.resource, managed.location = resource, location
             managed.deadline = None if timeout is None else self.now + timeout
             managed.timed_out = False
-            self._pass_turn_on(managed, location, resource.describe())
+            self._record(managed, location, resource.describe())
+            self._start(self._choose())
         managed.turn_lock.acquire()
         self._check_over(managed)
         managed.resource = managed.deadline = None
@@ -254,91 +238,36 @@ class Scheduler:
                     managed.state = READY
             self._start_if_idle()
 
-    def managed_thread_of(self, thread: threading.Thread) -> ManagedThread | None:
-        """Return the `ManagedThread` of a thread; None for an unmanaged thread."""
-        return next((managed for managed in self.threads if managed.thread is thread), None)
-
-    def join(self, managed: ManagedThread, other: ManagedThread, timeout: float | None) -> bool:
-        """Wait for the end of another managed thread; return whether it ended in time."""
-        deadline = None if timeout is None else self.now + max(0.0, timeout)
-        while not other.is_free():
-            left = None if deadline is None else deadline - self.now
-            if left is not None and left <= 0:
-                return False
-            self.block(managed, other, left)
-        return True
-
     def here(self) -> Location | None:
         """Return the location of the innermost user frame of the current thread."""
         return self._location_of(sys._getframe(1))
 
-    def run(self) -> None:
-        """Run the threads until all are done, one fails, none can continue, or time is up.
+    def begin(self) -> None:
+        """Give the first turn; the threads have been started."""
+        with self._mutex:
+            self._has_begun = True
+            self._start(self._choose())
 
-        The threads are not ended yet, so that their stacks can be reported; `end_threads`
-        ends them.
-        """
-        deadline = None if self._allowed is None else _monotonic() + self._allowed
-        try:
-            for managed in list(self.threads):
-                if managed.thread is not None:
-                    start_as_daemon(managed.thread, daemon=False)
-            with self._mutex:
-                self._has_begun = True
-                self._start(self._choose())
-            progress = -1
-            while not self._wait_for_end(deadline):
-                if deadline is not None and _monotonic() >= deadline:
-                    self.timed_out = True
-                    return
-                progress = self._check_stall(progress)
-        finally:
-            self._close()
+    def wait_for_end(self, seconds: float) -> bool:
+        """Wait for the end of the run; return whether the run ended within these real seconds."""
+        return self._end_lock.acquire(timeout=seconds)
 
-    def _wait_for_end(self, deadline: float | None) -> bool:
-        """Wait for the end of the run, at most `_STALL_TIMEOUT`; return whether it ended."""
-        pause = (
-            _STALL_TIMEOUT
-            if deadline is None
-            else min(_STALL_TIMEOUT, max(0.0, deadline - _monotonic()))
-        )
-        return self._end_lock.acquire(timeout=pause)
-
-    def _close(self) -> None:
+    def close(self) -> None:
         """Prevent further turns, and record the turn that is not over."""
         with self._mutex:
             self._finished = True
             if self._running is not None:
                 self._record(self._running, None, "running")
 
-    def end_threads(self) -> None:
-        """Unwind all threads, one after the other, and join them.
-
-        Threads that are still alive after `_END_TIMEOUT` are in `not_ended`.
-        """
+    def unwind_threads(self) -> None:
+        """Make each thread raise TurnEndedError at its next step, as soon as it has the turn."""
         with self._mutex:
             self.over = True
             # `step` checks `over` only in a thread that does not have the turn.
             self._running = None
-        for managed in list(self.threads):
-            thread = managed.thread
-            if thread is None or thread.ident is None:
-                continue
-            if managed.turn_lock.locked():
-                managed.turn_lock.release()
-            thread.join(_END_TIMEOUT)
-            if thread.is_alive():
-                self.not_ended.append(managed)
 
-    def detach_all(self) -> None:
-        """Release all threads from the scheduler: a forked child has only the forking one."""
-        for managed in self.threads:
-            managed.unwinding = managed.bypass = True
-
-    def _check_stall(self, seen: int) -> int:
+    def end_stalled_turn(self, seen: int) -> int:
         """Pass the turn on if the running thread made no progress; return the progress.
-
-        The thread that called `run` calls this every `_STALL_TIMEOUT`.
 
         Args:
             seen: What the last call returned.
@@ -360,7 +289,7 @@ class Scheduler:
                 self._start(self._choose(patient=False))
             return progress
 
-    def _preempt(self, managed: ManagedThread, location: Location | None, reason: str) -> None:
+    def _preempt(self, managed: ManagedThread, location: Location | None = None) -> None:
         """Give the turn to the ready thread of highest priority, maybe the same thread."""
         with self._mutex:
             managed.state = READY
@@ -368,16 +297,10 @@ class Scheduler:
             if chosen is managed:
                 managed.state = RUNNING
                 return
-            self._record(managed, location or self.here(), reason)
+            self._record(managed, location or self.here(), "interrupted")
             self._start(chosen)
         managed.turn_lock.acquire()
         self._check_over(managed)
-
-    def _pass_turn_on(self, managed: ManagedThread, location: Location | None, reason: str) -> None:
-        """End the turn of a thread that cannot continue; the caller holds the mutex."""
-        self._record(managed, location, reason)
-        self._running = None
-        self._start(self._choose())
 
     def _rejoin(self, managed: ManagedThread) -> None:
         """Wait for a turn, in a thread that returned from a call outside of the scheduler."""
@@ -415,7 +338,7 @@ class Scheduler:
 
     def _start_if_idle(self) -> None:
         """Give a thread the turn if no thread has it; the caller holds the mutex."""
-        # Before `run`, starting threads may already release locks and so call `wake`.
+        # Before `begin`, starting threads may already release locks and so call `wake`.
         if self._running is None and self._has_begun and not self._finished:
             self._start(self._choose())
 
@@ -423,74 +346,18 @@ class Scheduler:
         """Give a thread the turn; the caller holds the mutex."""
         self._running = managed
         if managed is not None:
-            self._idle_since = None
             managed.state = RUNNING
             managed.has_begun = True
             managed.turn_lock.release()
 
     def _choose(self, *, patient: bool = True) -> ManagedThread | None:
-        """Return the thread that gets the next turn, if any; the caller holds the mutex.
-
-        If no thread is ready, virtual time advances to the first deadline.  If there is
-        no deadline either, the run ends, with a deadlock.
-
-        Args:
-            patient: Whether to wait in real time for threads outside, and for unmanaged
-                threads, before virtual time advances.
-        """
+        """Return the thread that gets the next turn, if any; the caller holds the mutex."""
         if self._finished:
             return None
-        alive = [managed for managed in self.threads if managed.state is not DONE]
-        if not any(managed.is_root or not _is_daemon(managed) for managed in alive):
+        chosen = self.policy.choose(self.threads, patient=patient)
+        if self.policy.is_over:
             self._finish()
-            return None
-        ready = [managed for managed in alive if managed.state is READY]
-        if not ready and not (patient and self._may_end_early(alive)):
-            ready = self._advance_time(alive)
-        if ready:
-            return max(ready, key=lambda managed: (managed.priority, -managed.number))
-        if any(managed.state is OUTSIDE for managed in alive) or self._unmanaged_may_wake(alive):
-            return None
-        if any(managed.is_root for managed in alive):
-            self.deadlocked = alive
-        self._finish()
-        return None
-
-    def _may_end_early(self, alive: list[ManagedThread]) -> bool:
-        """Return whether the wait with the first deadline may end before that deadline.
-
-        A thread outside, or an unmanaged thread, may still release what it waits for.
-        """
-        if any(managed.state is OUTSIDE for managed in alive):
-            return True
-        timed = [managed for managed in alive if managed.deadline is not None]
-        first = min(timed, key=lambda managed: managed.deadline or 0.0, default=None)
-        return self._has_unmanaged and first is not None and type(first.resource) is not Sleep
-
-    def _advance_time(self, alive: list[ManagedThread]) -> list[ManagedThread]:
-        """Advance virtual time to the first deadline; return the threads that it makes ready."""
-        waiting = [t for t in alive if t.state is BLOCKED and t.deadline is not None]
-        if not waiting:
-            return []
-        moment = max(self.now, min(t.deadline for t in waiting if t.deadline is not None))
-        late = [t for t in waiting if t.deadline is not None and t.deadline <= moment]
-        self.now = moment + _CLOCK_MARGIN
-        for managed in late:
-            managed.state = READY
-            managed.timed_out = True
-        return late
-
-    def _unmanaged_may_wake(self, alive: list[ManagedThread]) -> bool:
-        """Return whether an unmanaged thread may still release what a managed one waits for."""
-        if not self._has_unmanaged or wait_cycle(alive):
-            return False
-        holders = [managed.resource.holder() for managed in alive if managed.resource is not None]
-        # The caller's thread waits for the end of the run, and so releases nothing.
-        if any(isinstance(holder, int) and holder != self._caller for holder in holders):
-            return True
-        if self._idle_since is None:
-            self._idle_since = _monotonic()
-        return _monotonic() < self._idle_since + _DEADLOCK_DELAY
+        return chosen
 
     def _finish(self) -> None:
         if not self._finished:
@@ -500,7 +367,3 @@ class Scheduler:
     def _record(self, managed: ManagedThread, location: Location | None, reason: str) -> None:
         self.turns.append(Turn(managed, location, reason, self.steps))
         self.turn_trace.append((managed.number, self.steps))
-
-
-def _is_daemon(managed: ManagedThread) -> bool:
-    return managed.thread is not None and managed.thread.daemon

@@ -116,9 +116,22 @@ def join(thread: threading.Thread, timeout: float | None = None) -> None:
         _real_join(thread, timeout)
         return
     scheduler, managed = now
-    other = scheduler.managed_thread_of(thread)
+    other = next((each for each in scheduler.threads if each.thread is thread), None)
     if other is not None and other is not managed:
         scheduler.step(managed)
-        if not scheduler.join(managed, other, timeout):
+        if not _wait_for(scheduler, managed, other, timeout):
             return
     _real_join(thread, timeout if other is None else None)
+
+
+def _wait_for(
+    scheduler: Scheduler, managed: ManagedThread, other: ManagedThread, timeout: float | None
+) -> bool:
+    """Wait in a managed thread for the end of another; return whether it ended in time."""
+    deadline = None if timeout is None else scheduler.now + max(0.0, timeout)
+    while not other.is_free():
+        left = None if deadline is None else deadline - scheduler.now
+        if left is not None and left <= 0:
+            return False
+        scheduler.block(managed, other, left)
+    return True

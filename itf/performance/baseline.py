@@ -14,7 +14,7 @@ from itf.performance.histogram import Histogram, bucket_of, bucket_value
 from itf.performance.mann_whitney import mann_whitney
 from itf.performance.operation_samples import TIME, OperationSamples, format_names
 from itf.performance.table import from_json, seconds_text, to_json
-from itf.safe_repr import safe_repr
+from itf.validation import check_number
 
 __all__ = ["Change", "check_against", "compare", "describe", "read_baseline", "write_baseline"]
 
@@ -154,10 +154,7 @@ def check_against(
         AssertionError: An operation became slower.
         TimingError: There are no samples, or no operation is in both runs.
     """
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float):
-        raise TypeError(f"tolerance must be a number, got {safe_repr(tolerance)}")
-    if not 0 <= tolerance < float("inf"):
-        raise ValueError(f"tolerance must be 0 or more, such as 0.1 for 10%, got {tolerance!r}")
+    tolerance = check_number("tolerance", tolerance, minimum=0)
     if not operations:
         raise TimingError(f"no operation was timed that could be compared with {path}")
     baseline = read_baseline(path)

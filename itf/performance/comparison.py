@@ -13,12 +13,12 @@ from itf.exceptions import TimingError
 from itf.performance.mann_whitney import median_interval
 from itf.performance.table import seconds_text
 from itf.safe_repr import safe_repr
+from itf.validation import check_positive
 
 __all__ = [
     "Comparison",
     "Stopwatch",
     "check_function",
-    "check_positive",
     "compare_speed",
     "name_of",
     "no_collector",
@@ -125,8 +125,8 @@ def compare_speed(
         AssertionError: The ratio is smaller than ``by``, or too uncertain.
     """
     names = name_of(check_function(first, "a")), name_of(check_function(second, "b"))
-    required = check_positive(by, "by") * (1 - _ROUNDING)
-    end = math.inf if timeout is None else time.monotonic() + check_positive(timeout, "timeout")
+    required = check_positive("by", by) * (1 - _ROUNDING)
+    end = math.inf if timeout is None else time.monotonic() + check_positive("timeout", timeout)
     # The first function takes part twice. Its ratio to itself is the noise.
     watches = [
         Stopwatch(function, name)
@@ -212,17 +212,3 @@ def check_function(function: Any, what: str) -> Any:
     if not callable(function):
         raise TypeError(f"{what} must be a function, got {safe_repr(function)}")
     return function
-
-
-def check_positive(number: Any, what: str) -> float:
-    """Return the number.
-
-    Raises:
-        TypeError: The object is not an int or float.
-        ValueError: The number is zero, negative, infinite or nan.
-    """
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise TypeError(f"{what} must be a number, got {safe_repr(number)}")
-    if not 0 < number < math.inf:
-        raise ValueError(f"{what} must be above 0, got {number!r}")
-    return number

@@ -14,12 +14,12 @@ from itf.exceptions import TimingError
 from itf.performance.comparison import (
     Stopwatch,
     check_function,
-    check_positive,
     name_of,
     no_collector,
 )
 from itf.performance.table import seconds_text
 from itf.safe_repr import safe_repr
+from itf.validation import check_choice, check_integer, check_positive
 
 __all__ = ["CLASSES", "Fit", "Growth", "fit", "measure_growth"]
 
@@ -110,11 +110,10 @@ def measure_growth(
     check_function(function, "function")
     if setup is not None:
         check_function(setup, "setup")
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        raise ValueError(f"rounds must be an integer, 1 or more, got {safe_repr(rounds)}")
+    rounds = check_integer("rounds", rounds, 1)
     limit = _check_class(at_most)
     checked = _check_sizes(sizes)
-    seconds = math.inf if timeout is None else check_positive(timeout, "timeout")
+    seconds = math.inf if timeout is None else check_positive("timeout", timeout)
     times = _measure(function, checked, setup, rounds, seconds)
     best = [min(each) / 1e9 for each in times]
     noise = statistics.median(statistics.median(each) / min(each) - 1 for each in times)
@@ -224,13 +223,9 @@ def _fit(name: str, points: Sequence[tuple[int, float]], largest: float) -> Fit:
 
 def _check_class(name: Any) -> str:
     if isinstance(name, str):
-        plain = name.replace("**", "^").replace("²", "^2").replace("³", "^3")
-        plain = " ".join(plain.removeprefix("O(").removesuffix(")").split())
-        if plain in CLASSES:
-            return plain
-    raise ValueError(
-        f"at_most must be one of {', '.join(map(repr, CLASSES))}, got {safe_repr(name)}"
-    )
+        name = name.replace("**", "^").replace("²", "^2").replace("³", "^3")
+        name = " ".join(name.removeprefix("O(").removesuffix(")").split())
+    return check_choice("at_most", name, CLASSES)
 
 
 def _check_sizes(sizes: Any) -> list[int]:
@@ -238,10 +233,7 @@ def _check_sizes(sizes: Any) -> list[int]:
         listed = list(sizes)
     except TypeError:
         raise TypeError(f"sizes must be integers, got {safe_repr(sizes)}") from None
-    for size in listed:
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"a size must be an integer, got {safe_repr(size)}")
-    checked = sorted(set(listed))
+    checked = sorted({check_integer("a size", size) for size in listed})
     if len(checked) < _MIN_SIZES or checked[0] < 1 or checked[-1] < _MIN_RANGE * checked[0]:
         raise ValueError(
             f"sizes must be at least {_MIN_SIZES} different numbers above 0, the largest at "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from itf.performance.comparison import check_positive
 from itf.performance.statistics import STATISTICS, OperationStats
 from itf.performance.table import seconds_text
 from itf.safe_repr import safe_repr
+from itf.validation import check_positive
 
 __all__ = ["check_limits"]
 
@@ -38,7 +38,7 @@ def check_limits(
             f"{', '.join(STATISTICS)}; got {', '.join(map(safe_repr, unknown)) or 'none'}"
         )
     for name, limit in limits.items():
-        check_positive(limit, name)
+        check_positive(name, limit)
     stats = stats_of()
     values: dict[str, float] = {name: stats[name] for name in limits}  # type: ignore[literal-required]
     over = [name for name, limit in limits.items() if values[name] > limit]

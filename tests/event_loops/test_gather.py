@@ -59,7 +59,7 @@ class LimitTest(Case):
         results = self.together(*map(work, range(10)), limit=3)
         self.assertEqual((3, list(range(10)), list(range(10))), (most, begun, results))
 
-    def test_a_limit_beyond_all_of_them_is_none(self) -> None:
+    def test_a_limit_above_the_number_has_no_effect(self) -> None:
         """A limit larger than the number of coroutines has no effect."""
         self.assertEqual([1, 2], self.together(give(1, 5), give(2, 5), limit=100))
 
@@ -69,7 +69,7 @@ class LimitTest(Case):
             results = self.together(*map(give, range(10_000)), limit=limit)
             self.assertEqual(list(range(10_000)), results)
 
-    def test_after_a_failure_no_more_begin(self) -> None:
+    def test_after_a_failure_no_more_start(self) -> None:
         """After a failure, waiting coroutines are closed without a warning."""
         begun: list[int] = []
 
@@ -82,7 +82,7 @@ class LimitTest(Case):
         self.assertEqual([], begun)
         self.assertEqual([None] * 5, [coroutine.cr_frame for coroutine in waiting])
 
-    def test_each_has_a_context_of_its_own(self) -> None:
+    def test_each_has_its_own_context(self) -> None:
         """Each coroutine sees a copy of the caller's context variables."""
         variable = contextvars.ContextVar("variable", default=0)
 
@@ -98,7 +98,7 @@ class LimitTest(Case):
 
         self.assertEqual([7, 7, 7, 7], self.runner.run(main()))
 
-    def test_wrong_limits_are_told_and_close_the_coroutines(self) -> None:
+    def test_wrong_limits_raise_and_close_the_coroutines(self) -> None:
         """A limit of 0, a str or True is an error, and the coroutines are closed."""
         for limit, kind, message in (
             (0, ValueError, "^limit must be at least 1, got 0$"),
@@ -111,7 +111,7 @@ class LimitTest(Case):
                 self.together(coroutine, limit=limit)
             self.assertIsNone(coroutine.cr_frame)
 
-    def test_the_timeout_tells_how_many_had_not_begun(self) -> None:
+    def test_the_timeout_error_counts_coroutines_not_started(self) -> None:
         """The timeout error has the number of coroutines that were not started."""
         with self.assertRaisesRegex(
             TaskTimeoutError, r"\(stuck\)(.|\n)*\n  3 more had not started\n"
@@ -122,14 +122,14 @@ class LimitTest(Case):
 class FailuresTest(Case):
     """The error of every coroutine that fails is reported."""
 
-    def test_failures_of_the_same_moment_are_a_group(self) -> None:
+    def test_errors_of_the_same_round_are_a_group(self) -> None:
         """Errors of the same round are a group, in the order of the arguments."""
         with self.assertRaises(ExceptionGroup) as caught:
             self.together(fail(KeyError(1), 5), give(2), fail(ValueError(3), 5))
         self.assertEqual("2 of 3 coroutines failed (2 sub-exceptions)", str(caught.exception))
         self.assertEqual([KeyError, ValueError], [type(e) for e in caught.exception.exceptions])
 
-    def test_what_fails_while_it_is_cancelled_comes_out_too(self) -> None:
+    def test_an_error_during_cancellation_is_raised_too(self) -> None:
         """An error that a cancelled coroutine raises in its clean-up is in the group."""
 
         async def stumble() -> None:
@@ -157,7 +157,7 @@ class FailuresTest(Case):
         )
         self.assertEqual([(n,) for n in range(20)], [error.args for error in results])
 
-    def test_one_that_cancels_itself_has_failed(self) -> None:
+    def test_a_coroutine_that_raises_cancelled_error_fails(self) -> None:
         """A coroutine that raises CancelledError fails; the others are cancelled."""
         tidied: list[bool] = []
 
@@ -171,7 +171,7 @@ class FailuresTest(Case):
             self.together(give_up(), tidy())
         self.assertEqual([True], tidied)
 
-    def test_one_that_cancels_itself_is_told_beside_other_failures(self) -> None:
+    def test_own_cancellation_is_in_the_group_of_errors(self) -> None:
         """The group has its CancelledError, and none of the tasks cancelled afterwards."""
         with self.assertRaises(BaseExceptionGroup) as caught:
             self.together(fail(ValueError(1), 5), give_up(5), stuck())
@@ -180,13 +180,13 @@ class FailuresTest(Case):
             [ValueError, asyncio.CancelledError], [type(e) for e in caught.exception.exceptions]
         )
 
-    def test_a_cancelled_one_is_a_result_as_well(self) -> None:
+    def test_own_cancellation_as_a_result(self) -> None:
         """return_exceptions=True returns the CancelledError of a coroutine."""
         results = self.together(give_up(), give(2), return_exceptions=True)
         self.assertEqual("CancelledError('enough')", repr(results[0]))
         self.assertEqual(2, results[1])
 
-    def test_what_ends_a_program_is_never_a_result(self) -> None:
+    def test_system_exit_is_never_a_result(self) -> None:
         """SystemExit is raised even with return_exceptions=True."""
         with self.assertRaises(SystemExit):
             self.together(give(1), fail(SystemExit(3)), return_exceptions=True)
@@ -207,7 +207,7 @@ class FailuresTest(Case):
 class TimeoutTest(Case):
     """A timeout error shows the stack of each task."""
 
-    def test_tasks_at_the_same_place_are_told_together(self) -> None:
+    def test_tasks_with_the_same_stack_share_one_entry(self) -> None:
         """A thousand tasks with the same stack share one entry of the message."""
 
         async def elsewhere() -> None:
@@ -240,7 +240,7 @@ class TimeoutTest(Case):
         with self.assertRaisesRegex(TaskTimeoutError, r"spin\)(.|\n)*clock stands at 0 s$"):
             self.runner.run(spin(), timeout=0.05)
 
-    def test_it_says_why_the_virtual_clock_did_not_jump(self) -> None:
+    def test_the_error_names_what_kept_the_virtual_clock_from_jumping(self) -> None:
         """The timeout error names the thread for which the clock had to wait."""
         go, busy = threading.Event(), threading.Event()
 
@@ -268,7 +268,7 @@ class TimeoutTest(Case):
 class DeadlockTest(Case):
     """A deadlock in a virtual loop ends the run at once and leaves no task."""
 
-    def test_it_is_raised_whatever_the_timeout(self) -> None:
+    def test_a_deadlock_is_raised_with_any_timeout(self) -> None:
         """A timeout does not keep a deadlock from being detected."""
         for timeout in (None, 5, 0.5):
             with self.subTest(timeout), self.assertRaises(AsyncDeadlockError) as caught:
@@ -277,7 +277,7 @@ class DeadlockTest(Case):
             self.assertRegex(str(caught.exception), r"Task-\d+, Task-\d+ \(stuck\)\n")
             self.assertIn("(AsyncTestRunner.run_parallel)", str(caught.exception))
 
-    def test_all_have_tidied_up_when_it_is_raised(self) -> None:
+    def test_all_tasks_have_ended_when_the_error_is_raised(self) -> None:
         """All tasks have been cancelled and awaited when the deadlock is raised."""
         tidied: list[str] = []
 
@@ -292,7 +292,7 @@ class DeadlockTest(Case):
             self.together(tidy("a"), tidy("b"))
         self.assertEqual(["a", "b"], sorted(tidied))
 
-    def test_what_refuses_to_be_cancelled_is_told_at_once(self) -> None:
+    def test_a_task_that_suppresses_cancellation_is_reported_at_once(self) -> None:
         """In a deadlock, a task that suppresses the cancellation causes no grace period."""
 
         async def refuse() -> None:
@@ -313,7 +313,7 @@ class DeadlockTest(Case):
             self.runner.run(let_go())
         self.assertRegex(caught.exception.__notes__[0], "^1 task is still running")
 
-    def test_the_run_after_it_works(self) -> None:
+    def test_the_loop_works_after_a_deadlock(self) -> None:
         """After a deadlock the same loop runs another coroutine."""
         with self.assertRaises(AsyncDeadlockError):
             self.runner.run(stuck())

@@ -70,12 +70,12 @@ class OrderTest(unittest.TestCase):
             [run(seed, turns()) for seed in range(4)],
         )
 
-    def test_virtual_time_does_not_change_it(self) -> None:
+    def test_virtual_time_does_not_change_the_order(self) -> None:
         """A seed gives the same order with a virtual clock."""
         for seed in range(4):
             self.assertEqual(run(seed, turns()), run(seed, turns(), ShuffledVirtualLoop))
 
-    def test_cancellation_has_an_order_of_the_seed_too(self) -> None:
+    def test_the_seed_orders_cancelled_tasks_too(self) -> None:
         """The order of cancelled tasks does not depend on the hash seed of the process."""
         script = (
             "from tests.event_loops.test_shuffled_loop import *\n"
@@ -85,7 +85,7 @@ class OrderTest(unittest.TestCase):
         self.assertEqual({here}, {run_script(script, PYTHONHASHSEED=s).stdout for s in "12"})
         self.assertEqual(set("abcdefgh"), set(run(0, cancelled_group())))
 
-    def test_what_a_timer_wakes_is_shuffled(self) -> None:
+    def test_tasks_that_a_timer_wakes_are_shuffled(self) -> None:
         """Tasks that wake at the same time run in the order of the seed."""
 
         async def main() -> str:
@@ -120,35 +120,35 @@ async def echo_in_a_subprocess() -> str:
     """Write to a subprocess in small pieces and read from both of its output pipes."""
     script = (
         "import os, sys\n"
-        "os.write(2, b'told')\n"
+        "os.write(2, b'received')\n"
         "for number in range(200): os.write(1, b'%04d' % number)\n"
         "os.write(1, sys.stdin.buffer.read())"
     )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-S", "-c", script), stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
-    out, told = await process.communicate(b"end")
+    out, received = await process.communicate(b"end")
     assert out == b"".join(b"%04d" % number for number in range(200)) + b"end", out
-    return f"{told.decode()} {process.returncode}"
+    return f"{received.decode()} {process.returncode}"
 
 
 async def read_a_pipe() -> str:
     """Return the calls that a protocol gets for a pipe with one byte."""
-    told: list[str] = []
+    received: list[str] = []
     over = asyncio.get_running_loop().create_future()
 
     class Protocol(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            told.append("made")
+            received.append("made")
 
         def data_received(self, data: bytes) -> None:
-            told.append(data.decode())
+            received.append(data.decode())
 
         def eof_received(self) -> None:
-            told.append("eof")
+            received.append("eof")
 
         def connection_lost(self, error: Exception | None) -> None:
-            told.append("lost")
+            received.append("lost")
             over.set_result(None)
 
     reader, writer = os.pipe()
@@ -156,7 +156,7 @@ async def read_a_pipe() -> str:
     os.close(writer)
     await asyncio.get_running_loop().connect_read_pipe(Protocol, os.fdopen(reader, "rb"))
     await over
-    return " ".join(told)
+    return " ".join(received)
 
 
 async def streams() -> str:
@@ -217,17 +217,17 @@ class AsyncioTest(unittest.TestCase):
 
     def test_a_subprocess_loses_nothing(self) -> None:
         """All output of a subprocess arrives in the order in which it was written."""
-        self.check("told 0", echo_in_a_subprocess)
+        self.check("received 0", echo_in_a_subprocess)
 
-    def test_a_protocol_is_told_in_order(self) -> None:
+    def test_a_protocol_is_called_in_order(self) -> None:
         """A protocol gets connection_made before data, and connection_lost after eof."""
         self.check("made x eof lost", read_a_pipe)
 
-    def test_streams_answer(self) -> None:
+    def test_streams_work(self) -> None:
         """A server and its clients talk in one loop."""
         self.check("0 1 2 3 4", streams)
 
-    def test_sockets_of_ones_own_answer(self) -> None:
+    def test_sockets_with_the_same_number_work(self) -> None:
         """A reader of a closed socket is removed before its task continues."""
         self.check("0 1 2 3 4", sockets)
 
@@ -296,7 +296,7 @@ class ContractTest(unittest.TestCase):
         self.spin()
         self.assertEqual(["taken"], seen)
 
-    def test_none_waits_behind_callbacks_that_came_later(self) -> None:
+    def test_a_new_callback_runs_in_the_next_round(self) -> None:
         """A callback scheduled by a callback runs in the next round."""
         seen: list[str] = []
 
@@ -339,8 +339,8 @@ class ContractTest(unittest.TestCase):
 
     def test_an_error_goes_to_the_exception_handler(self) -> None:
         """The handler gets the error and the callback; the other callbacks run."""
-        told: list[dict[str, Any]] = []
-        self.loop.set_exception_handler(lambda loop, context: told.append(context))
+        received: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda loop, context: received.append(context))
         seen: list[int] = []
 
         def broken() -> None:
@@ -350,8 +350,8 @@ class ContractTest(unittest.TestCase):
         self.loop.call_soon(seen.append, 1)
         self.spin()
         self.assertEqual([1], seen)
-        self.assertEqual(["broken"], [str(context["exception"]) for context in told])
-        self.assertRegex(told[0]["message"], "^Exception in callback <function .*broken")
+        self.assertEqual(["broken"], [str(context["exception"]) for context in received])
+        self.assertRegex(received[0]["message"], "^Exception in callback <function .*broken")
 
     def test_an_interrupt_ends_the_round_and_loses_nothing(self) -> None:
         """After a KeyboardInterrupt, the rest of the round runs in the next run."""
@@ -391,7 +391,7 @@ class ContractTest(unittest.TestCase):
             thread.join(60)
         self.assertEqual(total, len(set(seen)))
 
-    def test_a_closed_loop_takes_no_callback(self) -> None:
+    def test_a_closed_loop_refuses_callbacks(self) -> None:
         """Scheduling on a closed loop raises asyncio's RuntimeError."""
         self.loop.close()
         for schedule in (self.loop.call_soon, self.loop.call_soon_threadsafe):

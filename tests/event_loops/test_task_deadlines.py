@@ -29,11 +29,13 @@ class LeftoversTest(unittest.TestCase):
         with async_test_runner() as runner:
             runner.run(leave())
             self.assertEqual((), runner.leftovers)
-        (told,) = runner.leftovers
-        self.assertRegex(told, rf"^pump \(stuck\) at {__file__}:\d+ in stuck at .* in Event.wait$")
+        (leftover,) = runner.leftovers
+        self.assertRegex(
+            leftover, rf"^pump \(stuck\) at {__file__}:\d+ in stuck at .* in Event.wait$"
+        )
         self.assertTrue(self.task.cancelled())
         self.assertEqual(
-            {"action": "ended", "left": [told]}, runner.timeline.events("async")[-1]["data"]
+            {"action": "ended", "left": [leftover]}, runner.timeline.events("async")[-1]["data"]
         )
 
     def test_async_generators_are_named_with_their_place(self) -> None:
@@ -53,11 +55,11 @@ class LeftoversTest(unittest.TestCase):
 
         with async_test_runner(virtual_time=True) as runner:
             runner.run(take_one())
-        (told,) = runner.leftovers
-        self.assertRegex(told, rf"^async generator .*numbers at {__file__}:\d+ in .*numbers$")
+        (leftover,) = runner.leftovers
+        self.assertRegex(leftover, rf"^async generator .*numbers at {__file__}:\d+ in .*numbers$")
         self.assertEqual([True], closed)
 
-    def test_threads_at_work_are_named_with_what_they_run(self) -> None:
+    def test_busy_threads_are_named_with_their_function(self) -> None:
         """A busy thread is named with its function, and awaited for the grace period."""
         busy, go = threading.Event(), threading.Event()
 
@@ -94,7 +96,7 @@ class LeftoversTest(unittest.TestCase):
             runner.run(asyncio.to_thread(int))
         self.assertEqual((), runner.leftovers)
 
-    def test_tasks_that_come_while_others_are_cancelled_are_ended_too(self) -> None:
+    def test_tasks_created_during_cancellation_are_cancelled_too(self) -> None:
         """A task that is created while another one is cancelled is cancelled too."""
         ended: list[int] = []
 
@@ -118,7 +120,7 @@ class LeftoversTest(unittest.TestCase):
             self.assertEqual([5, 4, 3, 2, 1, 0], ended)
             self.assertEqual(6, len(runner.leftovers))
 
-    def test_tasks_that_bring_forth_others_for_ever_are_an_error(self) -> None:
+    def test_an_endless_chain_of_new_tasks_is_an_error(self) -> None:
         """An endless chain of new tasks is an error after the grace period."""
 
         async def immortal() -> None:
@@ -143,7 +145,7 @@ class LeftoversTest(unittest.TestCase):
         self.over = True
         del self.task
 
-    def test_a_generator_that_fails_to_close_is_told(self) -> None:
+    def test_the_error_of_a_closed_generator_is_raised(self) -> None:
         """The error that a generator raises when it is closed is raised at the end."""
 
         async def broken() -> AsyncIterator[int]:

@@ -50,7 +50,7 @@ class ClockTest(unittest.TestCase):
         self.assertEqual(1000 * LONG, run(main()))
         self.assertLess(time.monotonic() - began, LONG)
 
-    def test_the_clock_begins_at_zero_and_stands_still_while_code_runs(self) -> None:
+    def test_the_clock_starts_at_zero_and_stops_while_code_runs(self) -> None:
         """The clock starts at 0 and does not advance while code runs."""
 
         async def main() -> list[float]:
@@ -76,7 +76,7 @@ class ClockTest(unittest.TestCase):
 
         self.assertEqual([("a", 10), ("b", 20.5), ("c", 30)], run(main()))
 
-    def test_timers_of_the_same_moment_ring_in_the_order_in_which_they_were_set(self) -> None:
+    def test_timers_of_the_same_time_expire_in_the_order_of_setting(self) -> None:
         """Timers with the same time expire in the order in which they were set."""
 
         async def main() -> list[int]:
@@ -107,7 +107,7 @@ class ClockTest(unittest.TestCase):
 
         self.assertEqual([100, 150, 157], run(main()))
 
-    def test_a_clock_that_has_run_for_years_still_rings(self) -> None:
+    def test_timers_expire_after_years_of_virtual_time(self) -> None:
         """Timers expire even if the rounding of the time exceeds a nanosecond."""
 
         async def main() -> float:
@@ -121,7 +121,7 @@ class ClockTest(unittest.TestCase):
 
         self.assertAlmostEqual(100 * 365 * 86400 + LONG + 0.1, run(main()), places=4)
 
-    def test_what_is_due_in_infinity_is_no_timer(self) -> None:
+    def test_a_timer_at_infinity_is_no_timer(self) -> None:
         """sleep(inf) alone is a deadlock; another timer still expires."""
 
         async def main() -> float:
@@ -177,7 +177,7 @@ class DeadlockTest(unittest.TestCase):
         self.assertRegex(text, rf"Task-\d+ \(.*main\)\n    at {__file__}:\d+ in .*main\n")
         self.assertLessEqual({"asker", "other"}, set(caught.exception.tasks))
 
-    def test_a_deadlock_between_two_tasks_is_seen_after_the_timers(self) -> None:
+    def test_a_deadlock_is_detected_after_the_timers(self) -> None:
         """Two locks acquired in opposite orders are a deadlock once the timers expired."""
 
         async def main() -> None:
@@ -194,7 +194,7 @@ class DeadlockTest(unittest.TestCase):
         with self.assertRaisesRegex(AsyncDeadlockError, "^all 3 tasks are blocked"):
             run(main())
 
-    def test_a_future_that_nobody_sets(self) -> None:
+    def test_a_future_that_is_never_set(self) -> None:
         """Waiting for a future without any task is a deadlock."""
         loop = VirtualLoop()
         self.addCleanup(loop.close)
@@ -223,7 +223,7 @@ class DeadlockTest(unittest.TestCase):
 class RealWorkTest(unittest.TestCase):
     """The clock does not jump over work outside the loop."""
 
-    def test_a_function_in_a_thread_beats_a_longer_time_out(self) -> None:
+    def test_a_thread_ends_before_a_longer_timeout(self) -> None:
         """The clock does not jump to a timeout while to_thread runs."""
         go = threading.Event()
 
@@ -233,7 +233,7 @@ class RealWorkTest(unittest.TestCase):
 
         self.assertTrue(run(main()))
 
-    def test_a_function_in_a_thread_loses_to_a_shorter_time_out(self) -> None:
+    def test_a_shorter_timeout_expires_before_a_thread_ends(self) -> None:
         """While to_thread runs, the clock advances at real speed and timers expire."""
         go = threading.Event()
         self.addCleanup(go.set)
@@ -259,7 +259,7 @@ class RealWorkTest(unittest.TestCase):
 
         self.assertGreaterEqual(run(main()), LONG)
 
-    def test_what_a_cancelled_future_left_running_is_waited_for(self) -> None:
+    def test_the_clock_waits_for_the_job_of_a_cancelled_future(self) -> None:
         """The clock waits for a function that runs on after its future was cancelled."""
         started, go = threading.Event(), threading.Event()
         self.addCleanup(go.set)
@@ -282,7 +282,7 @@ class RealWorkTest(unittest.TestCase):
 
         self.assertTrue(run(main()))
 
-    def test_an_executor_of_ones_own_and_one_of_processes(self) -> None:
+    def test_the_clock_waits_for_any_executor(self) -> None:
         """The clock waits for jobs of any executor, and not for idle threads."""
 
         async def main(executor: concurrent.futures.Executor) -> float:
@@ -300,7 +300,7 @@ class RealWorkTest(unittest.TestCase):
         with concurrent.futures.ProcessPoolExecutor(1, context) as processes:
             self.assertGreaterEqual(run(main(processes)), 2 * LONG)
 
-    def test_a_future_of_concurrent_futures_is_waited_for(self) -> None:
+    def test_the_clock_waits_for_a_wrapped_future(self) -> None:
         """The clock waits for a wrapped future that an older thread completes."""
         never = threading.Event()
 
@@ -330,7 +330,7 @@ class RealWorkTest(unittest.TestCase):
 
         self.assertEqual(5, run(main()))
 
-    def test_an_idle_thread_that_was_there_before_holds_nothing_up(self) -> None:
+    def test_an_idle_older_thread_does_not_count(self) -> None:
         """A thread that only reported the end of its job does not count."""
 
         async def main(executor: concurrent.futures.Executor) -> float:
@@ -342,7 +342,7 @@ class RealWorkTest(unittest.TestCase):
             executor.submit(int).result(60)
             self.assertGreaterEqual(run(asyncio.wait_for(main(executor), 2 * LONG)), LONG)
 
-    def test_a_thread_that_calls_the_loop_is_waited_for(self) -> None:
+    def test_the_clock_waits_for_threads_that_call_the_loop(self) -> None:
         """The clock waits for threads started by a coroutine or a function it calls."""
 
         async def main() -> float:
@@ -374,7 +374,7 @@ class RealWorkTest(unittest.TestCase):
         with self.assertRaises(AsyncDeadlockError):
             run(main())
 
-    def test_a_thread_that_was_there_before_counts_once_it_calls(self) -> None:
+    def test_an_older_thread_counts_after_its_first_call(self) -> None:
         """An older thread counts after its first call of the loop."""
         steps: list[Callable[[], object]] = []
         ready, done = threading.Semaphore(0), threading.Event()
@@ -406,7 +406,7 @@ class RealWorkTest(unittest.TestCase):
 
         self.assertTrue(run(main()))
 
-    def test_a_subprocess_is_waited_for(self) -> None:
+    def test_the_clock_waits_for_a_subprocess(self) -> None:
         """The output and the end of a subprocess precede a distant timeout."""
         script = "import time; time.sleep(0.05); print('hello')"
 
@@ -427,7 +427,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertEqual((b"hello\n", 3), (out.replace(b"\r", b""), code))
         self.assertLess(moment, LONG)
 
-    def test_a_socket_is_waited_for(self) -> None:
+    def test_the_clock_waits_for_a_socket(self) -> None:
         """Bytes from a socket precede a distant timeout."""
 
         async def main(theirs: socket.socket, ours: socket.socket) -> bytes:
@@ -486,7 +486,7 @@ class RealWorkTest(unittest.TestCase):
         self.assertLess(time.monotonic() - began, 50)
 
     @unittest.skipUnless(hasattr(os, "fork"), "no fork")
-    def test_a_forked_child_leaves_the_parents_loop_alone(self) -> None:
+    def test_a_forked_child_does_not_disturb_the_loop_of_its_parent(self) -> None:
         """Closing an inherited loop in a child does not disturb the parent's loop."""
         script = """
 import asyncio, os, warnings

@@ -33,9 +33,10 @@ class ArgumentsTest(unittest.TestCase):
             ((print,), {"check": coroutine}, TypeError, "check is a coroutine function"),
             ((print,), {"runs": 0}, ValueError, "runs must be at least 1, got 0"),
             ((print,), {"runs": 1.5}, TypeError, "runs must be an int, got 1.5"),
-            ((print,), {"seed": "x"}, TypeError, "seed must be an int or None, got 'x'"),
-            ((print,), {"seed": -1}, ValueError, "seed must not be negative, got -1"),
-            ((print,), {"timeout": 0}, ValueError, "timeout must be above 0, got 0"),
+            ((print,), {"seed": "x"}, TypeError, "seed must be an int, got 'x'"),
+            ((print,), {"seed": -1}, ValueError, "seed must be at least 0, got -1"),
+            ((print,), {"timeout": -1}, ValueError, "timeout must be at least 0 seconds, got -1"),
+            ((print,), {"timeout": "1"}, TypeError, "timeout must be a number of seconds or None"),
             ((print,), {"trace": [3]}, TypeError, "trace must be modules or their names, got 3"),
         ):
             with self.subTest(text), self.assertRaisesRegex(kind, text):

@@ -147,7 +147,7 @@ class CompareTest(BaselineTestCase):
             (
                 lambda: monitor.compare_to(self.file, -0.1),
                 ValueError,
-                "tolerance must be 0 or more",
+                "tolerance must be at least 0, got -0.1",
             ),
         ):
             with self.subTest(message), self.assertRaisesRegex(kind, message):

@@ -152,17 +152,21 @@ class AssertScalesTest(ScalingTestCase):
         for call, kind, message in (
             (lambda: scales(None, SIZES), TypeError, "function must be a function, got None"),
             (lambda: scales(good, 5), TypeError, "sizes must be integers, got 5"),
-            (lambda: scales(good, [1, 2, 3, "4"]), TypeError, "a size must be an integer, got '4'"),
+            (lambda: scales(good, [1, 2, 3, "4"]), TypeError, "a size must be an int, got '4'"),
             (lambda: scales(good, [1, 2, 3]), ValueError, "sizes must be at least 4"),
             (lambda: scales(good, [0, 1, 2, 3]), ValueError, "sizes must be at least 4"),
             (lambda: scales(good, [10, 11, 12, 13]), ValueError, "at least 4 times the smallest"),
             (
                 lambda: scales(good, SIZES, at_most="fast"),
                 ValueError,
-                "at_most must be one of '1', ",
+                "unknown at_most 'fast'; choose one of 1, ",
             ),
-            (lambda: scales(good, SIZES, at_most=2), ValueError, "at_most must be one of '1', "),
-            (lambda: scales(good, SIZES, rounds=0), ValueError, "rounds must be an integer"),
+            (
+                lambda: scales(good, SIZES, at_most=2),
+                ValueError,
+                "unknown at_most 2; choose one of 1, ",
+            ),
+            (lambda: scales(good, SIZES, rounds=0), ValueError, "rounds must be at least 1, got 0"),
             (lambda: scales(good, SIZES, setup=3), TypeError, "setup must be a function, got 3"),
             (
                 lambda: scales(good, SIZES, timeout="1"),

@@ -95,27 +95,29 @@ class WorkersTest(unittest.TestCase):
                 performance_monitor() as monitor,
                 parallel_test_environment(start_method=method) as env,
             ):
-                told = env.create_queue("told", maxsize=2)  # so that the worker waits for the test
+                progress = env.create_queue(
+                    "progress", maxsize=2
+                )  # so that the worker waits for the test
 
-                def work(*, monitor: Any = monitor, told: Any = told) -> None:
+                def work(*, monitor: Any = monitor, progress: Any = progress) -> None:
                     number = 0
                     while True:
                         with monitor.measure("op"):
                             pass
                         number += 1
                         if number % 700 == 0:
-                            told.put(number)
+                            progress.put(number)
 
                 least = 0
                 for _ in range(4):
                     worker = env.create_worker_process(work)
                     worker.start()
                     for _ in range(3):
-                        last = told.get(timeout=DEADLINE)
+                        last = progress.get(timeout=DEADLINE)
                     env.kill(worker)
                     worker.join(DEADLINE)
-                    while not told.empty():
-                        last = told.get(timeout=DEADLINE)
+                    while not progress.empty():
+                        last = progress.get(timeout=DEADLINE)
                     least += last
                 stats = monitor.get_stats("op")
                 # The worker may have taken more samples since its last message.

@@ -64,7 +64,7 @@ class AssertFasterThanTest(ClockTestCase):
                     clock.take(2)
                 performance_monitor.assert_faster_than("parse", max=1)
 
-        ((_, told),) = run_method(Case).failures
-        self.assertIn("'parse' is too slow:\n  max is 2 s, at most 1 s allowed", told)
-        self.assertIn("timing: operation='parse', seconds=2.0", told)
-        self.assertNotIn("performance/limits.py", told)
+        ((_, text),) = run_method(Case).failures
+        self.assertIn("'parse' is too slow:\n  max is 2 s, at most 1 s allowed", text)
+        self.assertIn("timing: operation='parse', seconds=2.0", text)
+        self.assertNotIn("performance/limits.py", text)
