@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 __all__ = [
+    "copy_semlock",
     "has_partialmethod_signature",
     "is_gil_enabled",
     "is_thread_start",
@@ -41,6 +42,8 @@ __all__ = [
     "pool_shutdown_locks",
     "replace_loop_selector",
     "running_loop",
+    "semlock_at",
+    "semlock_value",
     "set_daemon_after_start",
     "wrapped_executor_job",
 ]
@@ -141,6 +144,57 @@ def pool_shutdown_locks(pools: ModuleType) -> list[tuple[dict[str, Any], str]]:
     """
     name = "_global_shutdown_lock"
     return [(vars(pools), name)] if name in vars(pools) else []
+
+
+# --- multiprocessing --------------------------------------------------------------------------
+
+# Kind of a SemLock that any thread may release: a Lock or a Semaphore.  An RLock has kind 0.
+_SEMAPHORE_KIND: Final = 1
+
+
+def semlock_at(address: int, maximum: int) -> Any:
+    """Return a `multiprocessing` SemLock for the semaphore at an address; None without the name.
+
+    Args:
+        address: Of a ``sem_t`` in memory.
+        maximum: Highest value of the semaphore.
+
+    Name: ``_multiprocessing.SemLock._rebuild``, which takes its first argument for an address
+    if it gets no name.
+    Fallback: None; the caller raises an error.
+    """
+    return _rebuild_semlock(address, _SEMAPHORE_KIND, maximum, None)
+
+
+def copy_semlock(lock: Any) -> Any:
+    """Return a second SemLock for the semaphore of a `multiprocessing` Lock or Semaphore.
+
+    Names: ``multiprocessing.Lock()._semlock``, and as in `semlock_at`.
+    Fallback: None; the caller raises an error.
+    """
+    inner = getattr(lock, "_semlock", None)
+    if inner is None:
+        return None
+    return _rebuild_semlock(inner.handle, inner.kind, inner.maxvalue, inner.name)
+
+
+def _rebuild_semlock(*args: Any) -> Any:
+    import _multiprocessing  # type: ignore[import-not-found]  # no stubs for it
+
+    rebuild = getattr(_multiprocessing.SemLock, "_rebuild", None)
+    return None if rebuild is None else rebuild(*args)
+
+
+def semlock_value(handle: Any) -> int:
+    """Return the value of the semaphore of a SemLock.
+
+    Name: ``_multiprocessing.SemLock._get_value``.
+    Fallback: 0, as on macOS, where the method raises NotImplementedError.
+    """
+    try:
+        return int(handle._get_value())
+    except (AttributeError, NotImplementedError):
+        return 0
 
 
 # --- asyncio ----------------------------------------------------------------------------------

@@ -90,7 +90,6 @@ PRIVATE_NAMES_ELSEWHERE: dict[str, set[str]] = {
     "itf.leaks.probes.tasks": {"_asyncgens", "_default_executor"},
     "itf.leaks.probes.threads": {"_args", "_kwargs"},
     "itf.leaks.quick": {"_data", "_locale"},
-    "itf.sync.semlock": {"_get_value", "_multiprocessing", "_rebuild", "_semlock"},
     "itf.workers.forking": {"_launch"},
     "itf.workers.pickling.pickler": {"_abc_impl", "_class_cleanups"},
     "itf.workers.pickling.reducers": {"_FIELD", "_FIELD_CLASSVAR", "_FIELD_INITVAR"},

@@ -11,6 +11,7 @@ import concurrent.futures.thread
 import functools
 import inspect
 import logging
+import multiprocessing
 import selectors
 import sys
 import threading
@@ -315,6 +316,42 @@ for long in (True, False):
 """
         result = run_script(script)
         self.assertEqual(("True\n" * 4, ""), (result.stdout, result.stderr))
+
+
+class SemlockTest(unittest.TestCase):
+    """`semlock_at`, `copy_semlock` and `semlock_value`."""
+
+    def setUp(self) -> None:
+        self.lock = multiprocessing.get_context("spawn").Lock()
+        self.copy = _private.copy_semlock(self.lock)
+
+    def test_private_names(self) -> None:
+        """multiprocessing has the names on this Python."""
+        inner = vars(self.lock)["_semlock"]
+        for name in ("_rebuild", "_get_value"):
+            self.assertTrue(callable(getattr(type(inner), name)), name)
+
+    def test_a_copy_is_of_the_same_semaphore(self) -> None:
+        """What one SemLock has acquired, its copy cannot acquire."""
+        self.assertTrue(self.lock.acquire(False))
+        self.assertFalse(self.copy.acquire(False))
+        self.lock.release()
+        self.assertTrue(self.copy.acquire(False))
+        self.copy.release()
+
+    def test_the_value(self) -> None:
+        """The value is 0 while the semaphore is acquired."""
+        self.assertEqual(1, _private.semlock_value(self.copy))
+        with self.lock:
+            self.assertEqual(0, _private.semlock_value(self.copy))
+
+    def test_fallback(self) -> None:
+        """Without the names there is no SemLock, and its value is 0."""
+        self.assertIsNone(_private.copy_semlock(object()))
+        self.assertEqual(0, _private.semlock_value(object()))
+        with mock.patch("_multiprocessing.SemLock", object()):
+            self.assertIsNone(_private.semlock_at(0, 1))
+            self.assertIsNone(_private.copy_semlock(self.lock))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ PLACES = {
     "itf/_private.py": "private names of the standard library; tests/test_private.py",
     "itf/mock_tree_sitter": "new syntax of the language",
     "itf/leaks": "settings and texts of Python that leak detection reads",
-    "itf/sync/semlock.py": "private names of multiprocessing; tests/sync/test_semlock.py",
     "itf/workers": "start methods, and how functions and classes are pickled",
     "setup.cfg": "the classifiers",
     "README.md": "the Pythons and the limits that it names",

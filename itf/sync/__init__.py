@@ -14,7 +14,6 @@
 # record.py          numbers that change all together (double buffering)
 # wakeup.py          wake-ups of waiting threads
 # os_semaphore.py    semaphores of the operating system in the segment
-# semlock.py         private names of multiprocessing.SemLock
 # serialization.py   objects to bytes and back
 # deadline.py        deadlines of waits, the error when one expires, checks of arguments
 # deadlock.py        which threads hold and await which locks, and deadlocks

@@ -29,6 +29,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, Final
 
+from itf._private import semlock_value
 from itf.sync.deadline import DEFAULT_TIMEOUT, Deadline, check_name
 from itf.sync.lock_entries import (
     ENTERED,
@@ -43,7 +44,6 @@ from itf.sync.lock_entries import (
 from itf.sync.lock_recovery import recover
 from itf.sync.members import MemberTable
 from itf.sync.os_semaphore import SystemSemaphore, poll_seconds
-from itf.sync.semlock import value_of
 from itf.tracebacks import code_location
 from itf.validation import check_timeout
 
@@ -228,7 +228,7 @@ class SharedLock:
         """
         counters = self._counters
         self._table.check_open()
-        if value_of(self._handle) > 0:
+        if semlock_value(self._handle) > 0:
             return False
         return is_living_inside(self._table, counters, INSIDE)
 

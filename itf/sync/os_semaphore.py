@@ -12,9 +12,9 @@ import multiprocessing
 import os
 from typing import Any, Final
 
+from itf._private import copy_semlock, semlock_at, semlock_value
 from itf.exceptions import WorkerError
 from itf.sync.segment import SharedSegment
-from itf.sync.semlock import semaphore_at, semaphore_named, value_of
 
 __all__ = ["SEMAPHORE_SIZE", "SystemSemaphore", "has_glibc", "poll_seconds", "semaphore_value"]
 
@@ -61,17 +61,28 @@ class SystemSemaphore:
                     self._named.release()
 
     def handle(self) -> Any:
-        """Return a new handle of the semaphore, for any thread of this process."""
+        """Return a new handle of the semaphore, for any thread of this process.
+
+        Raises:
+            WorkerError: This Python cannot make one.
+        """
         if self._named is not None:
-            return semaphore_named(self._named)
-        return semaphore_at(self._segment.address + self._offset, self._maximum)
+            handle = copy_semlock(self._named)
+        else:
+            handle = semlock_at(self._segment.address + self._offset, self._maximum)
+        if handle is None:
+            raise WorkerError(
+                "this Python's multiprocessing.SemLock has other private names than the shared "
+                "objects know; use a Python version that itf supports"
+            )
+        return handle
 
 
 def semaphore_value(segment: SharedSegment, offset: int) -> int:
     """Return the value of the semaphore at an offset; 0 where it has no value in memory."""
     if not has_glibc():
         return 0
-    return value_of(semaphore_at(segment.address + offset, 1))
+    return semlock_value(semlock_at(segment.address + offset, 1))
 
 
 def has_glibc() -> bool:

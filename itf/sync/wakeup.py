@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from itf._private import semlock_value
 from itf.sync.deadline import Deadline
 from itf.sync.members import CLEANERS, MemberTable
 from itf.sync.os_semaphore import SEMAPHORE_SIZE, SystemSemaphore, poll_seconds
 from itf.sync.segment import THREAD_SLOTS, SegmentUser
-from itf.sync.semlock import value_of
 from itf.tracebacks import code_location
 
 __all__ = ["WakeUp"]
@@ -102,7 +102,7 @@ class WakeUp(SegmentUser):
         sleepers = bytes(view[_SLEEPERS:]).count(1)
         if sleepers > limit:
             view[_HINT] = 1
-        for _ in range(min(limit, sleepers - value_of(self._handle))):
+        for _ in range(min(limit, sleepers - semlock_value(self._handle))):
             self._handle.release()
 
 

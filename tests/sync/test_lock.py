@@ -573,7 +573,9 @@ class LockTest(PrimitivesTestCase):
         """A wrong name is a TypeError, a wrong timeout a TypeError or ValueError."""
         with self.assertRaisesRegex(TypeError, "the name of a lock is a str, got 3"):
             SharedLock(self.table, 3)  # type: ignore[arg-type]
-        with self.assertRaisesRegex(TypeError, "default_timeout is a number of seconds, or None"):
+        with self.assertRaisesRegex(
+            TypeError, "default_timeout must be a number of seconds or None"
+        ):
             SharedLock(self.table, "x", default_timeout="1")  # type: ignore[arg-type]
         with self.assertRaisesRegex(ValueError, "default_timeout must not be negative, got -1"):
             SharedLock(self.table, "x", default_timeout=-1)
